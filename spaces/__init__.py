@@ -1,0 +1,1 @@
+"""What may vary: search domains, transformations of the input, augmentation policies."""

@@ -1,0 +1,1 @@
+"""What is remembered: cost, journal, provenance, MLflow."""

@@ -1,0 +1,1 @@
+"""What is scheduled: methods, problems, and the trial that runs one on the other."""
