@@ -1,0 +1,153 @@
+"""From a recipe's name or a YAML file, plus dotted overrides, to a validated comparison."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from search import recipes
+from search.study import Comparison
+from tracking.errors import UserError, nearest
+from trainables.plugins import PluginFile
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2 numbers and booleans: `1e-5` is a number, `on` and `no` are words."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    letter: [(tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:float", "tag:yaml.org,2002:bool")]
+    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$"),
+    list("-+0123456789."),
+)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+
+
+def load(source: str, overrides: Sequence[str] = (), modules: Sequence[Path] = ()) -> Comparison:
+    """The comparison that the user means.
+
+    Args:
+        source: a recipe's name, or the path of a YAML file with the fields of `Comparison`.
+        overrides: "dotted.key=value"; list elements by number (`problems.0.label=x`); values are YAML.
+        modules: the user's own plug-in files.
+
+    Raises:
+        UserError: an unknown recipe or field, a value out of its domain, a file that is not YAML.
+    """
+    plugins = [PluginFile.of(path).model_dump(mode="json") for path in modules]
+    data = _from_file(Path(source)) if _looks_like_file(source) else recipes.get(source)
+    data["plugins"] = [*data.get("plugins", []), *plugins]
+    for override in overrides:
+        _apply(data, override)
+    return validate(data)
+
+
+def validate(data: Mapping[str, Any]) -> Comparison:
+    """Validated, or one UserError that lists every fault with its place."""
+    try:
+        return Comparison.model_validate(data)
+    except ValidationError as error:
+        raise _friendly(error) from None
+
+
+def parse(text: str) -> Any:
+    """One YAML 1.2 value."""
+    return yaml.load(text, Loader=_Loader)  # a SafeLoader: builds plain data only
+
+
+def _looks_like_file(source: str) -> bool:
+    return source.endswith((".yaml", ".yml")) or "/" in source
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        data = parse(path.read_text())
+    except OSError as error:
+        raise UserError("the comparison's file must be readable", f"{path}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise UserError("the comparison's file must be YAML", f"{path}: {error}") from None
+    if not isinstance(data, dict):
+        raise UserError("the comparison's file must hold `field: value` lines", path, "see `invsearch recipes --show NAME`")
+    return data
+
+
+def _apply(data: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise UserError("--set takes dotted.key=value", override, "for example --set budget=6")
+    try:
+        value = parse(text)
+    except yaml.YAMLError as error:
+        raise UserError("the value of --set must be YAML", f"{override}: {error}") from None
+    *parents, last = key.split(".")
+    place: Any = data
+    for part in parents:
+        place = _step(place, part, override)
+    if isinstance(place, list):
+        place[_number(place, last, override)] = value
+    elif isinstance(place, dict):
+        place[last] = value
+    else:
+        raise UserError("--set reaches into fields and lists only", override)
+
+
+def _step(place: Any, part: str, override: str) -> Any:
+    if isinstance(place, list):
+        return place[_number(place, part, override)]
+    if isinstance(place, dict):
+        return place.setdefault(part, {})
+    raise UserError("--set reaches into fields and lists only", override)
+
+
+def _number(place: list[Any], part: str, override: str) -> int:
+    if not part.isdigit() or int(part) >= len(place):
+        raise UserError(f"an element of a list is named by its number, 0 to {len(place) - 1}", override)
+    return int(part)
+
+
+def _friendly(error: ValidationError) -> UserError:
+    """All faults in one message; a UserError raised inside a validator is passed on as it is."""
+    faults, hints = [], []
+    for fault in error.errors():
+        inner = fault.get("ctx", {}).get("error")
+        if isinstance(inner, UserError):
+            return inner
+        place = ".".join(str(part) for part in fault["loc"])
+        faults.append(f"{place} = {fault['input']!r}: {fault['msg']}")
+        if fault["type"] == "extra_forbidden":
+            known = _fields(Comparison, fault["loc"][:-1])
+            close = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0)
+            hints.append(nearest(str(fault["loc"][-1]), known) if close else "")
+    return UserError("every field must be known and in its domain", "; ".join(faults), "; ".join(filter(None, hints)))
+
+
+def _fields(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
+    """Names of the fields at a place of the model, as far as they are models themselves."""
+    for part in place:
+        if isinstance(part, int) or part not in model.model_fields:
+            continue
+        inner = _inner_model(model.model_fields[part].annotation)
+        if inner is None:
+            return []
+        model = inner
+    return list(model.model_fields)
+
+
+def _inner_model(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _inner_model(argument)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,161 @@
+"""One study from its probe to its last confirm seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from search.confirm import Confirm
+from search.study import Comparison, MethodSpec
+from search.tuning import Tuned, Tuning, Verdict
+from tracking.record import Stage, Status
+from trainables.assignment import PROBE_FRACTION, Report
+
+
+class Stand(StrEnum):
+    """How far a study is."""
+
+    PREPARE = "prepare"
+    TUNE = "tune"
+    CONFIRM = "confirm"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A trial to start."""
+
+    uid: str
+    stage: Stage
+    index: int
+    settings: dict[str, Any]
+
+
+class Course:
+    """probe -> tune -> confirm of one (problem, method); knows nothing of Ray or of files.
+
+    Args:
+        problem: label of the problem.
+        method: which row of the table.
+    """
+
+    def __init__(self, comparison: Comparison, problem: str, method: MethodSpec) -> None:
+        self.problem, self.method = problem, method
+        self.stand = Stand.PREPARE
+        self.reason: str | None = None
+        self.unit_flops: int | None = None
+        self.probe_flops = 0
+        self.tuning: Tuning | None = None
+        self.confirm: Confirm | None = None
+        self._comparison = comparison
+        self._probing = False
+
+    @property
+    def settled(self) -> bool:
+        return self.stand in (Stand.DONE, Stand.FAILED)
+
+    @property
+    def may_ask(self) -> bool:
+        match self.stand:
+            case Stand.PREPARE:
+                return self.unit_flops is not None and not self._probing
+            case Stand.TUNE:
+                return self.tuning is not None and self.tuning.may_ask
+            case Stand.CONFIRM:
+                return self.confirm is not None and self.confirm.may_ask
+            case _:
+                return False
+
+    @property
+    def remaining_flops(self) -> float:
+        """Work ahead, roughly: orders the studies and tells the time left; no result depends on it."""
+        seeds = self._comparison.confirm_seeds
+        if self.tuning is None:
+            return self._comparison.budget * (self.unit_flops or 0) * 2
+        if self.stand is Stand.TUNE:
+            left = max(0, self.tuning.budget_flops - self.tuning.spent_flops)
+            return left + seeds * self.tuning.full_flops
+        waiting = 0 if self.confirm is None else self.confirm.waiting
+        return float(waiting * self.tuning.full_flops)
+
+    def ask(self, uid: str | None = None) -> Asked:
+        """The next trial; `uid` names the one that the journal says was asked."""
+        if self.stand is Stand.PREPARE:
+            self._probing = True
+            defaults = self.method.config_class().model_validate(self.method.settings)
+            return Asked(f"{self._prefix}/probe", Stage.PROBE, 0, defaults.model_dump(mode="json"))
+        if self.stand is Stand.TUNE:
+            assert self.tuning is not None
+            trial = self.tuning.ask()
+            return Asked(trial.uid, Stage.TUNE, trial.index, trial.settings)
+        assert self.confirm is not None
+        chosen = self.confirm.ask() if uid is None else self.confirm.take(uid)
+        return Asked(chosen.uid, chosen.stage, chosen.seed_index, chosen.settings)
+
+    def take(self, stage: Stage, report: Report) -> Verdict:
+        """One report of one of this study's trials."""
+        done = report.status is Status.COMPLETE
+        if stage is Stage.TUNE:
+            assert self.tuning is not None and report.score is not None
+            verdict = self.tuning.report(
+                report.uid, report.index, report.flops, report.score, report.ready, done
+            )
+            self._after_tuning()
+            return verdict
+        if stage is Stage.PROBE:
+            if done:
+                self._after_probe(report.flops)
+        elif done:
+            assert self.confirm is not None
+            self.confirm.complete(report.uid, report.found)
+            self._after_confirm()
+        return Verdict.STOP if done else Verdict.CONTINUE
+
+    def lose(self, uid: str, stage: Stage, reason: str) -> None:
+        """One of this study's trials failed."""
+        if stage is Stage.PROBE:
+            self.fail(f"the probe failed: {reason}")
+        elif stage is Stage.TUNE and self.tuning is not None:
+            self.tuning.fail(uid)
+            self._after_tuning(reason)
+        elif self.confirm is not None:
+            self.confirm.fail(uid)
+            self._after_confirm()
+
+    def fail(self, reason: str) -> None:
+        self.stand, self.reason = Stand.FAILED, reason
+
+    @property
+    def best(self) -> Tuned | None:
+        return None if self.tuning is None else self.tuning.best
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.problem}/{self.method.key}"
+
+    def _after_probe(self, flops: int) -> None:
+        assert self.unit_flops is not None
+        self.probe_flops = flops
+        protocol = self._comparison.protocol()
+        full = round(flops * protocol.horizon / max(1, round(protocol.horizon * PROBE_FRACTION)))
+        self.tuning = Tuning(self._comparison, self.problem, self.method, self.unit_flops, full)
+        self.stand = Stand.TUNE
+
+    def _after_tuning(self, reason: str = "") -> None:
+        if self.tuning is None or not self.tuning.done:
+            return
+        best = self.tuning.best
+        if best is None:
+            detail = f"; the last failure: {reason}" if reason else ""
+            self.fail(f"no trial reached its horizon ({self.tuning.failures} failed){detail}")
+            return
+        self.confirm = Confirm(
+            self._prefix, best.settings, self._comparison.confirm_seeds, self._comparison.replay
+        )
+        self.stand = Stand.CONFIRM
+
+    def _after_confirm(self) -> None:
+        if self.confirm is not None and self.confirm.done:
+            self.stand = Stand.DONE

@@ -1,0 +1,248 @@
+"""Decides what runs next and what a report leads to; a fold over the journal's events.
+
+Three kinds of event change the state: `asked`, `result` and `lost`. All others (`ended`, `stage_done`, ...) follow
+from them and are written for readers. So a resumed sweep feeds the journal through the same code that ran live, and
+stands where it stood.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from search.course import Asked, Course, Stand
+from search.study import Comparison
+from search.tuning import Verdict
+from tracking.journal import Event
+from tracking.record import Stage, Status
+from trainables import plugins
+from trainables.assignment import PROBE_FRACTION, Assignment, Report
+from trainables.method import stable_seed
+
+Emit = Callable[..., Event]
+UNIT_ROW = "budget-unit"  # what the plain training that measures the budget's unit is called in the journal
+CONFIRM_STAGES = (Stage.RERUN, Stage.REPLAY)
+
+
+class DriftError(RuntimeError):
+    """The same journal leads this version of the code to another proposal."""
+
+
+class Director:
+    """The whole sweep: prepare, then tune and confirm of every study.
+
+    Args:
+        comparison: what is to be found out.
+        folder: of the sweep; checkpoints go below it.
+        cache: data, once per node.
+        emit: writes an event to the journal and shows it to the observers.
+    """
+
+    def __init__(self, comparison: Comparison, folder: Path, cache: Path, emit: Emit) -> None:
+        self.comparison = comparison
+        self.courses = {
+            (problem.label, method.key): Course(comparison, problem.label, method)
+            for problem in comparison.problems
+            for method in comparison.methods
+        }
+        self._folder, self._cache, self._emit = folder, cache, emit
+        self._problems = {problem.label: problem for problem in comparison.problems}
+        self._units_asked: set[str] = set()
+        self._open: dict[str, Assignment] = {}
+        self._last: dict[str, Report] = {}  # the latest report of every open trial
+        self._restart: list[str] = []  # under way when the last driver went
+        self._derived: list[tuple[str, str, dict[str, Any]]] = []
+        self._written: set[tuple[str, str]] = set()
+
+    @property
+    def finished(self) -> bool:
+        return not self._open and all(course.settled for course in self.courses.values())
+
+    def next(self) -> Assignment | None:
+        """What to start now; None while everything that could start waits for a running trial."""
+        if self._restart:
+            return self._open[self._restart.pop(0)]
+        assignment = self._propose()
+        if assignment is not None:
+            self._emit("asked", **self._asked_fields(assignment))
+            self._open[assignment.uid] = assignment
+        return assignment
+
+    def report(self, report: Report) -> Verdict:
+        """Journal one report and decide. A report that a crash made a worker repeat moves nothing."""
+        if report.uid not in self._open:
+            return Verdict.STOP  # a late word from a trial that has ended
+        known = self._last.get(report.uid)
+        if known is not None and report.index <= known.index and report.status is not Status.FAILED:
+            costs = {name: value for name, value in report.metrics.items() if name.startswith("cost/")}
+            self._emit("repeated", uid=report.uid, index=report.index, metrics=costs)
+            return Verdict.CONTINUE
+        self._emit("result", **report.model_dump(mode="json"), values=[report.score])
+        verdict = self._take(report)
+        self.settle()
+        return verdict
+
+    def lost(self, uid: str, reason: str) -> None:
+        """The worker died and its retries are used up."""
+        if uid in self._open:
+            self._emit("lost", uid=uid, reason=reason)
+            self._lose(uid, reason)
+            self.settle()
+
+    def replay(self, events: list[Event]) -> None:
+        """Take in a journal; trials that were under way are started again before anything new.
+
+        Raises:
+            DriftError: a proposal differs from the recorded one.
+        """
+        for event in events:
+            match event["kind"]:
+                case "asked":
+                    self._replay_asked(event)
+                case "result":
+                    self._take(Report.model_validate({n: event[n] for n in Report.model_fields if n in event}))
+                case "lost":
+                    self._lose(event["uid"], event["reason"])
+                case "ended" | "stage_done":
+                    self._written.add((event["kind"], event["uid"]))
+        self._restart = list(self._open)
+
+    def settle(self) -> None:
+        """Write the events that follow from what happened and are not in the journal yet."""
+        for kind, uid, fields in self._derived:
+            if (kind, uid) not in self._written:
+                self._written.add((kind, uid))
+                self._emit(kind, uid=uid, **fields)
+        self._derived.clear()
+
+    def _propose(self) -> Assignment | None:
+        for problem in self._problems:
+            if problem not in self._units_asked:
+                self._units_asked.add(problem)
+                plain = plugins.method_config("plain")().model_dump(mode="json")
+                return self._assignment(problem, UNIT_ROW, "plain", Asked(f"{problem}/unit", Stage.UNIT, 0, plain))
+        waiting = [course for course in self.courses.values() if course.may_ask]
+        if not waiting:
+            return None
+        course = max(waiting, key=lambda c: c.remaining_flops)  # longest first: the shortest makespan
+        return self._assignment(course.problem, course.method.key, course.method.name, course.ask())
+
+    def _assignment(self, problem: str, row: str, method: str, asked: Asked) -> Assignment:
+        confirm = asked.stage in CONFIRM_STAGES
+        # The method is left out: trial i of every method starts from the same weights and order of examples.
+        role = "confirm" if confirm else str(asked.stage)
+        return Assignment(
+            uid=asked.uid, stage=asked.stage, problem=self._problems[problem], row=row, method=method,
+            settings=asked.settings, index=asked.index,
+            seed=stable_seed(self.comparison.seed, problem, role, asked.index),
+            partition=asked.index if confirm else 0,
+            protocol=self.comparison.protocol(),
+            fraction=PROBE_FRACTION if asked.stage is Stage.PROBE else 1.0,
+            folder=self._folder / "checkpoints" / asked.uid, cache=self._cache,
+        )
+
+    @staticmethod
+    def _asked_fields(assignment: Assignment) -> dict[str, Any]:
+        return {
+            "uid": assignment.uid, "problem": assignment.problem.label, "method": assignment.row,
+            "stage": str(assignment.stage), "index": assignment.index, "seed": assignment.seed,
+            "partition": assignment.partition, "config": assignment.settings,
+        }
+
+    def _replay_asked(self, event: Event) -> None:
+        problem, row, uid, stage = event["problem"], event["method"], event["uid"], Stage(event["stage"])
+        if stage is Stage.UNIT:
+            self._units_asked.add(problem)
+            asked, method = Asked(uid, stage, 0, event["config"]), "plain"
+        else:
+            asked, method = self.courses[problem, row].ask(uid), self.courses[problem, row].method.name
+        if (asked.uid, asked.settings) != (uid, event["config"]):
+            raise DriftError(
+                f"the journal asked {uid} with {event['config']}, but this version of the code asks {asked.uid} "
+                f"with {asked.settings}"
+            )
+        self._open[uid] = self._assignment(problem, row, method, asked)
+
+    def _take(self, report: Report) -> Verdict:
+        if report.status is Status.FAILED or report.score is None:
+            self._lose(report.uid, report.reason or "no reason given")
+            return Verdict.STOP
+        self._last[report.uid] = report
+        assignment = self._open[report.uid]
+        if assignment.stage is Stage.UNIT:
+            verdict = Verdict.STOP if report.status is Status.COMPLETE else Verdict.CONTINUE
+            if verdict is Verdict.STOP:
+                self._set_unit(assignment.problem.label, report.flops)
+        else:
+            verdict = self._course(assignment).take(assignment.stage, report)
+        if verdict is Verdict.STOP:
+            self._close(report.uid, self._status(assignment), None)
+        return verdict
+
+    def _lose(self, uid: str, reason: str) -> None:
+        assignment = self._open[uid]
+        if assignment.stage is Stage.UNIT:
+            for (problem, _), course in self.courses.items():
+                if problem == assignment.problem.label:
+                    course.fail(f"the plain training that measures the budget failed: {reason}")
+        else:
+            self._course(assignment).lose(uid, assignment.stage, reason)
+        self._close(uid, Status.FAILED, reason)
+
+    def _set_unit(self, problem: str, flops: int) -> None:
+        for (label, _), course in self.courses.items():
+            if label == problem:
+                course.unit_flops = flops
+
+    def _course(self, assignment: Assignment) -> Course:
+        return self.courses[assignment.problem.label, assignment.row]
+
+    def _status(self, assignment: Assignment) -> Status:
+        """How a trial that stopped in order ended."""
+        if assignment.stage is not Stage.TUNE:
+            return Status.COMPLETE
+        tuning = self._course(assignment).tuning
+        assert tuning is not None
+        return tuning.trials[assignment.uid].status
+
+    def _close(self, uid: str, status: Status, reason: str | None) -> None:
+        assignment, last = self._open.pop(uid), self._last.pop(uid, None)
+        if uid in self._restart:
+            self._restart.remove(uid)
+        fields: dict[str, Any] = {"status": str(status), "reason": reason, "metrics": {}, "ledger": None}
+        if last is not None:
+            fields |= {"metrics": last.metrics, "ledger": last.ledger}
+        self._derived.append(("ended", uid, fields))
+        if assignment.stage is not Stage.UNIT:
+            self._note_stage(self._course(assignment))
+
+    def _note_stage(self, course: Course) -> None:
+        """A study that entered a new stage has done the one before."""
+        done = {Stand.CONFIRM: [Stand.TUNE], Stand.DONE: [Stand.CONFIRM], Stand.FAILED: [Stand.FAILED]}
+        for stage in done.get(course.stand, []):
+            uid = f"{course.problem}/{course.method.key}/{stage}"
+            fields = {
+                "problem": course.problem, "method": course.method.key, "stage": str(stage),
+                "reason": course.reason, "summary": summary(course),
+            }
+            self._derived.append(("stage_done", uid, fields))
+
+
+def summary(course: Course) -> dict[str, float]:
+    """What a study has used and reached: flat numbers."""
+    if course.tuning is None or course.unit_flops is None:
+        return {}
+    best = course.tuning.best
+    statuses = [trial.status for trial in course.tuning.trials.values()]
+    numbers = {
+        "tune/trials": len(statuses),
+        "tune/budget_multiples": course.tuning.spent_flops / course.unit_flops,
+        "tune/flops": course.tuning.spent_flops,
+        "unit/flops": course.unit_flops,
+        "full_horizon/flops": course.tuning.full_flops,
+        **{f"tune/{status}": statuses.count(status) for status in Status if status is not Status.RUNNING},
+    }
+    if best is not None and best.score is not None:
+        numbers |= {"tune/best_score": best.score, "tune/best_index": best.index}
+    return {name: float(value) for name, value in numbers.items()}

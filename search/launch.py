@@ -1,0 +1,116 @@
+"""What the commands do: compare, resume, status, report, with screen, MLflow and report around the runner."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from search import configuration, runner
+from search import report as reports
+from search import sweep as sweeps
+from search.analysis import rows
+from search.progress import Screen, standing_table
+from search.runner import ExitCode, Outcome
+from search.status import Standing
+from search.sweep import Observer, Sweep
+from tracking.errors import UserError
+from tracking.mlflow_log import MlflowLog, default_store
+
+DRAIN_SECONDS = 120.0  # how long the end of a sweep waits for MLflow
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Where things are; the same for launching and resuming."""
+
+    root: Path | None = None
+    experiment: str | None = None
+    address: str | None = None
+    cpus: int | None = None
+
+
+def compare(
+    source: str, name: str | None, overrides: Sequence[str], modules: Sequence[Path], options: Options
+) -> int:
+    """Launch a sweep and see it through to its report; the exit code."""
+    comparison = configuration.load(source, overrides, modules)
+    chosen = name or sweeps.fresh_name(Path(source).stem)
+    if not sweeps.NAME.fullmatch(chosen):
+        raise UserError("a sweep's name is made of letters, digits, `.`, `_` and `-`", chosen)
+    made = Sweep(sweeps.root(options.root) / chosen)
+    sweeps.check_new(made.folder)
+
+    def run(observers: Sequence[Observer]) -> Outcome:
+        return runner.compare(comparison, made.folder, observers, options.address, options.cpus)
+
+    return _watched(made, run, options, seen=0)
+
+
+def resume(name: str, options: Options) -> int:
+    """Go on with a sweep and see it through to its report; the exit code."""
+    made = sweeps.find(name, sweeps.root(options.root))
+
+    def run(observers: Sequence[Observer]) -> Outcome:
+        return runner.resume(made, observers, options.address, options.cpus)
+
+    return _watched(made, run, options, seen=len(made.events()))
+
+
+def status(name: str | None, root: Path | None) -> None:
+    """Where one sweep stands, or one line for each."""
+    base, console = sweeps.root(root), Console()
+    if name is None:
+        known = sweeps.names(base)
+        for sweep in known:
+            console.print(f"{sweep}: {_standing(Sweep(base / sweep)).foot()}", highlight=False)
+        if not known:
+            console.print(f"no sweeps in {base}", highlight=False)
+        return
+    standing = _standing(sweeps.find(name, base))
+    console.print(standing_table(standing))
+    console.print(standing.foot(), highlight=False)
+
+
+def report(name: str, root: Path | None) -> None:
+    """Make the report of a sweep again from its journal."""
+    made = sweeps.find(name, sweeps.root(root))
+    _report(made, Console())
+
+
+def _watched(made: Sweep, run: Callable[[Sequence[Observer]], Outcome], options: Options, seen: int) -> int:
+    console = Console()
+    store = default_store(made.folder.parent, options.experiment or made.name)
+    log = MlflowLog(store, made.name)
+    try:
+        with Screen(console) as screen:
+            screen.skip(seen)
+            outcome = run((log.observe, screen))
+        if outcome.code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+            console.print(f"interrupted; go on with: invsearch resume {made.name}", highlight=False)
+        else:
+            log.attach(_report(made, console))
+    finally:
+        left = log.close(DRAIN_SECONDS)
+    if left:
+        print(f"warning: MLflow ({store.uri}) missed {left} events: {'; '.join(log.errors)}; "
+              f"`invsearch resume {made.name}` writes them", file=sys.stderr)
+    return int(outcome.code)
+
+
+def _report(made: Sweep, console: Console) -> list[Path]:
+    events = made.events()
+    written = reports.write(events, made.report_folder)
+    console.print(*reports.terminal(rows(events), events), sep="\n")
+    console.print(f"report: {made.report_folder / 'report.html'}", highlight=False, soft_wrap=True)
+    return written
+
+
+def _standing(made: Sweep) -> Standing:
+    standing = Standing()
+    for event in made.events():
+        standing.take(event)
+    return standing

@@ -1,0 +1,63 @@
+"""What there is: methods, problems and recipes, one line each."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from search import recipes as all_recipes
+
+
+def methods(modules: Sequence[Path]) -> None:
+    from trainables import plugins
+
+    plugins.load([plugins.PluginFile.of(path) for path in modules])
+    lines = {name: _summary(plugins.method_config(name)) for name in plugins.method_names()}
+    _print("method", lines)
+
+
+def problems(modules: Sequence[Path]) -> None:
+    from trainables.problems.discovery import Part, entries
+
+    house = {f"{entry.name} ({_noun(entry.part is Part.SOURCE)})": entry.summary for entry in entries().values()}
+    own: dict[str, str] = {}
+    if modules:
+        from trainables import plugins
+        from trainables.problems.dataset import SourceConfig, WrapperConfig
+
+        for module in plugins.load([plugins.PluginFile.of(path) for path in modules]):
+            own |= {
+                f"{name} ({_noun(issubclass(value, SourceConfig))})": _summary(value)
+                for name, value in plugins.offered(module).items()
+                if issubclass(value, SourceConfig | WrapperConfig)
+            }
+    _print("problem", {**house, **own})
+
+
+def recipes(show: str | None) -> None:
+    if show is None:
+        _print("recipe", all_recipes.names())
+    else:
+        print(yaml.safe_dump(all_recipes.get(show), sort_keys=False), end="")
+
+
+def _noun(source: bool) -> str:
+    return "source" if source else "wrapper"
+
+
+def _summary(cls: type) -> str:
+    return (inspect.getdoc(cls) or "").split("\n")[0]
+
+
+def _print(what: str, lines: Mapping[str, str]) -> None:
+    table = Table(box=None, pad_edge=False)
+    table.add_column(what)
+    table.add_column("")
+    for name, line in lines.items():
+        table.add_row(name, line)
+    Console().print(table)

@@ -1,0 +1,74 @@
+"""One quiet screen while a sweep runs: trials, best so far, cost, time left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from search.status import Standing
+from tracking.journal import Event
+
+REFRESH_SECONDS = 0.5
+
+
+class Screen:
+    """An observer of events: a live table on a terminal, one plain line per ended trial elsewhere."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console, self._clock = console, clock
+        self._standing = Standing()
+        self._live: Live | None = None
+        self._drawn = 0.0
+        self._quiet_until_seq = -1
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def skip(self, events: int) -> None:
+        """Say nothing about the first so many events: an earlier driver has told them."""
+        self._quiet_until_seq = events - 1
+
+    def __call__(self, event: Event) -> None:
+        self._standing.take(event)
+        if self._live is not None:
+            if self._clock() - self._drawn > REFRESH_SECONDS:
+                self._drawn = self._clock()
+                self._live.update(self._render(), refresh=True)
+        elif event["seq"] > self._quiet_until_seq:
+            line = self._standing.line(event)
+            if line:
+                self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def _render(self) -> Group:
+        bar = Progress(TextColumn("{task.description}"), BarColumn(bar_width=40), TextColumn("{task.percentage:.0f} %"))
+        bar.add_task("work", total=1.0, completed=self._standing.share_done)
+        return Group(standing_table(self._standing), bar, Text(self._standing.foot()))
+
+
+def standing_table(standing: Standing) -> Table:
+    """Where every study stands."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("problem", "method", "stage"):
+        table.add_column(column)
+    for column in ("trials", "best select score", "budget used"):
+        table.add_column(column, justify="right")
+    for row in standing.rows():
+        table.add_row(*row)
+    return table

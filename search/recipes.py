@@ -1,0 +1,84 @@
+"""Complete comparisons by name; every table in the README names its recipe.
+
+A recipe is a function of this module without arguments that returns the fields of `Comparison`; its docstring's first
+line is what `invsearch recipes` shows.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from tracking.errors import UserError, nearest
+
+Recipe = Callable[[], dict[str, Any]]
+METHODS = ("plain", "trivial_augment", "augnet", "unrolled")
+
+
+def digits() -> dict[str, Any]:
+    """The main job: handwritten digits, one problem where rotation invariance helps, one where it harms."""
+    return {
+        "problems": [_rotated_digits(shots=40), _which_rotation(shots=None)],
+        "methods": [{"name": name} for name in METHODS],
+        "horizon": 480,
+        "budget": 12.0,
+        "confirm_seeds": 3,
+    }
+
+
+def smoke() -> dict[str, Any]:
+    """A minute: two methods, one problem, just enough to see every layer work."""
+    return {
+        "problems": [_rotated_digits(shots=20)],
+        "methods": [{"name": "plain"}, {"name": "trivial_augment"}],
+        "horizon": 48,
+        "slices": 6,
+        "budget": 3.0,
+        "confirm_seeds": 2,
+    }
+
+
+def names() -> dict[str, str]:
+    """Recipe -> its one line."""
+    return {name: (inspect.getdoc(recipe) or "").splitlines()[0] for name, recipe in _recipes().items()}
+
+
+def get(name: str) -> dict[str, Any]:
+    """The fields of the recipe's comparison; UserError with the nearest name."""
+    known = _recipes()
+    if name not in known:
+        raise UserError("there is no recipe of that name", name, nearest(name, known) + "; a file ends in .yaml")
+    return known[name]()
+
+
+def _recipes() -> dict[str, Recipe]:
+    helpers = {"names", "get", "nearest"}
+    found = inspect.getmembers(sys.modules[__name__], inspect.isfunction)
+    return {name: function for name, function in found if not name.startswith("_") and name not in helpers}
+
+
+def _rotated_digits(shots: int) -> dict[str, Any]:
+    """Digits turned by up to 60 degrees everywhere, few of them: knowing the invariance replaces data."""
+    return {
+        "label": "digits-rotated",
+        "source": {"name": "digits"},
+        "wrappers": [
+            {"name": "few_shot", "shots": shots},
+            {"name": "nuisance", "ranges": {"rotation": 60.0}, "on": ["train", "outer", "select", "test"]},
+        ],
+    }
+
+
+def _which_rotation(shots: int | None) -> dict[str, Any]:
+    """The label is how far the digit was turned: invariance to rotation makes the task impossible."""
+    few = [] if shots is None else [{"name": "few_shot", "shots": shots}]
+    return {
+        "label": "which-rotation",
+        "source": {"name": "digits"},
+        "wrappers": [
+            {"name": "transform_label", "operation": "rotation", "values": [-60.0, -20.0, 20.0, 60.0]},
+            *few,
+        ],
+    }

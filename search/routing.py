@@ -1,0 +1,105 @@
+"""The multiplexers: one Ray searcher and one Ray scheduler that only route to the director.
+
+Everything that Ray calls is guarded: an exception in a searcher or scheduler would abort the sweep in the middle.
+The first error ends the sweep in order and is raised afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from search.director import Director
+from search.tuning import Verdict
+from trainables.assignment import Report
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_ACTIONS = {Verdict.CONTINUE: TrialScheduler.CONTINUE, Verdict.STOP: TrialScheduler.STOP}
+
+
+class Guard:
+    """Runs callback bodies and keeps the first error instead of letting it out."""
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+        self.stopping = False  # Ray is taking the sweep down: what it still says about trials is not news
+
+    def __call__(self, body: Callable[P, T], otherwise: T, *args: P.args, **kwargs: P.kwargs) -> T:
+        if self.error is not None or self.stopping:
+            return otherwise
+        try:
+            return body(*args, **kwargs)
+        except Exception as error:
+            self.error = error
+            return otherwise
+
+
+class Router(Searcher):  # type: ignore[misc]  # Ray's classes carry no types
+    """Asks the director for the next trial while fewer than `limit` are in flight."""
+
+    def __init__(self, director: Director, limit: int, guard: Guard) -> None:
+        super().__init__(metric="val/score", mode="max")
+        self._director, self._limit, self._guard = director, limit, guard
+        self._in_flight: set[str] = set()
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        suggestion = self._guard(self._suggest, Searcher.FINISHED, trial_id)
+        return suggestion
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        self._in_flight.discard(trial_id)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """The scheduler has seen it already."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the journal is the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        raise RuntimeError("a sweep goes on by its journal, not by Tuner.restore")
+
+    def _suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        if self._director.finished:
+            return str(Searcher.FINISHED)
+        if len(self._in_flight) >= self._limit:
+            return None
+        assignment = self._director.next()
+        if assignment is None:
+            return None
+        self._in_flight.add(trial_id)
+        return {"uid": assignment.uid, "assignment": assignment.model_dump_json()}
+
+
+class Gate(FIFOScheduler):  # type: ignore[misc]
+    """Hands every result to the director and does what it says."""
+
+    def __init__(self, director: Director, guard: Guard) -> None:
+        super().__init__()
+        self._director, self._guard = director, guard
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        return self._guard(self._decide, TrialScheduler.STOP, result)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        # A result that says `done` comes here and not to `on_trial_result`; a trial that the director stopped
+        # comes here too, with the result it has judged: it is closed, so nothing happens twice.
+        self._guard(self._decide, TrialScheduler.STOP, result)
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        self._guard(self._director.lost, None, trial.config["uid"], "the worker died and its retries are used up")
+
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
+        """Nothing: Ray removes pending trials only when the whole sweep stops, and a resume starts them again."""
+
+    def debug_string(self) -> str:
+        return "routes to one ASHA per study"
+
+    def _decide(self, result: dict[str, Any]) -> str:
+        if "report" not in result:
+            return str(TrialScheduler.CONTINUE)
+        return str(_ACTIONS[self._director.report(Report.model_validate_json(result["report"]))])

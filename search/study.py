@@ -1,0 +1,140 @@
+"""The frozen, validated description of a comparison: problems x methods x seeds x budget."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from trainables import plugins
+from trainables.assignment import Device, Protocol
+from trainables.method import MethodConfig
+from trainables.plugins import PluginFile
+from trainables.problems.spec import ProblemSpec
+from tracking.errors import UserError, nearest
+
+
+class SamplerName(StrEnum):
+    """Who proposes configurations."""
+
+    TPE = "tpe"
+    RANDOM = "random"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Asha(_Frozen):
+    """Asynchronous successive halving on cost (Li et al. 2020), as `ray.tune.schedulers.ASHAScheduler` does it.
+
+    Args:
+        grace: first rung, as a fraction of the method's own full-horizon cost.
+        reduction_factor: one in so many trials passes a rung.
+    """
+
+    grace: float = Field(default=1 / 9, gt=0, le=1)
+    reduction_factor: float = Field(default=3.0, gt=1)
+
+
+class MethodSpec(_Frozen):
+    """One row of the table: a method, a label, and settings that are fixed rather than tuned."""
+
+    name: str
+    label: str = ""
+    settings: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        config = plugins.method_config(self.name)
+        for field in self.settings:
+            if field not in config.model_fields:
+                raise UserError(f"`{self.name}` has no such field", field, nearest(field, config.model_fields))
+        config.model_validate(self.settings)
+        return self
+
+    @property
+    def key(self) -> str:
+        """What the row is called."""
+        return self.label or self.name
+
+    def config_class(self) -> type[MethodConfig]:
+        return plugins.method_config(self.name)
+
+
+class Resources(_Frozen):
+    """What one trial occupies while it runs."""
+
+    cpus: float = Field(default=1.0, gt=0)
+    gpus: float = Field(default=0.0, ge=0)
+
+
+class Comparison(_Frozen):
+    """What a sweep is to find out. One study per (problem, method); all get the same budget.
+
+    Args:
+        problems: at least one, labels unique.
+        methods: at least one, keys unique.
+        network: the network all methods share.
+        horizon: updates of one training.
+        slices: reports per training.
+        budget: tuning budget of each study, in multiples of one plain training of its problem.
+        max_trials: no study asks more than this many.
+        confirm_seeds: S fresh seeds of the confirm stage.
+        replay: whether what a search found is also trained from scratch, frozen.
+        sampler: who proposes; the method's defaults are always the first trial.
+        parallel_trials: trials in flight per study. 1 (the default) makes every decision independent of timing.
+        max_failures: a study that loses this many trials ends, with the reason.
+        worker_retries: how often a trial whose worker died is started again.
+    """
+
+    problems: tuple[ProblemSpec, ...] = Field(min_length=1)
+    methods: tuple[MethodSpec, ...] = Field(min_length=1)
+    network: str = "small_cnn"
+    horizon: int = Field(default=480, ge=1)
+    slices: int = Field(default=12, ge=1)
+    budget: float = Field(default=12.0, gt=0)
+    max_trials: int = Field(default=100, ge=1)
+    confirm_seeds: int = Field(default=3, ge=1)
+    replay: bool = True
+    sampler: SamplerName = SamplerName.TPE
+    startup_trials: int = Field(default=4, ge=1)
+    asha: Asha | None = Asha()
+    parallel_trials: int = Field(default=1, ge=1)
+    max_failures: int = Field(default=3, ge=1)
+    worker_retries: int = Field(default=2, ge=0)
+    seed: int = Field(default=0, ge=0)
+    device: Device = Device.AUTO
+    resources: Resources = Resources()
+    score_examples: int = Field(default=1000, ge=1)
+    copies: int = Field(default=8, ge=1)
+    strengths: int = Field(default=4, ge=1)
+    checkpoint_seconds: float = Field(default=10.0, gt=0)
+    plugins: tuple[PluginFile, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plugins_first(cls, data: Any) -> Any:
+        """Names of a user's own methods and problems are known only once his files are loaded."""
+        if isinstance(data, dict) and data.get("plugins"):
+            plugins.load([PluginFile.model_validate(file) for file in data["plugins"]])
+        return data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        plugins.network_builder(self.network)
+        if self.slices > self.horizon:
+            raise UserError("a report needs at least one update: slices <= horizon",
+                            f"slices={self.slices}, horizon={self.horizon}")
+        for what, names in {"problem labels": [p.label for p in self.problems],
+                            "method labels": [m.key for m in self.methods]}.items():
+            double = sorted({name for name in names if names.count(name) > 1})
+            if double:
+                raise UserError(f"{what} must be unique", ", ".join(double), "set `label` on one of them")
+        return self
+
+    def protocol(self) -> Protocol:
+        """What every trial of this comparison shares."""
+        fields = Protocol.model_fields.keys() & type(self).model_fields.keys()
+        return Protocol.model_validate({name: getattr(self, name) for name in fields})

@@ -1,0 +1,103 @@
+"""All affine transformations of a batch in one warp: parameters, sampling matrix, bilinear resampling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from enum import StrEnum
+
+import torch
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+
+class Padding(StrEnum):
+    """What lies outside the image; values are grid_sample's own names."""
+
+    ZEROS = "zeros"
+    REFLECTION = "reflection"
+    BORDER = "border"
+
+
+@dataclass(frozen=True, slots=True)
+class AffineParameters:
+    """Parameters of one affine map per image, each (B,) or None for 0; signs as in torchvision's `affine`.
+
+    Args:
+        rotation_deg: degrees; positive turns the content clockwise (as torchvision's `affine`, not `rotate`).
+        translate_x: fraction of the width; positive moves the content right.
+        translate_y: fraction of the height; positive moves the content down.
+        log_scale: natural logarithm of the zoom factor; positive enlarges.
+        shear_x: tangent of torchvision's shear angle: content at height y (down, from the centre) moves by
+            -shear_x y.
+        shear_y: likewise: content at x (right, from the centre) moves down by -shear_y x.
+    """
+
+    rotation_deg: Tensor | None = None
+    translate_x: Tensor | None = None
+    translate_y: Tensor | None = None
+    log_scale: Tensor | None = None
+    shear_x: Tensor | None = None
+    shear_y: Tensor | None = None
+
+    def filled(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """The six tensors in the order of the fields, zeros for None, in float32 at least."""
+        values = [getattr(self, f.name) for f in fields(self)]
+        given = [value for value in values if value is not None]
+        if not given:
+            raise ValueError("at least one affine parameter must be given, but all six are None")
+        wide = torch.promote_types(given[0].dtype, torch.float32)
+        zero = torch.zeros_like(given[0], dtype=wide)
+        rotation, x, y, scale, shear_x, shear_y = (zero if v is None else v.to(wide) for v in values)
+        return rotation, x, y, scale, shear_x, shear_y
+
+
+def affine_matrix(p: AffineParameters, height: int, width: int) -> Tensor:
+    """Sampling matrix (B, 2, 3): where in the input each output point is read, in coordinates in [-1, 1].
+
+    Content moves by p_out = T R S Shy Shx p_in in pixels about the image centre: shear x first, then shear y,
+    scale, rotation, translation last (torchvision's order). The matrix is the inverse, Shx^-1 Shy^-1 S^-1
+    R^-1 T^-1, conjugated by diag(W / 2, H / 2), so that a rotation stays a rotation on images that are not
+    square. Exactly [I | 0] where all parameters are exactly zero.
+    """
+    rotation_deg, translate_x, translate_y, log_scale, shear_x, shear_y = p.filled()
+    cos, sin = torch.cos(torch.deg2rad(rotation_deg)), torch.sin(torch.deg2rad(rotation_deg))
+    both, shrink = 1 + shear_x * shear_y, torch.exp(-log_scale)
+    xx = shrink * (both * cos - shear_x * sin)
+    xy = shrink * (both * sin + shear_x * cos) * (height / width)
+    yx = shrink * (shear_y * cos - sin) * (width / height)
+    yy = shrink * (shear_y * sin + cos)
+    # A fraction of the side is 2 units of [-1, 1].
+    shift_x, shift_y = 2 * translate_x, 2 * translate_y
+    rows = (xx, xy, -(xx * shift_x + xy * shift_y), yx, yy, -(yx * shift_x + yy * shift_y))
+    return torch.stack(rows, dim=-1).view(-1, 2, 3)
+
+
+def warp(x: Tensor, matrix: Tensor, padding: Padding = Padding.ZEROS) -> Tensor:
+    """Resample x (B, C, H, W) at matrix (B, 2, 3) times each output pixel's centre, bilinear.
+
+    Pixel centres lie at (2 i + 1) / N - 1 (align_corners=False). Computed in float32 at least, also under
+    autocast: a bfloat16 grid would be off by whole pixels. Gradients flow to x and to the matrix; at a matrix
+    that samples exactly at pixel centres (the identity) the derivative of bilinear interpolation is
+    one-sided.
+    """
+    wide = torch.promote_types(x.dtype, torch.float32)
+    with torch.autocast(x.device.type, enabled=False):
+        image, matrix = x.to(wide), matrix.to(wide)
+        # A matmul, since affine_grid has no batching rule under vmap.
+        points = _pixel_centres(x.shape[-2], x.shape[-1], image)  # (H W, 3)
+        grid = points @ matrix.transpose(-1, -2)  # (B, H W, 2)
+        grid = grid.view(len(x), x.shape[-2], x.shape[-1], 2)
+        warped = grid_sample(image, grid, "bilinear", padding.value, align_corners=False)
+        # Rounding of the grid grows with the side (1e-5 at 224 pixels); the identity is made exact in value
+        # and keeps the warp's gradient.
+        exact = (matrix == torch.eye(2, 3, dtype=wide, device=x.device)).all(-1).all(-1)[:, None, None, None]
+        warped = torch.where(exact, image.detach() + (warped - warped.detach()), warped)
+    return warped.to(x.dtype)
+
+
+def _pixel_centres(height: int, width: int, like: Tensor) -> Tensor:
+    """Homogeneous coordinates (H W, 3) of all pixel centres, row by row."""
+    y = (2 * torch.arange(height, dtype=like.dtype, device=like.device) + 1) / height - 1
+    x = (2 * torch.arange(width, dtype=like.dtype, device=like.device) + 1) / width - 1
+    columns, rows = x.repeat(height), y.repeat_interleave(width)
+    return torch.stack((columns, rows, torch.ones_like(columns)), dim=-1)

@@ -1,0 +1,1 @@
+"""INTERFACE (to be filled): Phase, Ledger, Meter."""

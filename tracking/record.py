@@ -1,0 +1,47 @@
+"""Reserved metric names, and the rows a trial reports."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from enum import StrEnum
+
+RESERVED = ("cost/", "waste/", "val/", "test/", "invariance/", "evaluation/")
+
+
+class Stage(StrEnum):
+    """What a trial is for."""
+
+    UNIT = "unit"        # one plain training: the budget unit of a problem
+    PROBE = "probe"      # a short run that tells the cost of a full horizon
+    TUNE = "tune"
+    RERUN = "rerun"      # confirm: search and train again on a fresh seed
+    REPLAY = "replay"    # confirm: what was found, frozen, trained from scratch
+
+
+class Status(StrEnum):
+    """How a trial stands."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"  # reached its horizon
+    PRUNED = "pruned"      # stopped by ASHA
+    BUDGET = "budget"      # cut because the study's budget was spent
+    FAILED = "failed"
+
+
+class ReservedMetricError(ValueError):
+    """A method reported a name that only the harness may write."""
+
+
+def check_metrics(metrics: Mapping[str, float]) -> None:
+    """Refuse reserved names and numbers that are not finite.
+
+    Raises:
+        ReservedMetricError: a reserved prefix.
+        ValueError: a value that is not a finite number.
+    """
+    for name, value in metrics.items():
+        if name.startswith(RESERVED):
+            raise ReservedMetricError(f"metrics may not start with {', '.join(RESERVED)}, but got `{name}`")
+        if not math.isfinite(value):
+            raise ValueError(f"metrics must be finite, but got {name} = {value}")

@@ -1,0 +1,121 @@
+"""What one trial has to do, as data that travels to a worker; and what it reports back."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from tracking.record import Stage, Status
+from trainables.plugins import PluginFile
+from trainables.problems.spec import ProblemSpec
+
+
+PROBE_FRACTION = 0.1  # of the horizon: long enough for every kind of update to occur
+
+
+class Device(StrEnum):
+    """Where tensors live; `auto` takes a GPU if the trial was given one."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class Protocol(BaseModel):
+    """What is the same for all trials of a sweep: how to train, measure and keep state.
+
+    Args:
+        network: name of the network that all methods share.
+        horizon: updates of one training.
+        slices: reports per training; one report is horizon / slices updates.
+        seed: fixes the data: test split, few-shot draw, planted nuisance.
+        score_examples: size limit of the fixed select examples that a report is scored on.
+        copies: C of test-time averaging.
+        strengths: grid points per action and sign of the measured invariance.
+        checkpoint_seconds: state is saved when this long has passed since the last time.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    network: str
+    horizon: int
+    slices: int
+    seed: int
+    device: Device = Device.AUTO
+    score_examples: int = 1000
+    copies: int = 8
+    strengths: int = 4
+    checkpoint_seconds: float = 10.0
+    plugins: tuple[PluginFile, ...] = ()
+
+
+class Assignment(BaseModel):
+    """One trial: which method with which settings, on which problem, from which seed.
+
+    Args:
+        row: the method's label in this comparison.
+        settings: the method's full configuration, as JSON.
+        index: number of the trial within its stage.
+        fraction: of the horizon; below 1 for a probe.
+        folder: checkpoints of this trial.
+        cache: data, once per node.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    uid: str
+    stage: Stage
+    problem: ProblemSpec
+    row: str
+    method: str
+    settings: dict[str, Any]
+    index: int
+    seed: int
+    partition: int
+    protocol: Protocol
+    fraction: float = 1.0
+    folder: Path
+    cache: Path
+
+
+    @property
+    def horizon(self) -> int:
+        """Updates of one training in this trial."""
+        return max(1, round(self.protocol.horizon * self.fraction))
+
+    @property
+    def slice_updates(self) -> int:
+        """Updates per report."""
+        return min(self.horizon, max(1, self.protocol.horizon // self.protocol.slices))
+
+
+class Report(BaseModel):
+    """One row of a trial.
+
+    Args:
+        index: 0-based number of the report within the trial.
+        status: RUNNING, COMPLETE or FAILED.
+        ready: whether the score may be judged.
+        score: `val/score`, higher is better; None where it could not be measured (a failed trial).
+        flops: `cost/flops`, the logical cost so far.
+        metrics: flat name -> number, ledger and curves included.
+        found: the search-free configuration, in the last report of a method that has one.
+        ledger: the full ledger, in the last report.
+        reason: why it failed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    uid: str
+    index: int
+    status: Status
+    ready: bool
+    score: float | None
+    flops: int
+    metrics: dict[str, float] = {}
+    found: dict[str, Any] | None = None
+    ledger: dict[str, Any] | None = None
+    reason: str | None = None

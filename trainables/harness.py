@@ -1,0 +1,190 @@
+"""Runs one method on one problem and measures it; knows nothing of Ray, so it can be tested and used alone."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from tracking.cost import Meter, Phase
+from tracking.record import Stage, Status, check_metrics
+from trainables import invariance, plugins
+from trainables.assignment import Assignment, Device, Report
+from trainables.method import Augments, Context, Describes, Finds, Method, MethodConfig, Slice, stable_seed
+from trainables.problems.problem import Kind, Problem, Split
+
+CHECKPOINT_SCHEMA = 1
+
+
+class NotFiniteError(ArithmeticError):
+    """A score or a metric is NaN or infinite: the trial has failed, whatever else it shows."""
+
+
+class Harness:
+    """One trial: build, advance slice by slice, score on select, and at the end measure what is asked.
+
+    A slice's cost is what happens inside `method.step()`; scoring and measuring are charged to the phase
+    `select` and kept apart. Continues from the trial's last checkpoint where there is one.
+    """
+
+    def __init__(self, assignment: Assignment) -> None:
+        self.assignment = assignment
+        protocol = assignment.protocol
+        plugins.load(protocol.plugins)
+        self._device = resolve_device(protocol.device)
+        self.meter = Meter(self._device)
+        self.meter.reset_peaks()
+        self.problem: Problem = assignment.problem.build(protocol.seed, assignment.partition, assignment.cache)
+        self.config: MethodConfig = plugins.method_config(assignment.method).model_validate(assignment.settings)
+        self.method: Method = self.config.build(self._context())
+        self._index = 0
+        self._saved_at = time.monotonic()
+        self._select = self._examples(Split.SELECT, protocol.score_examples)
+        self._resume()
+
+    def advance(self) -> Report:
+        """One slice, scored; the last one carries the final measurements.
+
+        Raises:
+            NotFiniteError: the score or a metric is not a finite number.
+            ReservedMetricError: the method reported a name that belongs to the harness.
+        """
+        clock = self.meter.start()
+        piece = self.method.step()
+        self.meter.stop(clock, piece.phase)
+        check_metrics(piece.metrics)
+        score = self._score()
+        metrics: dict[str, float] = {**piece.metrics, "val/score": score, **self._learned()}
+        if piece.done:
+            metrics |= self._final()
+        metrics |= self.meter.ledger().metrics()
+        report = self._report(piece, score, metrics)
+        self._index += 1
+        if not piece.done and time.monotonic() - self._saved_at > self.assignment.protocol.checkpoint_seconds:
+            self.save()
+        return report
+
+    def save(self) -> Path:
+        """Write the trial's state; the old checkpoint stays valid until the new one is complete."""
+        folder = self.assignment.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        target, temporary = folder / "latest.pt", folder / f"writing-{os.getpid()}.pt"
+        state = {
+            "schema": CHECKPOINT_SCHEMA, "index": self._index,
+            "method": self.method.state_dict(), "meter": self.meter.state_dict(),
+        }
+        with temporary.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+        self._saved_at = time.monotonic()
+        return target
+
+    def _resume(self) -> None:
+        path = self.assignment.folder / "latest.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, weights_only=True, map_location=self._device)
+        self.method.load_state_dict(state["method"])
+        self.meter.load_state_dict(state["meter"])
+        self._index = state["index"]
+
+    def _context(self) -> Context:
+        return Context(
+            problem=self.problem.view(self.meter),
+            horizon=self.assignment.horizon,
+            slice_updates=self.assignment.slice_updates,
+            seed=self.assignment.seed,
+            device=self._device,
+            meter=self.meter,
+            network=plugins.network_builder(self.assignment.protocol.network),
+        )
+
+    def _examples(self, split: Split, limit: int | None) -> tuple[Tensor, Tensor]:
+        batch = self.problem.examples(split, limit)
+        return batch.x.to(self._device), batch.y.to(self._device)
+
+    def _score(self) -> float:
+        """`val/score` on fixed select examples."""
+        x, y = self._select
+        with self.meter.unit("score", x.shape, phase=Phase.SELECT):
+            score = float(self.problem.score(self.method.predict(x), y))
+        self.meter.read_labels(len(y), Phase.SELECT)
+        if not math.isfinite(score):
+            raise NotFiniteError(f"val/score must be finite, but got {score}")
+        return score
+
+    def _learned(self) -> dict[str, float]:
+        if not isinstance(self.method, Describes):
+            return {}
+        learned = {f"learned/{name}": float(value) for name, value in self.method.describe().items()}
+        check_metrics(learned)
+        return learned
+
+    def _final(self) -> dict[str, float]:
+        """Invariance at the last report; the test split, once, in a confirm trial."""
+        if self.assignment.stage in (Stage.UNIT, Stage.PROBE):
+            return {}
+        confirm = self.assignment.stage in (Stage.RERUN, Stage.REPLAY)
+        x, y = self._examples(Split.TEST, None) if confirm else self._select
+        protocol, bank = self.assignment.protocol, self.problem.transform_bank
+        measured = invariance.measure(
+            self.method.predict, x[: protocol.score_examples], bank, self.ranges(), protocol.strengths,
+            self.problem.kind,
+        )
+        final = {f"invariance/{name}": value for name, value in measured.items()}
+        return final | (self._test(x, y) if confirm else {})
+
+    def _test(self, x: Tensor, y: Tensor) -> dict[str, float]:
+        """The test score without averaging, and with C copies of either kind; the same columns for every method."""
+        predict, score = self.method.predict, self.problem.score
+        final = {"test/score": float(score(predict(x), y))}
+        if self.problem.kind is not Kind.CLASSIFICATION:
+            return final
+        protocol, bank = self.assignment.protocol, self.problem.transform_bank
+        # A method without a distribution of its own averages copies of the untouched input.
+        own = self.method.sample if isinstance(self.method, Augments) else (lambda x, _: x)
+        for name, sampler in {"own": own, "common": invariance.common_sampler(bank, self.ranges())}.items():
+            generator = Generator().manual_seed(stable_seed(self.assignment.seed, "average", name))
+            outputs = invariance.averaged(predict, sampler, x, protocol.copies, generator)
+            final[f"test/score_{name}_copies"] = float(score(outputs, y))
+        return final
+
+    def ranges(self) -> dict[str, float]:
+        """The planted half-widths where there are any: invariance is judged where it was planted."""
+        truth = self.problem.truth
+        return {} if truth is None else {**truth.harmful, **truth.invariant}
+
+    def _report(self, piece: Slice, score: float, metrics: dict[str, float]) -> Report:
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                raise NotFiniteError(f"metrics must be finite, but got {name} = {value}")
+        extra: dict[str, Any] = {}
+        if piece.done:
+            extra["ledger"] = self.meter.ledger().to_json()
+            if isinstance(self.method, Finds):
+                extra["found"] = self.method.found().model_dump(mode="json")
+        return Report(
+            uid=self.assignment.uid,
+            index=self._index,
+            status=Status.COMPLETE if piece.done else Status.RUNNING,
+            ready=piece.ready,
+            score=score,
+            flops=sum(c.flops for p, c in self.meter.ledger().phases.items() if p is not Phase.SELECT),
+            metrics=metrics,
+            **extra,
+        )
+
+
+def resolve_device(device: Device) -> torch.device:
+    """`auto` means the GPU that this process was given, else the CPU."""
+    if device is Device.AUTO:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(str(device))
+

@@ -1,0 +1,159 @@
+"""The contract between the harness and a method: four members, and a few optional ones.
+
+Call order: `MethodConfig.build(context)`, then `load_state_dict` (on resume only), then `step` until a slice
+says `done`; `predict` and `state_dict` may be called between any two steps and change nothing.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Generator, Tensor, nn
+
+from spaces.domain import Space
+from tracking.cost import Meter, Phase
+from trainables.problems.problem import Batch, View
+
+State = dict[str, Any]  # tensors, numbers, strings, lists, dicts: loads with weights_only=True
+NetworkBuilder = Callable[[tuple[int, ...], int], nn.Module]  # (shape, outputs) -> (B, *shape) -> (B, outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What one `step` reports.
+
+    Args:
+        metrics: the method's own finite numbers; reserved prefixes (`cost/`, `val/`, ...) are refused.
+        phase: what the slice's cost is charged to.
+        ready: whether `predict` is worth judging; ASHA looks at ready slices only.
+        done: no step follows.
+    """
+
+    metrics: Mapping[str, float]
+    phase: Phase
+    ready: bool
+    done: bool
+
+
+class Method(Protocol):
+    """A learner that finds, or assumes, invariances; advanced in bounded slices.
+
+    Promise: same config + same context + loaded state = the same future, bit for bit (CPU of one type, one
+    thread). `load_state_dict` raises `StateMismatchError` before it changes anything.
+    """
+
+    def step(self) -> Slice: ...
+    def predict(self, x: Tensor, support: Batch | None = None) -> Tensor: ...  # (B, *shape) -> (B, outputs) logits
+    def state_dict(self) -> State: ...
+    def load_state_dict(self, state: State) -> None: ...
+
+
+@runtime_checkable
+class Describes(Protocol):
+    """Optional: what was learned, with units in the names ("rotation/width_deg")."""
+
+    def describe(self) -> Mapping[str, float]: ...
+
+
+@runtime_checkable
+class Finds(Protocol):
+    """Optional: the search-free configuration that the search arrived at."""
+
+    def found(self) -> MethodConfig: ...
+
+
+@runtime_checkable
+class Augments(Protocol):
+    """Optional: the method's own input distribution, for test-time averaging."""
+
+    def sample(self, x: Tensor, generator: Generator) -> Tensor: ...  # (B, *shape) -> (B, *shape)
+
+
+@runtime_checkable
+class Exports(Protocol):
+    """Optional: files a user can take away; called once, after confirm. Returns name -> relative path."""
+
+    def export(self, folder: Path) -> Mapping[str, str]: ...
+
+
+class StateMismatchError(ValueError):
+    """A saved state does not fit this method; nothing was changed."""
+
+
+class Role(StrEnum):
+    """What a random stream is for; a fresh generator per role keeps streams independent of each other."""
+
+    INIT = "init"        # weights
+    ORDER = "order"      # which examples, in which order: paired across methods
+    AUGMENT = "augment"  # transformations
+    SEARCH = "search"    # outer batches, policy noise
+
+
+def stable_seed(*parts: str | int) -> int:
+    """A seed in [0, 2^63) that depends on the parts only, not on the process or the platform."""
+    digest = sha256("\x1f".join(str(part) for part in parts).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything a method gets from outside.
+
+    Args:
+        problem: the view without select, test and truth.
+        horizon: planned length of one training in updates; schedules read only this.
+        slice_updates: updates per `step`.
+        seed: base of all random streams of this trial; paired across methods.
+        device: where tensors live.
+        meter: charged by the method through `meter.unit(...)`.
+        network: builds the network that all methods of a comparison share.
+    """
+
+    problem: View
+    horizon: int
+    slice_updates: int
+    seed: int
+    device: torch.device
+    meter: Meter
+    network: NetworkBuilder
+    artefacts: Mapping[str, Path] = field(default_factory=dict)
+
+    def generator(self, role: Role, index: int = 0) -> Generator:
+        """A fresh CPU generator for one role."""
+        return Generator().manual_seed(stable_seed(self.seed, role, index))
+
+    def build_network(self, index: int = 0) -> nn.Module:
+        """The shared network with freshly drawn weights; `index` tells apart several drawings in one trial.
+
+        Constructors of torch modules draw from the global generators, so those are seeded inside a fork and
+        restored: nothing outside sees it.
+        """
+        python_state = random.getstate()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stable_seed(self.seed, Role.INIT, index))
+            network = self.network(self.problem.shape, self.problem.outputs)
+        random.setstate(python_state)
+        return network.to(self.device)
+
+
+class MethodConfig(BaseModel):
+    """Frozen, validated settings of one method; builds its method.
+
+    Class attributes: `space` names the fields that may be tuned and their domains (their defaults lie inside).
+    A house method lives in `trainables/methods/NAME.py` as `Config`; a user's method sets `name`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    space: ClassVar[Space]
+
+    def build(self, context: Context) -> Method:
+        raise NotImplementedError

@@ -1,0 +1,26 @@
+"""One file per method: the module's name is the method's name, and its `Config` builds it. No registry to edit."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from tracking.errors import UserError, nearest
+from trainables.method import MethodConfig
+
+
+def names() -> tuple[str, ...]:
+    """The house methods; imports none of them."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+
+
+def config_class(name: str) -> type[MethodConfig]:
+    """The configuration class of a house method.
+
+    Raises:
+        UserError: there is no house method of that name; names the nearest.
+    """
+    if name not in names():
+        raise UserError("there is no method of that name", name, nearest(name, names()))
+    config: type[MethodConfig] = importlib.import_module(f"{__name__}.{name}").Config
+    return config

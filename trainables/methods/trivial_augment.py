@@ -1,0 +1,46 @@
+"""TrivialAugment (Müller and Hutter, 2021): per image one operation and one strength, both uniform; no search."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Generator, Tensor
+
+from spaces.domain import Space
+from spaces.policies import TrivialAugmentVariant, trivial_augment, trivial_augment_table
+from trainables.method import Context
+from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
+from trainables.modules.images import require_image
+from trainables.modules.supervised import Supervised
+
+
+class Config(RecipeConfig):
+    """The shared recipe, and which table of operations.
+
+    Args:
+        variant: WIDE is the published table; CAPPED limits the translation, which at 32 pixels blanks an image
+            of 16 or 28, to 0.45 of the side.
+    """
+
+    space: ClassVar[Space] = Space(RECIPE_DOMAINS)
+
+    variant: TrivialAugmentVariant = TrivialAugmentVariant.CAPPED
+
+    def build(self, context: Context) -> TrivialAugment:
+        return TrivialAugment(context, self)
+
+
+class TrivialAugment(Supervised):
+    """The shared loop through the table.
+
+    Raises:
+        UserError: the problem's inputs are not images.
+    """
+
+    def __init__(self, context: Context, config: Config) -> None:
+        channels, height, width = require_image("trivial_augment", context.problem.shape)
+        self._table = trivial_augment_table(channels, height, width, config.variant)
+        super().__init__(context, config, self.sample)
+
+    def sample(self, x: Tensor, generator: Generator) -> Tensor:
+        return trivial_augment(x, generator, self._table)

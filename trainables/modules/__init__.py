@@ -1,0 +1,1 @@
+"""What methods share: networks, the training recipe and its loop, augmentation layers, hypergradients."""

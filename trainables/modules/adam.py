@@ -1,0 +1,44 @@
+"""Adam for the few parameters of an augmentation, with a state of one layout from the start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from trainables.method import State
+from trainables.modules.state import load_optimiser, optimiser_state
+
+
+class Adam:
+    """Adam (Kingma and Ba, 2015) with one learning rate per parameter and no weight decay.
+
+    Args:
+        rates: parameter -> learning rate; the order is that of `update`'s gradients.
+        betas: of the running moments.
+    """
+
+    def __init__(self, rates: Mapping[nn.Parameter, float], betas: tuple[float, float] = (0.9, 0.999)) -> None:
+        groups = [{"params": [parameter], "lr": rate} for parameter, rate in rates.items()]
+        self._parameters = tuple(rates)
+        self._optimiser = torch.optim.Adam(groups, betas=betas, foreach=True)
+        for parameter in self._parameters:  # what the first step would make
+            self._optimiser.state[parameter] = {
+                "step": torch.tensor(0.0),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }
+
+    def update(self, gradients: tuple[Tensor, ...]) -> None:
+        """One step of descent; changes the parameters in place."""
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+            parameter.grad = gradient.detach()
+        self._optimiser.step()
+        self._optimiser.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> State:
+        return {"moments": optimiser_state(self._optimiser)}
+
+    def load_state_dict(self, state: State) -> None:
+        load_optimiser(self._optimiser, state["moments"])

@@ -1,0 +1,41 @@
+"""Training from scratch through a fixed policy: what a search arrived at, without the search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from torch import Generator, Tensor
+
+from spaces.policies import Policy
+from trainables.method import Context
+from trainables.modules.recipe import RecipeConfig
+from trainables.modules.supervised import Supervised
+
+
+class FrozenPolicy(Supervised):
+    """The shared loop on train + outer, one drawn operation per image.
+
+    Args:
+        recipe: the searching method's configuration; `found` returns it with `policy` in it.
+        policy: fixed.
+        describe: policy -> learned values, in the words of the method that found it.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        recipe: RecipeConfig,
+        policy: Policy,
+        describe: Callable[[Policy], Mapping[str, float]] = Policy.physical,
+    ) -> None:
+        super().__init__(context, recipe, policy.draw)
+        self.policy, self._found, self._describe = policy, recipe.model_copy(update={"policy": policy}), describe
+
+    def sample(self, x: Tensor, generator: Generator) -> Tensor:
+        return self.policy.draw(x, generator)
+
+    def describe(self) -> Mapping[str, float]:
+        return self._describe(self.policy)
+
+    def found(self) -> RecipeConfig:
+        return self._found

@@ -1,0 +1,79 @@
+"""House networks by name; every method of a comparison trains the same one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from tracking.errors import UserError, nearest
+from trainables.method import NetworkBuilder
+
+
+class Network(StrEnum):
+    """Networks that a study can name."""
+
+    SMALL_CNN = "small_cnn"
+    MLP = "mlp"
+
+
+def names() -> tuple[str, ...]:
+    return tuple(network.value for network in Network)
+
+
+def builder(name: str, extra: Sequence[str] = ()) -> NetworkBuilder:
+    """The builder (shape, outputs) -> module of a house network.
+
+    Args:
+        name: one of `names()`.
+        extra: further names that exist elsewhere (plug-ins); they only improve the message.
+
+    Raises:
+        UserError: there is no house network of that name; names the nearest.
+    """
+    if name not in names():
+        raise UserError("there is no network of that name", name, nearest(name, {*names(), *extra}))
+    return {Network.SMALL_CNN: small_cnn, Network.MLP: mlp}[Network(name)]
+
+
+def small_cnn(shape: tuple[int, ...], outputs: int, widths: Sequence[int] = (16, 32, 32)) -> nn.Module:
+    """Three convolution blocks and a linear head on the mean and the maximum over positions; about 15k weights.
+
+    GroupNorm, not BatchNorm: no statistics that couple examples or change in `predict`, and second derivatives
+    (unrolled search) that mean what they say. Pooling over all positions makes it nearly invariant to small shifts.
+
+    Args:
+        shape: (C, H, W) with both sides of 4 pixels at least.
+        outputs: length of the output vector.
+
+    Raises:
+        UserError: the input is not an image, or is too small.
+    """
+    if len(shape) != 3 or min(shape[1:]) < 4:
+        raise UserError("small_cnn needs images (C, H, W) of 4 x 4 pixels at least", shape, "use the network `mlp`")
+    blocks: list[nn.Module] = []
+    for index, (before, after) in enumerate(zip((shape[0], *widths[:-1]), widths, strict=True)):
+        blocks += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.GroupNorm(4, after), nn.ReLU()]
+        if index < 2:
+            blocks.append(nn.MaxPool2d(2))
+    return nn.Sequential(*blocks, _GlobalPool(), nn.Linear(2 * widths[-1], outputs))
+
+
+def mlp(shape: tuple[int, ...], outputs: int, width: int = 128) -> nn.Module:
+    """Two hidden layers on the flattened input, for signals and inputs of any shape."""
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(prod(shape), width), nn.LayerNorm(width), nn.ReLU(),
+        nn.Linear(width, width), nn.LayerNorm(width), nn.ReLU(),
+        nn.Linear(width, outputs),
+    )
+
+
+class _GlobalPool(nn.Module):
+    """(B, C, H, W) -> (B, 2C): mean and maximum over positions."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat((x.mean(dim=(2, 3)), x.amax(dim=(2, 3))), dim=1)

@@ -1,0 +1,31 @@
+"""The training recipe that all methods share: the same fields over the same domains, so none is tuned harder."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from spaces.domain import Domain, Float
+from trainables.method import MethodConfig
+
+RECIPE_DOMAINS: dict[str, Domain] = {
+    "learning_rate": Float(low=0.01, high=0.5, log=True),
+    "weight_decay": Float(low=1e-5, high=1e-2, log=True),
+}
+
+
+class RecipeConfig(MethodConfig):
+    """SGD with Nesterov momentum, linear warm-up and cosine decay to zero.
+
+    Args:
+        learning_rate: peak of the schedule.
+        weight_decay: coupled (added to the gradient), on all weights.
+        momentum: of Nesterov.
+        warm_up: share of the horizon that the linear rise takes.
+        batch_size: examples per update.
+    """
+
+    learning_rate: float = Field(default=0.1, gt=0)
+    weight_decay: float = Field(default=5e-4, ge=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    warm_up: float = Field(default=0.05, ge=0, le=1)
+    batch_size: int = Field(default=64, ge=1)

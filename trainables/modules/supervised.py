@@ -1,0 +1,80 @@
+"""The training loop that methods share; a complete `Method` for a given augmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Generator, Tensor
+
+from tracking.cost import Phase
+from trainables.method import Context, Role, Slice, State
+from trainables.modules.recipe import RecipeConfig
+from trainables.modules.state import generators_state, load_generators, require_like
+from trainables.modules.trunk import Trunk
+from trainables.problems.problem import LEARNABLE, Batch
+
+Augment = Callable[[Tensor, Generator], Tensor]  # (B, *shape) -> (B, *shape), drawn from the generator
+
+
+class Supervised:
+    """Trains the shared network on train + outer through one augmentation.
+
+    Streams (weights, order of examples) are those of role index 0, so that two methods with the same seed start
+    from the same weights and see the same batches.
+
+    Args:
+        context: problem, horizon, seeds, meter.
+        recipe: the shared training recipe.
+        augment: what each batch goes through; None means nothing.
+    """
+
+    def __init__(self, context: Context, recipe: RecipeConfig, augment: Augment | None = None) -> None:
+        self._context, self._recipe, self._augment = context, recipe, augment
+        self.trunk = Trunk(context.build_network(), recipe, context.horizon)
+        self._order, self._noise = context.generator(Role.ORDER), context.generator(Role.AUGMENT)
+
+    def step(self) -> Slice:
+        updates = min(self._context.slice_updates, self.trunk.horizon - self.trunk.cursor)
+        losses = [self._update() for _ in range(updates)]
+        return Slice(mean_metrics({"train/loss": losses}), Phase.TRAIN, ready=True, done=self.trunk.finished)
+
+    def predict(self, x: Tensor, support: Batch | None = None) -> Tensor:
+        return self.trunk.predict(x)
+
+    def state_dict(self) -> State:
+        return {
+            "trunk": self.trunk.state_dict(),
+            "generators": generators_state((self._order, self._noise)),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        require_like(self.state_dict(), state)
+        self.trunk.check_state(state["trunk"])
+        self.trunk.load_state_dict(state["trunk"])
+        load_generators((self._order, self._noise), state["generators"])
+
+    def _update(self) -> Tensor:
+        context = self._context
+        x, y = draw(context, self._order, self._recipe.batch_size)
+        with context.meter.unit("update", x.shape, phase=Phase.TRAIN, examples=len(x)):
+            if self._augment is not None:
+                x = self._augment(x, self._noise)
+            loss = context.problem.loss(self.trunk.network(x), y).mean()
+            self.trunk.update(torch.autograd.grad(loss, tuple(self.trunk.network.parameters())))
+        return loss.detach()
+
+
+def draw(context: Context, generator: Generator, size: int) -> Batch:
+    """A batch from train + outer, on the context's device."""
+    x, y = context.problem.draw(generator, size, *LEARNABLE)
+    return Batch(x.to(context.device), y.to(context.device))
+
+
+def mean_metrics(series: Mapping[str, list[Tensor]]) -> dict[str, float]:
+    """Means over a slice with one device synchronisation; an empty series is left out."""
+    filled = {name: values for name, values in series.items() if values}
+    if not filled:
+        return {}
+    means = torch.stack([torch.stack(values).mean() for values in filled.values()])
+    return dict(zip(filled, means.tolist(), strict=True))

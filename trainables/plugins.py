@@ -1,0 +1,152 @@
+"""Methods, problems and networks from a user's own file or from an entry point.
+
+A plug-in is an ordinary module. What it offers is found by what it defines: subclasses of `MethodConfig`,
+`SourceConfig` or `WrapperConfig` that set `name`, and a mapping `NETWORKS` from names to builders. There is no
+registry to edit; a house name cannot be replaced.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+
+from pydantic import BaseModel, ConfigDict
+
+from tracking.errors import UserError, nearest
+from trainables import methods
+from trainables.method import MethodConfig, NetworkBuilder
+from trainables.modules import networks
+from trainables.problems.dataset import SourceConfig, WrapperConfig
+from trainables.problems.discovery import entries
+
+ENTRY_POINTS = "invsearch"
+PREFIX = "invsearch_plugin_"
+Offered = type[MethodConfig] | type[SourceConfig] | type[WrapperConfig]
+
+
+class PluginFile(BaseModel):
+    """A user's file as a sweep remembers it: a changed file is noticed, never silently mixed in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Path
+    digest: str
+
+    @classmethod
+    def of(cls, path: Path) -> PluginFile:
+        """Raises UserError where there is no such file."""
+        path = path.expanduser().resolve()
+        if not path.is_file():
+            raise UserError("a plug-in must be a Python file that exists", path, "give the path of the file")
+        return cls(path=path, digest=sha256(path.read_bytes()).hexdigest())
+
+
+def load(files: Sequence[PluginFile]) -> tuple[ModuleType, ...]:
+    """Import the users' files into this process, once each.
+
+    Raises:
+        UserError: a file changed since the sweep began, cannot be imported, or takes a house name.
+    """
+    return tuple(_load(file) for file in files)
+
+
+def method_config(name: str) -> type[MethodConfig]:
+    """The configuration class of a method, house or user's; UserError with the nearest name."""
+    if name in methods.names():
+        return methods.config_class(name)
+    own = _own_methods()
+    if name not in own:
+        raise UserError("there is no method of that name", name, nearest(name, method_names()))
+    return own[name]
+
+
+def method_names() -> tuple[str, ...]:
+    return tuple(sorted({*methods.names(), *_own_methods()}))
+
+
+def network_builder(name: str) -> NetworkBuilder:
+    """The builder (shape, outputs) -> module of a network; UserError with the nearest name."""
+    own = _own_networks()
+    if name in own:
+        return own[name]
+    if name not in networks.names():
+        raise UserError("there is no network of that name", name, nearest(name, {*networks.names(), *own}))
+    return networks.builder(name)
+
+
+def offered(module: ModuleType) -> dict[str, Offered]:
+    """The methods, sources and wrappers that a module defines, by name."""
+    return {
+        value.name: value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, MethodConfig | SourceConfig | WrapperConfig)
+        and value.__module__ == module.__name__
+        and isinstance(getattr(value, "name", None), str)
+    }
+
+
+def modules() -> tuple[ModuleType, ...]:
+    """The plug-ins of this process: loaded files, then installed entry points."""
+    loaded = [module for name, module in sorted(sys.modules.items()) if name.startswith(PREFIX)]
+    return (*loaded, *_installed())
+
+
+@cache
+def _installed() -> tuple[ModuleType, ...]:
+    return tuple(importlib.import_module(entry.module) for entry in entry_points(group=ENTRY_POINTS))
+
+
+def _load(file: PluginFile) -> ModuleType:
+    name = f"{PREFIX}{file.digest[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    if PluginFile.of(file.path).digest != file.digest:
+        raise UserError("a plug-in may not change within a sweep", file.path, "start a new sweep with the new file")
+    module = _execute(name, file.path)
+    taken = sorted({*methods.names(), *entries()} & set(offered(module)))
+    if taken:
+        del sys.modules[name]
+        raise UserError("a plug-in may not take the name of a house method or problem", f"{taken} in {file.path}")
+    return module
+
+
+def _execute(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UserError("a plug-in must be a Python file", path, "its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # pydantic resolves annotations through sys.modules while the classes are made
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise UserError(
+            "a plug-in must import without an error", f"{path}: {type(error).__name__}: {error}"
+        ) from error
+    return module
+
+
+def _own_methods() -> dict[str, type[MethodConfig]]:
+    return {
+        name: value
+        for module in modules()
+        for name, value in offered(module).items()
+        if issubclass(value, MethodConfig)
+    }
+
+
+def _own_networks() -> dict[str, NetworkBuilder]:
+    found: dict[str, NetworkBuilder] = {}
+    for module in modules():
+        declared = getattr(module, "NETWORKS", {})
+        if isinstance(declared, Mapping):
+            found |= declared
+    return found

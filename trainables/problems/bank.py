@@ -1,0 +1,63 @@
+"""Transform banks: the group actions a problem is planted with and probed with.
+
+Axes: B batch, C channels, H height, W width, L length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from torch import Tensor
+
+from spaces.transforms import GEOMETRIC, TRANSFORMS, Operation, apply
+from trainables.problems.problem import Action
+from trainables.problems.signal_bank import signal_bank
+
+GREY = (
+    *GEOMETRIC,
+    Operation.FLIP_HORIZONTAL,
+    Operation.FLIP_VERTICAL,
+    Operation.BRIGHTNESS,
+    Operation.CONTRAST,
+)
+COLOUR = (*GREY, Operation.SATURATION, Operation.HUE)
+# Wider than the augmentation defaults where the question "is the task invariant to this?" reaches further.
+WIDER = {Operation.ROTATION: 90.0}
+SWITCHES = (Operation.FLIP_HORIZONTAL.value, Operation.FLIP_VERTICAL.value)  # on or off; between lies a blend
+
+
+def standard_bank(shape: tuple[int, ...], limits: Mapping[str, float]) -> tuple[Action, ...]:
+    """The bank for images (C, H, W) or signals (C, L); empty for other shapes."""
+    if len(shape) == 3:
+        return image_bank(shape, limits)
+    return signal_bank(limits) if len(shape) == 2 else ()
+
+
+def image_bank(shape: tuple[int, ...], limits: Mapping[str, float]) -> tuple[Action, ...]:
+    """Affine actions, flips, brightness and contrast; saturation and hue for three channels.
+
+    Args:
+        shape: (C, H, W).
+        limits: action name -> physical maximum, where it is not the default.
+    """
+    return tuple(_action(operation, limits) for operation in (COLOUR if shape[0] == 3 else GREY))
+
+
+def apply_jointly(actions: Sequence[Action], x: Tensor, strengths: Mapping[str, Tensor]) -> Tensor:
+    """Apply several actions to each input, in the order of the bank; strengths are (B,) by action name."""
+    for action in actions:
+        if action.name in strengths:
+            x = action.apply(x, strengths[action.name])
+    return x
+
+
+def _action(operation: Operation, limits: Mapping[str, float]) -> Action:
+    transform = TRANSFORMS[operation]
+    limit = limits.get(operation.value, WIDER.get(operation, transform.limit))
+    applied = partial(_applied, operation, limit)
+    return Action(operation.value, transform.unit, limit, transform.signed, applied)
+
+
+def _applied(operation: Operation, limit: float, x: Tensor, v: Tensor) -> Tensor:
+    return apply(operation, x, v, limit=limit)

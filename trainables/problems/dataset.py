@@ -1,0 +1,138 @@
+"""What sources load and wrappers change: the labelled pool, the test set, and what is known about them.
+
+Axes: N pool rows, M test rows, then one input's `shape`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.problems.bank import standard_bank
+from trainables.problems.problem import Action, Kind, ProblemConfig, Split, Truth
+
+Array = NDArray[Any]
+BankBuilder = Callable[[tuple[int, ...], Mapping[str, float]], tuple[Action, ...]]
+POOL = (Split.TRAIN, Split.OUTER, Split.SELECT)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Everything with a label, before it is divided into train, outer and select.
+
+    Which rows become `train` is decided later (by the partition), so inputs that shall look different in
+    different splits are held once per split, row for row aligned; splits that look alike share ONE array.
+
+    Args:
+        pool: split -> inputs (N, *shape), uint8 for images (0..255) or float32; for train, outer and select.
+        pool_y: targets (N,) int64, or (N, outputs) float32 for regression.
+        test_x: inputs (M, *shape).
+        test_y: targets of the test set.
+        kind: what the outputs mean.
+        outputs: number of classes, or of regression targets.
+        classes: their names; empty for regression.
+        truth: the planted answer, where there is one.
+        limits: action name -> physical maximum of the transform bank, where it is not the default.
+        notes: what the user should know about the data (unreadable files left out, ...).
+        bank: (shape, limits) -> the group actions the problem is probed with.
+    """
+
+    pool: Mapping[Split, Array]
+    pool_y: Array
+    test_x: Array
+    test_y: Array
+    kind: Kind
+    outputs: int
+    classes: tuple[str, ...] = ()
+    truth: Truth | None = None
+    limits: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    bank: BankBuilder = standard_bank
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.test_x.shape[1:])
+
+    def actions(self) -> dict[str, Action]:
+        """The transform bank by name."""
+        return {action.name: action for action in self.bank(self.shape, self.limits)}
+
+    def rows(self, keep: Array) -> Dataset:
+        """The same data with only the given pool rows, in that order."""
+        return replace(self.map_pool(lambda x: x[keep]), pool_y=self.pool_y[keep])
+
+    def map_pool(self, change: Callable[[Array], Array], on: frozenset[Split] = frozenset(POOL)) -> Dataset:
+        """Change the pool inputs of some splits; an array they share is changed once and stays shared."""
+        done: dict[int, Array] = {}
+        pool = dict(self.pool)
+        for split in POOL:
+            if split in on:
+                before = self.pool[split]
+                if id(before) not in done:
+                    done[id(before)] = change(before)
+                pool[split] = done[id(before)]
+        return replace(self, pool=pool)
+
+
+def labelled(
+    pool_x: Array,
+    pool_y: Array,
+    test_x: Array,
+    test_y: Array,
+    classes: tuple[str, ...],
+    notes: tuple[str, ...] = (),
+) -> Dataset:
+    """A classification data set whose pool looks the same in every split."""
+    return Dataset(
+        pool=dict.fromkeys(POOL, pool_x),
+        pool_y=pool_y.astype(np.int64),
+        test_x=test_x,
+        test_y=test_y.astype(np.int64),
+        kind=Kind.CLASSIFICATION,
+        outputs=len(classes),
+        classes=classes,
+        notes=notes,
+    )
+
+
+class SourceConfig(ProblemConfig):
+    """Where data come from. `load` is a pure function of the fields and the seed: equal on every node."""
+
+    def load(self, seed: int) -> Dataset:
+        """Read or make the data; `seed` fixes the test set where the source has none of its own.
+
+        Raises:
+            UserError: the data cannot serve (missing folder, empty class, unreadable images, ...).
+        """
+        raise NotImplementedError
+
+    def bank(self, shape: tuple[int, ...], limits: Mapping[str, float]) -> tuple[Action, ...]:
+        """The group actions of this kind of data; by default chosen by the rank of `shape`."""
+        return standard_bank(shape, limits)
+
+    def fingerprint(self) -> str:
+        """What identifies the data beyond the fields, e.g. a digest of file names; part of the cache key."""
+        return ""
+
+
+class WrapperConfig(ProblemConfig):
+    """A change of a data set; wrappers compose, the first one listed is applied first."""
+
+    def wrap(self, dataset: Dataset, seed: int) -> Dataset:
+        """A changed data set; a pure function of the fields, the data and the seed.
+
+        Raises:
+            UserError: the data set cannot be wrapped so.
+        """
+        raise NotImplementedError
+
+
+def stream(*parts: str | int) -> np.random.Generator:
+    """A random stream that depends on the parts only, not on the process or the platform."""
+    digest = sha256("\x1f".join(str(part) for part in parts).encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest, "big"))

@@ -1,0 +1,40 @@
+"""Few labels: n per class in total, for training, outer learning and selection together."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from tracking.errors import UserError
+from trainables.problems.dataset import Dataset, WrapperConfig, stream
+from trainables.problems.problem import Kind
+
+
+class Config(WrapperConfig):
+    """n labels per class in total: every label that a method or its tuning may see; the test set stays whole.
+
+    Args:
+        shots: labelled examples per class; at least 3, since train, outer and select hold every class.
+    """
+
+    name: ClassVar[str] = "few_shot"
+
+    shots: int = Field(ge=3)
+
+    def wrap(self, dataset: Dataset, seed: int) -> Dataset:
+        if dataset.kind is not Kind.CLASSIFICATION:
+            raise UserError("few_shot counts labels per class", f"a {dataset.kind} problem")
+        sizes = np.bincount(dataset.pool_y, minlength=dataset.outputs)
+        short = [f"{dataset.classes[k]} ({n})" for k, n in enumerate(sizes) if n < self.shots]
+        if short:
+            raise UserError(
+                f"every class needs at least shots = {self.shots} images in the pool",
+                ", ".join(short),
+                f"set shots to {sizes.min()} or fewer" if sizes.min() >= 3 else "add images to these classes",
+            )
+        generator = stream("few_shot", seed)
+        by_class = [np.flatnonzero(dataset.pool_y == k) for k in range(dataset.outputs)]
+        kept = [generator.permutation(rows)[: self.shots] for rows in by_class]
+        return dataset.rows(np.sort(np.concatenate(kept)))

@@ -1,0 +1,106 @@
+"""A planted nuisance: inputs are transformed at random, labels stay: invariance by construction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from tracking.errors import UserError, nearest
+from trainables.problems.bank import SWITCHES, apply_jointly
+from trainables.problems.dataset import Array, Dataset, WrapperConfig, stream
+from trainables.problems.problem import Action, Split, Truth
+
+CHUNK = 4096  # images transformed at once: bounds the memory of a large data set
+EVERYWHERE = (Split.TRAIN, Split.OUTER, Split.SELECT, Split.TEST)
+
+
+class Config(WrapperConfig):
+    """Each input is transformed by strengths uniform in [-r, r], fixed per example; the label stays.
+
+    A pool row gets the same strengths whichever split it falls into. With `on` a part of the splits only, the
+    same row is stored both ways and the partition decides which one is seen: "train upright, everything else
+    rotated" is `on: [outer, select, test]`.
+
+    Args:
+        ranges: action name of the transform bank -> physical half-width r. A flip is on or off with
+            probability 1/2 each and takes the bank's limit as its range. Actions without sign: [0, r].
+        on: the splits whose inputs are transformed.
+    """
+
+    name: ClassVar[str] = "nuisance"
+
+    ranges: dict[str, float] = Field(min_length=1)
+    on: tuple[Split, ...] = Field(default=EVERYWHERE, min_length=1)
+
+    def wrap(self, dataset: Dataset, seed: int) -> Dataset:
+        bank = dataset.actions()
+        _check(self.ranges, bank, dataset.truth or Truth())
+        chosen = [bank[name] for name in bank if name in self.ranges]
+
+        def varied(part: str, x: Array) -> Array:
+            strengths = _strengths(chosen, self.ranges, len(x), stream("nuisance", part, seed))
+            return transformed(x, chosen, strengths)
+
+        changed = dataset.map_pool(lambda x: varied("pool", x), frozenset(self.on))
+        test_x = varied("test", dataset.test_x) if Split.TEST in self.on else dataset.test_x
+        truth = dataset.truth or Truth()
+        return replace(
+            changed,
+            test_x=test_x,
+            truth=Truth({**truth.invariant, **_widest(self.ranges, truth.invariant)}, truth.harmful),
+        )
+
+
+def transformed(x: Array, actions: list[Action], strengths: Mapping[str, Tensor]) -> Array:
+    """Stored inputs after the actions, in the type they are stored in (images: rounded to 8 bits)."""
+    parts = []
+    for start in range(0, len(x), CHUNK):
+        block = torch.from_numpy(np.array(x[start : start + CHUNK]))
+        images = block.dtype == torch.uint8
+        some = {name: v[start : start + CHUNK] for name, v in strengths.items()}
+        moved = apply_jointly(actions, block.float() / 255 if images else block, some)
+        parts.append((moved * 255).round().clamp(0, 255).to(torch.uint8) if images else moved)
+    return np.asarray(torch.cat(parts).numpy())
+
+
+def _strengths(
+    actions: list[Action], ranges: Mapping[str, float], count: int, generator: np.random.Generator
+) -> dict[str, Tensor]:
+    """v (B,) by action name, in the units of the bank: physical value over limit."""
+    found = {}
+    for action in actions:
+        u = generator.random(count)
+        if action.name in SWITCHES:
+            v = (u < 0.5).astype(float)
+        else:
+            v = (2 * u - 1 if action.signed else u) * (ranges[action.name] / action.limit)
+        found[action.name] = torch.from_numpy(v.astype(np.float32))
+    return found
+
+
+def _check(ranges: Mapping[str, float], bank: Mapping[str, Action], truth: Truth) -> None:
+    for name, reach in ranges.items():
+        if name not in bank:
+            raise UserError("a nuisance must be an action of the transform bank", name, nearest(name, bank))
+        limit = bank[name].limit
+        if not 0 < reach <= limit:
+            raise UserError(
+                f"the range of `{name}` must lie in (0, {limit:g}] {bank[name].unit}".rstrip(),
+                reach,
+                f"a wider one needs `limits: {{{name}: {reach:g}}}` in the problem" if reach > limit else "",
+            )
+        if name in SWITCHES and reach != limit:
+            raise UserError(f"`{name}` is on or off: its range is {limit:g}", reach)
+        if name in truth.harmful:
+            raise UserError("what tells the classes apart cannot be a nuisance too", name)
+
+
+def _widest(ranges: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
+    """Half-widths after another nuisance of the same name: strengths add up."""
+    return {name: reach + before.get(name, 0.0) for name, reach in ranges.items()}

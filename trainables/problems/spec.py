@@ -1,0 +1,196 @@
+"""The description of a problem as data: a source, wrappers around it, and how the pool is divided."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self, cast
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+
+from tracking.errors import UserError, nearest
+from trainables.problems.array_problem import ArrayProblem, Description, Rows
+from trainables.problems.dataset import POOL, Array, Dataset, SourceConfig, WrapperConfig
+from trainables.problems.discovery import Part, config_class
+from trainables.problems.partition import SHARES, partition_rows
+from trainables.problems.problem import LEARNABLE, Kind, Problem, Split, Truth
+from trainables.problems.store import Arrays, cached, content_key
+from trainables.problems.validation import friendly, validated
+
+
+class ProblemSpec(BaseModel):
+    """One problem of a study; JSON in, the same JSON out.
+
+    Args:
+        label: its name in tables and file names.
+        source: `name` of the source and its fields.
+        wrappers: the same for each wrapper, the first applied first.
+        shares: of the labelled pool for train, outer and select.
+        limits: action name -> physical maximum of the transform bank. Never set from what was planted,
+            because methods see the bank: a planted range beyond the bank is an error until it is raised here.
+
+    Raises:
+        UserError: unknown names or fields, or values out of range; all of them in one message. (Inside
+            another pydantic model it arrives within that model's ValidationError.)
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    label: str
+    source: dict[str, Any]
+    wrappers: tuple[dict[str, Any], ...] = ()
+    shares: tuple[float, float, float] = SHARES
+    limits: dict[str, float] = {}
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise friendly(error, ProblemSpec, "problem") from None
+
+    @field_validator("shares")
+    @classmethod
+    def _shares_sum_to_one(cls, shares: tuple[float, float, float]) -> tuple[float, float, float]:
+        if min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
+            raise UserError("`shares` must be positive and sum to 1", shares, "e.g. 0.5, 0.25, 0.25")
+        return shares
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        """Replace what was given by the full, validated fields: the record and the cache key say all."""
+        source, wrappers = self.parts()
+        object.__setattr__(self, "source", _dumped(source))
+        object.__setattr__(self, "wrappers", tuple(_dumped(wrapper) for wrapper in wrappers))
+        return self
+
+    def parts(self) -> tuple[SourceConfig, tuple[WrapperConfig, ...]]:
+        """The configurations of source and wrappers."""
+        source = cast(SourceConfig, _part(self.source, Part.SOURCE))
+        return source, tuple(cast(WrapperConfig, _part(values, Part.WRAPPER)) for values in self.wrappers)
+
+    def dataset(self, seed: int) -> Dataset:
+        """Load and wrap the data, in memory."""
+        source, wrappers = self.parts()
+        dataset = replace(source.load(seed), bank=source.bank, limits=self.limits)
+        known = {action.name for action in source.bank(dataset.shape, {})}
+        for name in self.limits:
+            if name not in known:
+                hint = nearest(name, known)
+                raise UserError("`limits` must name actions of the transform bank", name, hint)
+        for wrapper in wrappers:
+            dataset = wrapper.wrap(dataset, seed)
+        return dataset
+
+    def build(self, seed: int, partition: int, cache: Path) -> Problem:
+        """Prepare the data once per node under `cache`, then map it read-only.
+
+        Args:
+            seed: fixes what is the same for all methods and seeds of a comparison: the test set, the few-shot
+                draw, the planted nuisance.
+            partition: which division of the labelled pool into train, outer and select.
+            cache: a folder on this node.
+
+        Raises:
+            UserError: the data cannot serve (missing folder, empty class, too few images, ...).
+        """
+        source, _ = self.parts()
+        base = [self.model_dump(mode="json", exclude={"label", "shares"}), source.fingerprint(), seed]
+        whole = cached(cache, content_key("whole", *base), lambda: _arrays(self.dataset(seed)))
+        divided = [*base, self.shares, partition]
+
+        def part(*splits: Split) -> dict[str, Array]:
+            dataset = _dataset(whole)
+            rows = partition_rows(dataset, seed, partition, self.shares)
+            return _columns({split: _picked(dataset, split, rows[split]) for split in splits})
+
+        # Two entries, not one: nothing that a method holds shares a file with the select split.
+        learnable = cached(cache, content_key("learnable", *divided), lambda: part(*LEARNABLE))
+        select = cached(cache, content_key("select", *divided), lambda: part(Split.SELECT))
+        return _problem(_dataset(whole), _split_rows(learnable | select), source)
+
+
+def in_memory(dataset: Dataset, seed: int, partition: int) -> ArrayProblem:
+    """A problem over arrays in memory: for small data and for tests."""
+    rows = partition_rows(dataset, seed, partition)
+    return _problem(dataset, {split: _picked(dataset, split, rows[split]) for split in POOL}, None)
+
+
+def _problem(dataset: Dataset, rows: Mapping[Split, Rows], source: SourceConfig | None) -> ArrayProblem:
+    bank = source.bank if source else dataset.bank
+    variance = 1.0
+    if dataset.kind is Kind.REGRESSION:
+        variance = float(np.concatenate([rows[split].y for split in LEARNABLE]).var(0).mean())
+    description = Description(
+        kind=dataset.kind,
+        shape=dataset.shape,
+        outputs=dataset.outputs,
+        classes=dataset.classes,
+        transform_bank=bank(dataset.shape, dataset.limits),
+        target_variance=variance,
+    )
+    everything = {**rows, Split.TEST: Rows(dataset.test_x, dataset.test_y)}
+    return ArrayProblem(everything, description, dataset.truth, dataset.notes)
+
+
+def _picked(dataset: Dataset, split: Split, rows: Array) -> Rows:
+    return Rows(dataset.pool[split][rows], dataset.pool_y[rows])
+
+
+def _columns(rows: Mapping[Split, Rows]) -> dict[str, Array]:
+    pairs = [(split, axis, array) for split, pair in rows.items() for axis, array in pair._asdict().items()]
+    return {f"{split}_{axis}": array for split, axis, array in pairs}
+
+
+def _split_rows(arrays: Arrays) -> dict[Split, Rows]:
+    return {split: Rows(arrays[f"{split}_x"], arrays[f"{split}_y"]) for split in POOL}
+
+
+def _arrays(dataset: Dataset) -> dict[str, Array]:
+    """A data set as named arrays; pool arrays that splits share are written once."""
+    distinct = list({id(array): array for array in dataset.pool.values()}.values())
+    places = {split: next(i for i, a in enumerate(distinct) if a is dataset.pool[split]) for split in POOL}
+    truth = dataset.truth
+    facts = {
+        "pool": places,
+        "kind": dataset.kind,
+        "outputs": dataset.outputs,
+        "classes": dataset.classes,
+        "truth": truth and {"invariant": dict(truth.invariant), "harmful": dict(truth.harmful)},
+        "limits": dict(dataset.limits),
+        "notes": dataset.notes,
+    }
+    text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
+    fixed = {"pool_y": dataset.pool_y, "test_x": dataset.test_x, "test_y": dataset.test_y, "facts": text}
+    return {**fixed, **{f"pool_{i}": array for i, array in enumerate(distinct)}}
+
+
+def _dataset(arrays: Arrays) -> Dataset:
+    """The inverse of `_arrays`, over maps."""
+    facts = json.loads(arrays["facts"].tobytes())
+    return Dataset(
+        pool={split: arrays[f"pool_{facts['pool'][split]}"] for split in POOL},
+        pool_y=arrays["pool_y"],
+        test_x=arrays["test_x"],
+        test_y=arrays["test_y"],
+        kind=Kind(facts["kind"]),
+        outputs=facts["outputs"],
+        classes=tuple(facts["classes"]),
+        truth=Truth(**facts["truth"]) if facts["truth"] else None,
+        limits=facts["limits"],
+        notes=tuple(facts["notes"]),
+    )
+
+
+def _part(values: Mapping[str, Any], part: Part) -> Any:
+    noun = "source" if part is Part.SOURCE else "wrapper"
+    if not isinstance(values.get("name"), str):
+        raise UserError(f"a {noun} needs a `name`", dict(values), "e.g. name: digits")
+    fields = {key: value for key, value in values.items() if key != "name"}
+    return validated(config_class(values["name"], part), fields, values["name"])
+
+
+def _dumped(config: SourceConfig | WrapperConfig) -> dict[str, Any]:
+    return {"name": config.name, **config.model_dump(mode="json")}

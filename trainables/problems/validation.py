@@ -1,0 +1,46 @@
+"""Turns what pydantic says about a user's fields into one message: rule, what was given, the nearest name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from tracking.errors import UserError, nearest
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validated(config: type[Model], values: Mapping[str, Any], where: str) -> Model:
+    """A configuration from a user's fields.
+
+    Raises:
+        UserError: all faults at once.
+    """
+    try:
+        return config.model_validate(dict(values))
+    except ValidationError as error:
+        raise friendly(error, config, where) from None
+
+
+def friendly(error: ValidationError, config: type[BaseModel], where: str) -> UserError:
+    """One UserError for all faults of a ValidationError; a lone UserError inside it comes out as it is."""
+    faults = error.errors(include_url=False)
+    inner = [fault.get("ctx", {}).get("error") for fault in faults]
+    if len(faults) == 1 and isinstance(inner[0], UserError):
+        return inner[0]
+    told = [_told(fault, raised, where) for fault, raised in zip(faults, inner, strict=True)]
+    unknown = [str(fault["loc"][0]) for fault in faults if fault["type"] == "extra_forbidden"]
+    hint = "; ".join(nearest(name, config.model_fields) for name in unknown)
+    return UserError(f"the fields of `{where}` must be valid", "; ".join(told), hint)
+
+
+def _told(fault: Any, raised: object, where: str) -> str:
+    path = ".".join(str(part) for part in (where, *fault["loc"]))
+    if isinstance(raised, UserError):
+        return f"{path}: {raised.rule}, but got {raised.got}"
+    if fault["type"] == "extra_forbidden":
+        return f"`{path}` is no field"
+    message = fault["msg"][:1].lower() + fault["msg"][1:]
+    return f"`{path}`: {message}" + ("" if fault["type"] == "missing" else f", but got {fault['input']!r}")

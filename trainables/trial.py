@@ -1,0 +1,86 @@
+"""The only file here that knows Ray: a `Method` under a `Harness` as a class Trainable.
+
+Nothing that a method raises leaves the trainable: Ray would throw the worker away and lose a slot. A failure is an
+ordinary report with `status=failed`, the reason, and every key that the scheduler reads.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import traceback
+from typing import Any
+
+import torch
+from ray import tune
+
+from tracking.record import Status
+from trainables.assignment import Assignment, Report
+from trainables.harness import Harness
+
+TRACE_CHARACTERS = 4000
+
+
+class Trial(tune.Trainable):
+    """Runs the assignment in `config["assignment"]` (JSON), one slice per step.
+
+    Each result holds the report as JSON under "report", and "val/score", "cost/flops" and "done" beside it. Workers
+    are reused: every trial starts from a fresh harness, and nothing of the one before is kept.
+    """
+
+    _harness: Harness | None = None
+    _failure: str | None = None
+
+    def setup(self, config: dict[str, Any]) -> None:
+        # Ray's default leaves torch as many threads as the node has cores; then workers fight for them.
+        torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.config = new_config
+        self._begin(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        report = self._failed() if self._harness is None else self._advance(self._harness)
+        return {
+            "report": report.model_dump_json(),
+            "val/score": report.score if report.score is not None else 0.0,
+            "cost/flops": report.flops,
+            "done": report.status is not Status.RUNNING,
+        }
+
+    def cleanup(self) -> None:
+        self._harness = None
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self._harness, self._failure, self._next = None, None, 0
+        gc.collect()  # the last trial's tensors go before this one's come
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self._uid = str(config["uid"])
+        try:
+            self._harness = Harness(Assignment.model_validate_json(config["assignment"]))
+        except Exception as error:
+            self._failure = _reason(error)
+
+    def _advance(self, harness: Harness) -> Report:
+        try:
+            report = harness.advance()
+        except Exception as error:
+            self._failure = _reason(error)
+            return self._failed()
+        self._next = report.index + 1
+        return report
+
+    def _failed(self) -> Report:
+        return Report(
+            uid=self._uid, index=self._next, status=Status.FAILED, ready=False, score=None, flops=0,
+            reason=self._failure or "the trial has no harness",
+        )
+
+
+def _reason(error: Exception) -> str:
+    """One line first, for tables; the end of the traceback after it, for the log."""
+    trace = "".join(traceback.format_exception(error))[-TRACE_CHARACTERS:]
+    return f"{type(error).__name__}: {error}\n{trace}"
