@@ -36,7 +36,7 @@ class PolicyEntry(BaseModel):
 
 
 class Policy(BaseModel):
-    """A mixture: each image gets one entry with the entry's weight, and stays as it is with the remaining one."""
+    """A mixture: each image gets one entry, drawn by weight; with the remaining weight it stays as it is."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,7 +46,7 @@ class Policy(BaseModel):
     def _consistent(self) -> Self:
         total = sum(entry.weight for entry in self.entries)
         if total > 1 + _SLACK:
-            raise ValueError(f"the weights must sum to 1 at most, the rest is the identity, but got {total:.6g}")
+            raise ValueError(f"the weights must sum to 1 at most, but got {total:.6g}")
         names = [entry.operation.value for entry in self.entries]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -63,9 +63,10 @@ class Policy(BaseModel):
         Raises:
             ValueError: an entry acts on colours and the images have none.
         """
-        choice, u, s = torch.rand(3, len(x), generator=generator, device=generator.device,
-        dtype=torch.float64).cpu() bounds = torch.tensor([entry.weight for entry in self.entries],
-        dtype=torch.float64).cumsum(0) index = torch.searchsorted(bounds, choice, right=True)
+        device, wide = generator.device, torch.float64
+        choice, u, s = torch.rand(3, len(x), generator=generator, device=device, dtype=wide).cpu()
+        bounds = torch.tensor([entry.weight for entry in self.entries], dtype=wide).cumsum(0)
+        index = torch.searchsorted(bounds, choice, right=True)
         index = torch.where(index == len(self.entries), IDENTITY, index)
         table = [TableEntry(e.operation, e.limit, e.magnitude) for e in self.entries]
         return _transformed(table, index, u, torch.where(s < 0.5, -1.0, 1.0), x, generator)
@@ -123,7 +124,7 @@ def trivial_augment(x: Tensor, generator: Generator, table: Sequence[TableEntry]
 def trivial_augment_table(
     channels: int, height: int, width: int, variant: TrivialAugmentSpace = TrivialAugmentSpace.WIDE
 ) -> tuple[TableEntry, ...]:
-    """The 14 operations with their maxima; images without colours have 13, since saturation does nothing to them."""
+    """The 14 operations with their maxima; 13 for images without colours, where saturation is left out."""
     narrow = variant is TrivialAugmentSpace.RA
     pixels, shear, turn, factor, bits = (10, 0.3, 30.0, 0.9, 4.0) if narrow else (32, 0.99, 135.0, 0.99, 6.0)
     cap = 0.45 if variant is TrivialAugmentSpace.CAPPED else float("inf")
@@ -150,7 +151,8 @@ def _transformed(
     table: Sequence[TableEntry], index: Tensor, u: Tensor, sign: Tensor, x: Tensor, generator: Generator
 ) -> Tensor:
     """Image b by line index[b] of the table with v = sign u r; index, u and sign (B,) on the CPU."""
-    operations, target, rows = [], [], []
+    operations: list[tuple[Operation, float | None]] = []
+    target, rows = [], []
     for line in table:
         target.append(IDENTITY if line.operation is None else len(operations))
         if line.operation is not None:
@@ -160,4 +162,5 @@ def _transformed(
     chosen = torch.tensor([*target, IDENTITY])[index]  # the last ones answer to index -1
     reach, blend, signed = torch.tensor([*rows, (0.0, False, False)], dtype=torch.float64)[chosen].unbind(-1)
     v = torch.where(blend > 0, 1.0, u * reach * torch.where(signed > 0, sign, 1.0))
-    return apply_mixed(operations, chosen, x, v.to(x.device, x.dtype, non_blocking=True), generator)
+    wide = torch.promote_types(x.dtype, torch.float32)
+    return apply_mixed(operations, chosen, x, v.to(x.device, wide, non_blocking=True), generator)

@@ -113,7 +113,7 @@ class AugNet:
         context, config, layer = self._context, self._config, self._layer
         x, y = draw(context, self._order, config.batch_size)
         with context.meter.unit("update", x.shape, phase=Phase.TRAIN, examples=len(x)):
-            augmented = layer.apply(x, layer.sample(len(x), self._noise))
+            augmented = layer.augment(x, layer.sample(len(x), self._noise))
             loss = context.problem.loss(self._trunk.network(augmented), y).mean()
             reward = layer.reward()
             objective = loss - config.reward * reward + config.decay * layer.penalty()

@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Generator, Tensor
 
 from spaces.domain import Space
-from spaces.policies import TrivialAugmentVariant, trivial_augment, trivial_augment_table
+from spaces.policies import TrivialAugmentSpace, trivial_augment, trivial_augment_table
 from trainables.method import Context
 from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
 from trainables.modules.images import require_image
@@ -24,7 +24,7 @@ class Config(RecipeConfig):
 
     space: ClassVar[Space] = Space(RECIPE_DOMAINS)
 
-    variant: TrivialAugmentVariant = TrivialAugmentVariant.CAPPED
+    variant: TrivialAugmentSpace = TrivialAugmentSpace.CAPPED
 
     def build(self, context: Context) -> TrivialAugment:
         return TrivialAugment(context, self)

@@ -27,7 +27,7 @@ class AugmentationLayer(nn.Module):
     """Q affine operations with ranges mu_k in (0, 1) and weights w = softmax(a / T).
 
     Operation k moves image b by v = u_kb mu_k s_k, u ~ U(-1, 1), s_k its physical maximum (reparametrised, so
-    dL/dmu_k flows through the warp). `apply` gives the training output sum_k w_k op_k(x); use of the layer draws
+    dL/dmu_k flows through the warp). `augment` gives the training output sum_k w_k op_k(x); use of the layer draws
     one operation per image instead (`policy`).
 
     Deviations from the paper: mu = sigmoid(phi) instead of clamp(phi, 0, 1), whose gradient is zero beyond the
@@ -61,14 +61,14 @@ class AugmentationLayer(nn.Module):
         return (self.choice_logits / self.temperature).softmax(0)
 
     def sample(self, size: int, generator: Generator) -> Tensor:
-        """Noise u (Q, B), uniform in [-1, 1): all randomness of one `apply`."""
+        """Noise u (Q, B), uniform in [-1, 1): all randomness of one `augment`."""
         noise = torch.rand(len(self.operations), size, generator=generator, device=generator.device) * 2 - 1
         return noise.to(self.range_logits.device)
 
-    def apply(self, x: Tensor, noise: Tensor) -> Tensor:  # type: ignore[override]
+    def augment(self, x: Tensor, noise: Tensor) -> Tensor:
         """The mixture sum_k w_k op_k(x; u_k mu_k s_k): (B, C, H, W), (Q, B) -> (B, C, H, W). Pure; one warp of Q B."""
         count, size = noise.shape
-        matrix = affine_matrix(self._parameters(noise), x.shape[-2], x.shape[-1])
+        matrix = affine_matrix(self._affine(noise), x.shape[-2], x.shape[-1])
         copies = x.expand(count, *x.shape).flatten(0, 1)
         warped = warp(copies, matrix).unflatten(0, (count, size))
         return torch.einsum("q,qbchw->bchw", self.weights, warped)
@@ -93,7 +93,7 @@ class AugmentationLayer(nn.Module):
             for operation, weight, magnitude in rows
         ))
 
-    def _parameters(self, noise: Tensor) -> AffineParameters:
+    def _affine(self, noise: Tensor) -> AffineParameters:
         """Row k of the (Q, B) strengths goes to parameter k alone; the others are zero there."""
         strength = noise * (self.ranges * self.limits)[:, None]
         own = torch.diag_embed(strength.transpose(0, 1))  # (B, Q, Q): [b, k, j] = strength of k where j = k

@@ -10,7 +10,16 @@ from functools import partial
 
 from torch import Tensor
 
-from spaces.transforms import GEOMETRIC, TRANSFORMS, Operation, apply
+from spaces.transforms import (
+    GEOMETRIC,
+    TRANSFORMS,
+    AffineParameters,
+    Operation,
+    affine_matrix,
+    apply,
+    warp,
+)
+from spaces.transforms.geometric import FIELD
 from trainables.problems.problem import Action
 from trainables.problems.signal_bank import signal_bank
 
@@ -24,6 +33,7 @@ GREY = (
 COLOUR = (*GREY, Operation.SATURATION, Operation.HUE)
 # Wider than the augmentation defaults where the question "is the task invariant to this?" reaches further.
 WIDER = {Operation.ROTATION: 90.0}
+_AFFINE = frozenset(operation.value for operation in GEOMETRIC)
 SWITCHES = (Operation.FLIP_HORIZONTAL.value, Operation.FLIP_VERTICAL.value)  # on or off; between lies a blend
 
 
@@ -45,10 +55,17 @@ def image_bank(shape: tuple[int, ...], limits: Mapping[str, float]) -> tuple[Act
 
 
 def apply_jointly(actions: Sequence[Action], x: Tensor, strengths: Mapping[str, Tensor]) -> Tensor:
-    """Apply several actions to each input, in the order of the bank; strengths are (B,) by action name."""
+    """Apply several actions to each input, in the order of the bank; strengths are (B,) by action name.
+
+    Affine actions on images become ONE warp: resampling several times would blur what one rotation does not.
+    """
+    affine = [action for action in actions if x.ndim == 4 and action.name in _AFFINE]
+    if len(affine) > 1:
+        physical = {FIELD[Operation(a.name)]: strengths[a.name] * a.limit for a in affine}
+        x = warp(x, affine_matrix(AffineParameters(**physical), x.shape[-2], x.shape[-1]))
+        actions = [action for action in actions if action not in affine]
     for action in actions:
-        if action.name in strengths:
-            x = action.apply(x, strengths[action.name])
+        x = action.apply(x, strengths[action.name])
     return x
 
 

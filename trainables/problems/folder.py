@@ -52,7 +52,8 @@ class Config(SourceConfig):
         (x, y, _), *test = read
         if test:
             return labelled(x, y, test[0][0], test[0][1], classes, notes)
-        pool, chosen = held_out(y, max(len(classes), round(self.test_share * len(y))), stream("folder", "test", seed))
+        count = max(len(classes), round(self.test_share * len(y)))
+        pool, chosen = held_out(y, count, stream("folder", "test", seed))
         return labelled(x[pool], y[pool], x[chosen], y[chosen], classes, notes)
 
     def fingerprint(self) -> str:
@@ -83,7 +84,8 @@ class Config(SourceConfig):
             differ = ", ".join(sorted(set(parts[0]) ^ set(parts[1])))
             raise UserError("train and test must have the same classes", f"only in one of them: {differ}")
         if len(parts[0]) < 2:
-            raise UserError("there must be at least two classes", ", ".join(parts[0]), "one sub-folder per class")
+            hint = "one sub-folder per class"
+            raise UserError("there must be at least two classes", ", ".join(parts[0]), hint)
         labels = [np.repeat(np.arange(len(part)), [len(f) for f in part.values()]) for part in parts]
         self._no_empty_class(tuple(parts[0]), labels)
         return parts

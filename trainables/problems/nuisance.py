@@ -102,5 +102,5 @@ def _check(ranges: Mapping[str, float], bank: Mapping[str, Action], truth: Truth
 
 
 def _widest(ranges: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
-    """Half-widths after another nuisance of the same name: strengths add up."""
-    return {name: reach + before.get(name, 0.0) for name, reach in ranges.items()}
+    """Half-widths after another nuisance of the same name: strengths add up, switches do not."""
+    return {name: reach + (name not in SWITCHES) * before.get(name, 0.0) for name, reach in ranges.items()}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trainables.problems.problem import Action
 
-TONE_CYCLES = 8  # per signal length; a tone has to have one fixed frequency to be a one-parameter family
+TONE = 0.25  # cycles per sample: one fixed frequency, the farthest from both 0 and the Nyquist frequency
 DEFAULTS = {"time_shift": 0.5, "amplitude": 1.0, "tone": 0.5}
 
 
@@ -48,5 +48,5 @@ def _amplitude(limit: float, x: Tensor, v: Tensor) -> Tensor:
 
 
 def _tone(limit: float, x: Tensor, v: Tensor) -> Tensor:
-    t = torch.arange(x.shape[-1], device=x.device, dtype=x.dtype) / x.shape[-1]
-    return x + (limit * v)[:, None, None] * torch.sin(2 * math.pi * TONE_CYCLES * t)
+    t = torch.arange(x.shape[-1], device=x.device, dtype=x.dtype)
+    return x + (limit * v)[:, None, None] * torch.sin(2 * math.pi * TONE * t)

@@ -1,0 +1,149 @@
+"""`invsearch doctor`: is this machine or cluster ready, and if not, why?"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from search import sweep as sweeps
+
+PACKAGES = ("ray", "torch", "torchvision", "optuna", "mlflow", "numpy", "scikit-learn", "pydantic")
+ROOTS = ("search", "trainables", "spaces", "tracking")
+RAY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the examination."""
+
+    what: str
+    good: bool
+    detail: str
+
+
+def examine(root: Path | None, address: str | None) -> int:
+    """Run every check, print one line each; 0 where all are good, else 1."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("check", "", "detail"):
+        table.add_column(column)
+    findings = list(_findings(sweeps.root(root), address))
+    for finding in findings:
+        table.add_row(finding.what, "ok" if finding.good else "FAILED", finding.detail)
+    Console().print(table)
+    return 0 if all(finding.good for finding in findings) else 1
+
+
+def _findings(base: Path, address: str | None) -> Iterator[Finding]:
+    for package in PACKAGES:
+        yield _guarded(package, lambda package=package: version(package))  # type: ignore[misc]
+    yield _guarded("torch and torchvision import", _torch)
+    yield _guarded("names resolve here (driver)", lambda: names_resolve(_own_root()))
+    yield _guarded("storage", lambda: _writable(base))
+    yield _guarded("data cache", lambda: _writable(sweeps.cache_folder()))
+    yield _guarded("MLflow", lambda: _mlflow(base))
+    yield _guarded("GPU", _gpu)
+    yield from _ray(address)
+
+
+def names_resolve(own: str) -> str:
+    """Where the four packages come from.
+
+    Raises:
+        RuntimeError: another distribution shadows one of them.
+    """
+    for name in ROOTS:
+        found = Path(importlib.import_module(name).__file__ or "").parent.parent
+        if str(found) != own:
+            raise RuntimeError(f"`{name}` comes from {found}, not from {own}: another package of that name shadows it")
+    return own
+
+
+def _guarded(what: str, body: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, True, body())
+    except PackageNotFoundError:
+        return Finding(what, False, "not installed")
+    except Exception as error:
+        return Finding(what, False, f"{type(error).__name__}: {error}")
+
+
+def _own_root() -> str:
+    return str(Path(__file__).resolve().parent.parent)
+
+
+def _torch() -> str:
+    import torch
+    import torchvision
+
+    return f"torch {torch.__version__}, torchvision {torchvision.__version__}"
+
+
+def _writable(folder: Path) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        file.write(b"x")
+        file.flush()
+        os.fsync(file.fileno())
+    return str(folder)
+
+
+def _mlflow(base: Path) -> str:
+    from tracking.mlflow_log import default_store
+    from tracking.read import reachable
+
+    store = default_store(base, "doctor")
+    reachable(store)
+    return store.uri
+
+
+def _gpu() -> str:
+    import torch
+
+    if not torch.cuda.is_available():
+        return "none; trials run on the CPU"
+    return ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+
+
+def _ray(address: str | None) -> Iterator[Finding]:
+    """Ray starts, and a worker sees the same four packages as the driver."""
+    box: list[Finding] = []
+
+    def start() -> None:
+        box.append(_guarded("Ray", lambda: _start_ray(address)))
+
+    thread = threading.Thread(target=start, daemon=True)
+    thread.start()
+    thread.join(RAY_SECONDS)
+    if not box:
+        yield Finding("Ray", False, f"no answer within {RAY_SECONDS:.0f} s; is the address right?")
+        return
+    yield box[0]
+    if box[0].good:
+        yield _guarded("names resolve here (worker)", _worker_names)
+
+
+def _start_ray(address: str | None) -> str:
+    import ray
+
+    from search import cluster
+
+    cluster.start(address, None)
+    total = ray.cluster_resources()
+    return f"{len(ray.nodes())} node(s), {total.get('CPU', 0):g} CPU, {total.get('GPU', 0):g} GPU"
+
+
+def _worker_names() -> str:
+    import ray
+
+    own = _own_root()
+    answer = ray.remote(num_cpus=0)(names_resolve).remote(own)
+    return str(ray.get(answer, timeout=RAY_SECONDS))

@@ -1,0 +1,161 @@
+"""The director's laws, with real Optuna and ASHA and simulated trials."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from search.course import Stand
+from search.director import DriftError
+from tests.support.simulation import SLICES, Simulation, Stopped, comparison, decisions, simulated
+from tracking.journal import Event
+from tracking.record import Stage, Status
+from trainables.assignment import Assignment, Report
+
+
+def undisturbed(order: int = 0, **changes: Any) -> list[Event]:
+    events: list[Event] = []
+    Simulation(comparison(**changes), events, order).run()
+    return events
+
+
+def test_every_study_is_probed_tuned_and_confirmed() -> None:
+    events: list[Event] = []
+    director = Simulation(comparison(), events).run()
+    stages = Counter((e["method"], e["stage"]) for e in events if e["kind"] == "asked")
+    assert stages["budget-unit", "unit"] == 2  # one per problem
+    for method in ("plain", "trivial_augment", "augnet"):
+        assert stages[method, "probe"] == 2
+        assert stages[method, "rerun"] == 2 * 2
+        assert stages[method, "replay"] == (4 if method == "augnet" else 0)  # only what a search found
+    assert {course.stand for course in director.courses.values()} == {Stand.DONE}
+
+
+def test_decisions_do_not_depend_on_timing() -> None:
+    """Deterministic mode: any interleaving of the studies gives each the same proposals and stops."""
+    first = decisions(undisturbed(order=0))
+    assert all(decisions(undisturbed(order=order)) == first for order in range(1, 6))
+
+
+def test_control_parallel_trials_do_depend_on_timing() -> None:
+    """The negative control of the test above: it can fail."""
+    runs = [decisions(undisturbed(order=order, parallel_trials=3)) for order in range(6)]
+    assert any(run != runs[0] for run in runs)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_killed_and_resumed_sweep_decides_as_an_undisturbed_one(seed: int) -> None:
+    """Killed at random points, up to five times; nothing lost, nothing doubled."""
+    chance = random.Random(seed)
+    whole = undisturbed(order=seed)
+    events: list[Event] = []
+    for stop in sorted(chance.sample(range(len(whole)), 5)):
+        with pytest.raises(Stopped):
+            Simulation(comparison(), events, chance.randrange(1000), stop_after=max(stop, len(events))).run()
+    Simulation(comparison(), events, chance.randrange(1000)).run()
+    assert decisions(events) == decisions(whole)
+    results = Counter((e["uid"], e["index"]) for e in events if e["kind"] == "result")
+    assert set(results.values()) == {1}
+    assert set(results) == {(e["uid"], e["index"]) for e in whole if e["kind"] == "result"}
+    ended = Counter(e["uid"] for e in events if e["kind"] == "ended")
+    assert set(ended.values()) == {1}
+
+
+def test_a_parallel_sweep_can_be_replayed_too() -> None:
+    """With several trials in flight the recorded order is followed, whatever it was."""
+    events = undisturbed(order=3, parallel_trials=3)
+    state = Simulation(comparison(parallel_trials=3), list(events)).director
+    assert state.finished
+    assert [e for e in events if e["kind"] == "ended"]
+
+
+def test_repeated_reports_are_waste_and_move_nothing() -> None:
+    events: list[Event] = []
+    with pytest.raises(Stopped):
+        Simulation(comparison(), events, stop_after=60).run()
+    Simulation(comparison(), events, checkpoint_every=100).run()  # no checkpoint: everything open starts anew
+    assert any(e["kind"] == "repeated" for e in events)
+    assert decisions(events) == decisions(undisturbed())
+
+
+def test_drift_is_noticed() -> None:
+    events = undisturbed()
+    asked = next(e for e in events if e["kind"] == "asked" and e["stage"] == "tune" and e["index"] == 5)
+    asked["config"] = asked["config"] | {"learning_rate": 0.123}
+    with pytest.raises(DriftError, match="tune-005"):
+        Simulation(comparison(), events)
+
+
+def test_the_budget_is_the_same_for_all_and_kept() -> None:
+    """Every study ends within one report of its budget; cheap methods get more trials."""
+    events: list[Event] = []
+    director = Simulation(comparison(), events).run()
+    for course in director.courses.values():
+        assert course.tuning is not None
+        spent, budget = course.tuning.spent_flops, course.tuning.budget_flops
+        assert budget <= spent <= budget + course.tuning.full_flops / SLICES + 1
+    trials = {key: len(c.tuning.trials) for key, c in director.courses.items() if c.tuning}
+    assert trials["one", "plain"] > trials["one", "augnet"]
+
+
+def test_seeds_and_partitions_are_paired_across_methods() -> None:
+    asked = [e for e in undisturbed() if e["kind"] == "asked" and e["problem"] == "one"]
+    by_role: dict[tuple[bool, int], set[tuple[int, int]]] = {}
+    for event in asked:
+        if event["stage"] in ("tune", "rerun", "replay"):
+            confirm = event["stage"] != "tune"
+            by_role.setdefault((confirm, event["index"]), set()).add((event["seed"], event["partition"]))
+    assert all(len(pairs) == 1 for pairs in by_role.values())
+    assert len({seed for pairs in by_role.values() for seed, _ in pairs}) == len(by_role)  # fresh, every one
+    assert {partition for (confirm, _), pairs in by_role.items() if not confirm for _, partition in pairs} == {0}
+
+
+def test_the_defaults_are_the_first_trial() -> None:
+    first = [e for e in undisturbed() if e["kind"] == "asked" and e["stage"] == "tune" and e["index"] == 0]
+    assert len(first) == 6
+    assert all(e["config"]["learning_rate"] == 0.1 for e in first)
+
+
+def failing(bad: str) -> Any:
+    def curve(assignment: Assignment, index: int) -> Report:
+        if bad in assignment.uid:
+            return Report(uid=assignment.uid, index=index, status=Status.FAILED, ready=False, score=None, flops=0,
+                          reason="ValueError: planted")
+        return simulated(assignment, index)
+
+    return curve
+
+
+@pytest.mark.parametrize(
+    ("bad", "lost"),
+    [
+        ("one/plain/probe", {("one", "plain")}),
+        ("one/unit", {("one", "plain"), ("one", "trivial_augment"), ("one", "augnet")}),
+        ("two/augnet/tune", {("two", "augnet")}),
+        ("two/augnet/tune-001", set()),
+        ("one/augnet/rerun-1", set()),
+    ],
+)
+def test_a_failure_ends_what_it_must_and_nothing_else(bad: str, lost: set[tuple[str, str]]) -> None:
+    events: list[Event] = []
+    director = Simulation(comparison(), events, curve=failing(bad)).run()
+    assert {key for key, course in director.courses.items() if course.stand is Stand.FAILED} == lost
+    assert any(e["kind"] == "ended" and e["status"] == "failed" and "planted" in e["reason"] for e in events)
+    for key in lost:
+        assert "planted" in (director.courses[key].reason or "")
+    again = Simulation(comparison(), list(events), curve=failing(bad)).director
+    assert again.finished  # a failure is replayed like anything else
+
+
+def test_a_lost_worker_is_a_failed_trial() -> None:
+    events: list[Event] = []
+    simulation = Simulation(comparison(), events)
+    unit = simulation.director.next()
+    assert unit is not None and unit.stage is Stage.UNIT
+    simulation.director.lost(unit.uid, "the worker died")
+    ended = next(e for e in events if e["kind"] == "ended")
+    assert (ended["status"], ended["reason"]) == ("failed", "the worker died")
+    assert simulation.director.courses["one", "plain"].stand is Stand.FAILED

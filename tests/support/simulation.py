@@ -1,0 +1,117 @@
+"""Drives a real Director with simulated trials: real Optuna and ASHA, no Ray, no training, any order of events."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from search.director import Director
+from search.study import Comparison
+from search.tuning import Verdict
+from tracking.journal import Event
+from tracking.record import Stage, Status
+from trainables.assignment import Assignment, Report
+from trainables.method import stable_seed
+
+SLICES = 9
+Curve = Callable[[Assignment, int], Report]
+
+
+class Stopped(Exception):
+    """The simulated driver was killed."""
+
+
+def comparison(**changes: Any) -> Comparison:
+    """Two problems, three methods, small budgets."""
+    fields: dict[str, Any] = {
+        "problems": [
+            {"label": "one", "source": {"name": "digits"}},
+            {"label": "two", "source": {"name": "digits"}, "wrappers": [{"name": "few_shot", "shots": 40}]},
+        ],
+        "methods": [{"name": "plain"}, {"name": "trivial_augment"}, {"name": "augnet"}],
+        "horizon": 90,
+        "slices": SLICES,
+        "budget": 6.0,
+        "confirm_seeds": 2,
+    }
+    return Comparison.model_validate(fields | changes)
+
+
+def simulated(assignment: Assignment, index: int) -> Report:
+    """A learning curve that depends on the assignment only: noisy, better near a learning rate of 0.1."""
+    noise = random.Random(stable_seed(assignment.uid, index))
+    rate = float(assignment.settings["learning_rate"])
+    slices = 1 if assignment.stage is Stage.PROBE else SLICES
+    done = index + 1 == slices
+    score = 0.9 - abs(rate - 0.1) - 0.3 / (index + 1) + noise.gauss(0.0, 0.02)
+    cost = {"plain": 100, "trivial_augment": 110, "augnet": 150}[assignment.method]
+    share = 0.1 if assignment.stage is Stage.PROBE else (index + 1) / SLICES
+    found = assignment.settings | {"learning_rate": 0.2} if assignment.method == "augnet" else None
+    return Report(
+        uid=assignment.uid, index=index, ready=index >= 1 or done, score=score, flops=round(cost * share * 1000),
+        status=Status.COMPLETE if done else Status.RUNNING, metrics={"val/score": score},
+        found=found if done and assignment.stage is Stage.RERUN else None, ledger={} if done else None,
+    )
+
+
+class Simulation:
+    """One driver's life: starts trials while slots are free and lets a random one report next.
+
+    Args:
+        events: the journal so far, shared with the drivers before and after this one.
+        order: seeds the interleaving of reports.
+        stop_after: the driver is killed once the journal holds this many events.
+        checkpoint_every: a restarted trial continues from the last multiple of so many reports.
+    """
+
+    def __init__(
+        self, described: Comparison, events: list[Event], order: int = 0, slots: int = 3,
+        stop_after: int | None = None, checkpoint_every: int = 2, curve: Curve = simulated,
+    ) -> None:
+        self._events, self._slots, self._stop_after, self._curve = events, slots, stop_after, curve
+        self._random, self._every = random.Random(order), checkpoint_every
+        self._reported = _reports_of(events)
+        self.director = Director(described, Path("nowhere"), Path("nowhere"), self._emit)
+        self.director.replay([json.loads(json.dumps(event)) for event in events])
+        self.director.settle()
+
+    def run(self) -> Director:
+        """Until everything is done; raises Stopped where the driver is killed."""
+        running: list[tuple[Assignment, int]] = []
+        while not self.director.finished:
+            while len(running) < self._slots and (assignment := self.director.next()) is not None:
+                known = self._reported.get(assignment.uid, 0)
+                running.append((assignment, known - known % self._every))
+            assignment, index = running.pop(self._random.randrange(len(running)))
+            if self.director.report(self._curve(assignment, index)) is Verdict.CONTINUE:
+                running.append((assignment, index + 1))
+        return self.director
+
+    def _emit(self, kind: str, **fields: Any) -> Event:
+        if self._stop_after is not None and len(self._events) >= self._stop_after:
+            raise Stopped
+        event = {"seq": len(self._events), "time_ms": 0, "kind": kind, **fields}
+        json.dumps(event, allow_nan=False)
+        self._events.append(event)
+        return event
+
+
+def decisions(events: list[Event]) -> dict[str, list[Any]]:
+    """Per study, in order: what was asked with which settings, and how each trial ended. No interleaving."""
+    asked = {e["uid"]: e for e in events if e["kind"] == "asked"}
+    found: dict[str, list[Any]] = {}
+    for event in events:
+        if event["kind"] in ("asked", "ended"):
+            key = "/".join(event["uid"].split("/")[:2])
+            stage = asked[event["uid"]]["stage"]
+            row = [event["kind"], event["uid"], event.get("config"), event.get("status")]
+            found.setdefault(f"{key} {stage if stage == 'tune' else 'rest'}", []).append(row)
+    # Confirm trials of one study run side by side, so only their set is fixed.
+    return {key: rows if key.endswith("tune") else sorted(rows, key=str) for key, rows in found.items()}
+
+
+def _reports_of(events: list[Event]) -> dict[str, int]:
+    return {e["uid"]: e["index"] + 1 for e in events if e["kind"] == "result"}

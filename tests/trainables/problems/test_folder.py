@@ -1,0 +1,162 @@
+"""The user's own folder: what it reads, and what is told when it cannot serve."""
+
+from __future__ import annotations
+
+import logging
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tracking.errors import UserError
+from trainables.problems.contract import ALL_CHECKS
+from trainables.problems.problem import Problem, Split
+from trainables.problems.spec import ProblemSpec
+
+MakeFolder = Callable[..., Path]
+CIFAR = Path(__file__).resolve().parents[3].parent / "shared/data/cifar10-imagefolder.tar.xz"
+
+
+def build(path: Path, cache: Path, shots: int | None = None, **fields: Any) -> Problem:
+    wrappers = ({"name": "few_shot", "shots": shots},) if shots else ()
+    spec = ProblemSpec(label="mine", source={"name": "folder", "path": str(path), **fields}, wrappers=wrappers)
+    return spec.build(0, 0, cache / "cache")
+
+
+def test_reads_classes_in_order_and_holds_out_a_test_set(make_folder: MakeFolder, tmp_path: Path) -> None:
+    problem = build(make_folder(ant=20, bee=40), tmp_path, size=8)
+    assert problem.shape == (3, 8, 8)
+    assert [problem.size(split) for split in Split] == [21, 11, 10, 18]  # 14 and 28 by shares
+    x, y = problem.examples(Split.TEST)
+    assert y.bincount().tolist() == [6, 12]
+    # The fixture paints class k in grey levels 60 k .. 60 k + 59, so brightness tells the class.
+    assert ((x.mean((1, 2, 3)) * 255 // 60).long() == y).all()
+
+
+def test_train_and_test_folders_are_kept(make_folder: MakeFolder, tmp_path: Path) -> None:
+    make_folder("images/train", ant=8, bee=8)
+    make_folder("images/val", ant=3, bee=2)
+    problem = build(tmp_path / "images", tmp_path, grey=True, size=4)
+    assert problem.size(Split.TEST) == 5
+    assert problem.shape == (1, 4, 4)
+
+
+def test_centre_is_cut_without_stretching(tmp_path: Path) -> None:
+    from trainables.problems.images import as_array
+
+    wide = np.zeros((10, 30), np.uint8)
+    wide[:, 10:20] = 200
+    assert (as_array(Image.fromarray(wide), 10) == 200).all()
+
+
+@pytest.mark.parametrize("check", ALL_CHECKS, ids=lambda check: check.__name__)
+def test_contract(check: Any, make_folder: MakeFolder, tmp_path: Path) -> None:
+    path = make_folder(ant=20, bee=40)
+    spec = ProblemSpec(label="mine", source={"name": "folder", "path": str(path), "size": 8})
+    check(lambda seed, partition: spec.build(seed, partition, tmp_path / "cache"))
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="must be a folder"):
+        build(tmp_path / "nowhere", tmp_path)
+
+
+def test_folder_without_images(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    with pytest.raises(UserError, match="must hold images"):
+        build(tmp_path / "images", tmp_path)
+
+
+def test_all_empty_classes_are_named_at_once(make_folder: MakeFolder, tmp_path: Path) -> None:
+    path = make_folder(ant=9, bee=0, cat=9, dog=0)
+    with pytest.raises(UserError, match="bee, dog"):
+        build(path, tmp_path)
+
+
+def test_one_class(make_folder: MakeFolder, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="two classes"):
+        build(make_folder(ant=9), tmp_path)
+
+
+def test_train_and_test_must_agree(make_folder: MakeFolder, tmp_path: Path) -> None:
+    make_folder("images/train", ant=8, bee=8)
+    make_folder("images/test", ant=8, cow=8)
+    with pytest.raises(UserError, match="bee, cow"):
+        build(tmp_path / "images", tmp_path)
+
+
+def test_few_unreadable_images_are_named_counted_and_left_out(
+    make_folder: MakeFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = make_folder(ant=20, bee=20)
+    (path / "bee" / "broken.png").write_bytes(b"no image at all")
+    with caplog.at_level(logging.WARNING):
+        problem = build(path, tmp_path, max_unreadable=0.05)
+    told = "1 of 41 images cannot be read: bee/broken.png"
+    assert told in caplog.text
+    assert sum(problem.size(split) for split in Split) == 40
+    assert told in problem.notes[0]  # type: ignore[attr-defined]
+    assert told in build(path, tmp_path, max_unreadable=0.05).notes[0]  # type: ignore[attr-defined] # from the cache
+
+
+def test_truncated_image_counts_as_unreadable(make_folder: MakeFolder, tmp_path: Path) -> None:
+    path = make_folder(ant=20, bee=20)
+    broken = path / "ant" / "000.png"
+    broken.write_bytes(broken.read_bytes()[:200])
+    with pytest.raises(UserError, match="1 of 40 images cannot be read: ant/000.png"):
+        build(path, tmp_path)  # 2.5 % is more than the default 1 %
+
+
+def test_class_whose_images_are_all_unreadable(make_folder: MakeFolder, tmp_path: Path) -> None:
+    path = make_folder(ant=20, bee=1)
+    (path / "bee" / "000.png").write_bytes(b"")
+    with pytest.raises(UserError, match="every class must hold readable images"):
+        build(path, tmp_path, max_unreadable=1)
+
+
+def test_fewer_images_than_shots(make_folder: MakeFolder, tmp_path: Path) -> None:
+    path = make_folder(ant=20, bee=10, cow=8)
+    with pytest.raises(UserError) as told:
+        build(path, tmp_path, shots=10)
+    assert "bee (7), cow (6)" in str(told.value)
+    assert "set shots to 6" in str(told.value)
+
+
+def test_fewer_images_than_splits(make_folder: MakeFolder, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"ant \(2\)"):
+        build(make_folder(ant=3, bee=30), tmp_path)
+
+
+def test_a_failed_build_leaves_nothing_behind(make_folder: MakeFolder, tmp_path: Path) -> None:
+    path = make_folder(ant=20, bee=10)
+    with pytest.raises(UserError):
+        build(path, tmp_path, shots=10)
+    assert not [entry for entry in (tmp_path / "cache").iterdir() if entry.is_dir()]
+
+
+def test_a_changed_folder_is_another_problem(make_folder: MakeFolder, tmp_path: Path) -> None:
+    path = make_folder(ant=20, bee=20)
+    before = build(path, tmp_path)
+    (path / "bee" / "000.png").unlink()
+    assert sum(build(path, tmp_path).size(split) for split in Split) == 39
+    assert sum(before.size(split) for split in Split) == 40
+
+
+@pytest.mark.skipif(not CIFAR.is_file(), reason=f"needs {CIFAR}")
+def test_cifar_folder(tmp_path: Path) -> None:
+    wanted = {"airplane": 0, "automobile": 0}
+    with tarfile.open(CIFAR) as archive:  # a stream: stops at the first images of two classes
+        for member in archive:
+            label = Path(member.name).parent.name
+            if member.isfile() and label in wanted and wanted[label] < 12:
+                archive.extract(member, tmp_path, filter="data")
+                wanted[label] += 1
+            if min(wanted.values()) == 12:
+                break
+    problem = build(tmp_path / "cifar10" / "test", tmp_path)
+    assert problem.shape == (3, 32, 32)
+    assert sum(problem.size(split) for split in Split) == 24

@@ -1,0 +1,152 @@
+"""Few-shot, planted nuisance, and the transform as the label: known answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from spaces.transforms import Operation, apply
+from tests.support.toy_problems import ImageToy, RegressionToy, SignalToy
+from tracking.errors import UserError
+from trainables.problems.dataset import POOL, Dataset
+from trainables.problems.few_shot import Config as FewShot
+from trainables.problems.nuisance import Config as Nuisance
+from trainables.problems.problem import Split, Truth
+from trainables.problems.spec import ProblemSpec
+from trainables.problems.transform_label import Config as TransformLabel
+
+
+@pytest.fixture
+def toy() -> Dataset:
+    return ImageToy(noise=0).load(0)
+
+
+def test_few_shot_keeps_n_per_class_and_the_test_set(toy: Dataset) -> None:
+    few = FewShot(shots=5).wrap(toy, 0)
+    assert np.bincount(few.pool_y).tolist() == [5, 5, 5]
+    assert few.test_x is toy.test_x
+    assert not np.array_equal(few.pool_y, toy.pool_y[:15]) or len(few.pool_y) == 15
+    noisy = ImageToy().load(0)
+    draws = [FewShot(shots=5).wrap(noisy, seed).pool[Split.TRAIN].tobytes() for seed in (0, 0, 1)]
+    assert draws[0] == draws[1] != draws[2]
+
+
+def test_few_shot_rows_keep_their_labels() -> None:
+    toy = ImageToy().load(0)
+    label = {x.tobytes(): y for x, y in zip(toy.pool[Split.TRAIN], toy.pool_y, strict=True)}
+    few = FewShot(shots=7).wrap(toy, 3)
+    assert all(label[x.tobytes()] == y for x, y in zip(few.pool[Split.OUTER], few.pool_y, strict=True))
+
+
+def test_few_shot_of_regression_is_refused() -> None:
+    with pytest.raises(UserError, match="per class"):
+        FewShot(shots=5).wrap(RegressionToy().load(0), 0)
+
+
+def test_nuisance_shifts_signals_by_known_amounts() -> None:
+    """A circular shift by whole samples is np.roll; strengths are those of the seed and lie in [-r, r]."""
+    plain = SignalToy(noise=0).load(0)
+    moved = Nuisance(ranges={"time_shift": 0.25}).wrap(plain, 0)
+    assert moved.truth == Truth({"time_shift": 0.75}, {})  # the toy's own 0.5 and this one add up
+    before, after = (np.fft.rfft(data.pool[Split.TRAIN][:, 0]) for data in (plain, moved))
+    cycles = plain.pool_y + 1
+    rows = np.arange(len(cycles))
+    turned = np.angle(after[rows, cycles] / before[rows, cycles])
+    shift = -turned / (2 * np.pi * cycles)  # fraction of the length, modulo 1 / cycles
+    assert np.allclose(np.abs(after[rows, cycles]), np.abs(before[rows, cycles]), rtol=1e-4)
+    one = cycles == 1
+    assert np.abs(shift[one]).max() <= 0.25 + 1e-5
+    assert np.abs(shift[one]).max() > 0.15  # 24 uniform draws all below 0.6 r: probability 0.6^24 < 1e-5
+
+
+def test_nuisance_on_some_splits_leaves_the_others_untouched(toy: Dataset) -> None:
+    moved = Nuisance(ranges={"rotation": 45}, on=(Split.SELECT, Split.TEST)).wrap(toy, 0)
+    assert moved.pool[Split.TRAIN] is toy.pool[Split.TRAIN] is moved.pool[Split.OUTER]
+    assert not np.array_equal(moved.pool[Split.SELECT], toy.pool[Split.SELECT])
+    assert not np.array_equal(moved.test_x, toy.test_x)
+    assert np.array_equal(moved.pool_y, toy.pool_y)
+    everywhere = Nuisance(ranges={"rotation": 45}).wrap(toy, 0)
+    assert everywhere.pool[Split.TRAIN] is everywhere.pool[Split.SELECT]  # stored once
+    assert np.array_equal(everywhere.pool[Split.TRAIN], moved.pool[Split.SELECT])  # same strengths per row
+
+
+def test_flip_nuisance_shows_each_image_or_its_mirror_image(toy: Dataset) -> None:
+    moved = Nuisance(ranges={"flip_horizontal": 1.0}).wrap(toy, 0)
+    x, y = toy.pool[Split.TRAIN], moved.pool[Split.TRAIN]
+    same, mirrored = (x == y).all((1, 2, 3)), (x[..., ::-1] == y).all((1, 2, 3))
+    assert (same | mirrored).all()
+    asymmetric = ~(x[..., ::-1] == x).all((1, 2, 3))
+    # 48 or more fair coins: between 20 % and 80 % heads with probability 1 - 3e-5.
+    assert 0.2 < mirrored[asymmetric].mean() < 0.8
+
+
+def test_affine_nuisances_are_one_warp(toy: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trainables.problems import bank
+
+    calls, warp = [], bank.warp
+    monkeypatch.setattr(bank, "warp", lambda *args: calls.append(1) or warp(*args))
+    Nuisance(ranges={"rotation": 20, "translate_x": 0.1, "scale": 0.2}, on=(Split.TEST,)).wrap(toy, 0)
+    assert len(calls) == 1
+
+
+def test_transform_label_is_the_transform_that_was_applied(toy: Dataset) -> None:
+    values = (0.0, 45.0, 90.0)
+    task = TransformLabel(operation="rotation", values=values).wrap(toy, 0)
+    assert task.outputs == 3
+    assert task.truth == Truth({}, {"rotation": 45.0})
+    assert np.bincount(task.pool_y).tolist() == [24, 24, 24]
+    assert task.classes == ("rotation=0", "rotation=45", "rotation=90")
+    for split in POOL:
+        for label, value in enumerate(values):
+            rows = task.pool_y == label
+            x = torch.from_numpy(toy.pool[split][rows]).float() / 255
+            rotated = apply(Operation.ROTATION, x, torch.ones(len(x)), limit=value) if value else x
+            error = (torch.from_numpy(task.pool[split][rows]).float() / 255 - rotated).abs().max()
+            assert error <= 0.5 / 255 + 1e-5  # stored in 8 bits
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "said"),
+    [
+        (Nuisance(ranges={"rotaton": 10}), "did you mean `rotation`"),
+        (Nuisance(ranges={"rotation": 120}), "limits: {rotation: 120}"),
+        (Nuisance(ranges={"rotation": -3}), r"must lie in \(0, 90\] deg"),
+        (Nuisance(ranges={"flip_horizontal": 0.5}), "on or off"),
+        (TransformLabel(operation="rotate", values=(0, 1)), "did you mean `rotation`"),
+        (TransformLabel(operation="rotation", values=(0, 100)), r"\[-90, 90\]"),
+    ],
+)
+def test_bad_wrappers(wrapper: Any, said: str, toy: Dataset) -> None:
+    with pytest.raises(UserError, match=said):
+        wrapper.wrap(toy, 0)
+
+
+def test_label_and_nuisance_may_not_be_the_same_transform(toy: Dataset) -> None:
+    label, nuisance = TransformLabel(operation="rotation", values=(0, 90)), Nuisance(ranges={"rotation": 10})
+    with pytest.raises(UserError, match="cannot be a nuisance too"):
+        nuisance.wrap(label.wrap(toy, 0), 0)
+    with pytest.raises(UserError, match="cannot be the label too"):
+        label.wrap(nuisance.wrap(toy, 0), 0)
+
+
+def test_raised_limit_widens_the_bank_and_admits_the_range() -> None:
+    spec = ProblemSpec(
+        label="turned",
+        source={"name": "toy_images"},
+        wrappers=({"name": "nuisance", "ranges": {"rotation": 180}},),
+        limits={"rotation": 180},
+    )
+    dataset = spec.dataset(0)
+    assert dataset.truth == Truth({"rotation": 180.0}, {})
+    assert dataset.actions()["rotation"].limit == 180
+
+
+def test_planted_range_does_not_show_in_the_bank() -> None:
+    """A method sees the bank: its limits must be the same whatever was planted."""
+    plain = ProblemSpec(label="a", source={"name": "toy_images"}).dataset(0)
+    nuisance = {"name": "nuisance", "ranges": {"rotation": 60}}
+    planted = ProblemSpec(label="b", source={"name": "toy_images"}, wrappers=(nuisance,)).dataset(0)
+    assert plain.actions() == planted.actions()

@@ -1,0 +1,322 @@
+"""What every method must satisfy, as code: house methods and the users' own are held to the same checks.
+
+A check takes a configuration class whose fields all have defaults, and a function that gives a fresh, equal
+context at every call; it raises AssertionError with what is wrong. All of them together take a second or two on
+the default toy.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from tracking.cost import Phase
+from tracking.record import check_metrics
+from trainables.contract_toy import toy_context
+from trainables.contract_trace import Trace, WatchedView, difference, run, steps, with_view
+from trainables.method import Augments, Context, Describes, Finds, Method, MethodConfig, State, StateMismatchError
+
+MakeContext = Callable[[], Context]
+Check = Callable[..., None]  # (type[MethodConfig], MakeContext = toy_context) -> None
+
+
+def check_space_names_fields(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
+    """`space` names fields of the configuration, and their defaults lie inside."""
+    fields, config = config_class.model_fields, config_class()
+    unknown = set(config_class.space.names) - set(fields)
+    assert not unknown, f"`space` names {sorted(unknown)}, which are no fields of the configuration"
+    point = {name: getattr(config, name) for name in config_class.space.names}
+    assert config_class.space.contains(point), f"the defaults {point} must lie in `space`"
+
+
+def check_config_survives_json(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
+    """A configuration is frozen, refuses unknown fields, and is the same after a trip through JSON."""
+    config = config_class()
+    again = config_class.model_validate_json(config.model_dump_json())
+    assert again == config, f"JSON changed the configuration: {difference(config.model_dump(), again.model_dump())}"
+    settings = type(config).model_config
+    assert settings.get("frozen") and settings.get("extra") == "forbid", "a MethodConfig is frozen and strict"
+
+
+def check_same_seed_same_run(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
+    """Equal contexts give equal metrics, states, predictions and costs, whatever the global generators hold."""
+    traces = []
+    for seed in (1, 2):
+        with _global_generators_seeded(seed):
+            traces.append(run(config_class(), make()))
+    changed = difference(traces[0], traces[1])
+    assert changed is None, f"two runs with the same seed differ: {changed}"
+
+
+def check_leaves_global_generators(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
+    """Randomness comes from the context's generators; torch's, NumPy's and Python's own stay as they were."""
+    with _global_generators_seeded(3):
+        before = _global_state()
+        run(config_class(), make())
+        changed = difference(before, _global_state())
+    assert changed is None, f"a global random generator was used: {changed}"
+
+
+def check_resume_is_exact(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
+    """After any step: save, load into a new object, go on; bit for bit what an uninterrupted run does."""
+    straight = run(config_class(), make())
+    for k, saved in enumerate(straight.saved):
+        context = make()
+        method = config_class().build(context)
+        state = torch.load(io.BytesIO(saved), weights_only=True)
+        method.load_state_dict(state["method"])
+        context.meter.load_state_dict(state["meter"])
+        changed = difference(straight.after(k), Trace.of(method, context))
+        assert changed is None, f"a run resumed after step {k} differs from one that was not interrupted: {changed}"
+
+
+def check_state_is_a_snapshot(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
+    """A state that was taken does not change when the method goes on, and loading does not tie the two together."""
+    context = make()
+    method = config_class().build(context)
+    method.step()
+    state = method.state_dict()
+    copied = copy.deepcopy(state)
+    method.step()
+    assert difference(copied, state) is None, "the saved state changed when the method went on: copy its tensors"
+    other = config_class().build(make())
+    other.load_state_dict(state)
+    other.step()
+    assert difference(copied, state) is None, "the loaded state changed when the method went on: copy its tensors"
+
+
+def check_bad_state_changes_nothing(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
+    """A state that does not fit raises StateMismatchError before anything is changed."""
+    context = make()
+    method = config_class().build(context)
+    method.step()
+    donor = config_class().build(make())
+    for _ in range(2):
+        donor.step()
+    before = copy.deepcopy(method.state_dict())
+    for what, bad in _damaged(donor.state_dict()):
+        try:
+            method.load_state_dict(bad)
+        except StateMismatchError:
+            pass
+        except Exception as error:
+            raise AssertionError(f"{what} must raise StateMismatchError, but raised {error!r}") from error
+        else:
+            raise AssertionError(f"{what} was loaded without an error")
+        changed = difference(before, method.state_dict())
+        assert changed is None, f"{what} changed the method before it was refused: {changed}"
+
+
+def check_predict_has_no_side_effects(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
+    """(B, *shape) -> finite (B, outputs), the same each time, without gradients; state, input and run unchanged."""
+    context = make()
+    method = config_class().build(context)
+    for _ in _steps_and_start(method):
+        x = _inputs(context)
+        kept, before = x.clone(), copy.deepcopy(method.state_dict())
+        first, second = method.predict(x), method.predict(x)
+        expected = (len(x), context.problem.outputs)
+        assert first.shape == expected, f"predict gives {tuple(first.shape)}, but (B, outputs) is {expected}"
+        assert not first.requires_grad, "predict must not keep a graph"
+        assert bool(first.isfinite().all()), "predict gives outputs that are not finite"
+        assert torch.equal(first, second), "predict differs from call to call"
+        assert torch.equal(kept, x), "predict changed its input"
+        changed = difference(before, method.state_dict())
+        assert changed is None, f"predict changed the method: {changed}"
+
+
+def check_predict_is_per_example(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
+    """An output does not depend on what else is in the batch (up to rounding)."""
+    context = make()
+    method = config_class().build(context)
+    for _ in steps(method):
+        pass
+    x = _inputs(context)
+    together, apart = method.predict(x), torch.cat([method.predict(part) for part in x.split(3)])
+    worst = float((together - apart).abs().max())
+    assert worst <= 1e-4 * (1 + float(together.abs().max())), f"outputs depend on the rest of the batch, by {worst:g}"
+
+
+def check_every_step_is_charged(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
+    """Each slice charges FLOPs and gradient evaluations, to the phase it names."""
+    context = make()
+    method = config_class().build(context)
+    before = context.meter.ledger()
+    for index, piece in enumerate(steps(method)):
+        after = context.meter.ledger()
+        for unit in ("flops", "examples"):
+            spent = getattr(after.phases[piece.phase], unit) - getattr(before.phases[piece.phase], unit)
+            assert spent > 0, f"step {index} charged no {unit} to its phase `{piece.phase}`"
+        before = after
+
+
+def check_reads_train_and_outer_only(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
+    """Nothing but the splits train and outer is even asked for."""
+    context = make()
+    watched = WatchedView(context.problem)
+    try:
+        run(config_class(), with_view(context, watched))
+    except PermissionError:
+        pass  # told below, together with attempts that the method hid
+    assert not watched.forbidden, f"the method asked for {sorted(watched.forbidden)}"
+
+
+def check_metrics_are_its_own(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
+    """Metrics are finite, and none has a name that belongs to the harness."""
+    for piece in steps(config_class().build(make())):
+        try:
+            check_metrics(piece.metrics)
+        except ValueError as error:
+            raise AssertionError(str(error)) from error
+
+
+def check_done_at_the_horizon(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
+    """Slices that may be judged cover one training of `horizon` updates, and `done` is said on the last of them."""
+    context = make()
+    pieces = list(steps(config_class().build(context)))
+    assert pieces[-1].ready, "the last slice must be ready to be judged"
+    ready, expected = sum(piece.ready for piece in pieces), -(-context.horizon // context.slice_updates)
+    assert ready == expected, f"{expected} ready slices make the horizon, but got {ready}"
+
+
+def check_describe_is_finite(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
+    """What was learned is a non-empty mapping to finite numbers, with the same names at any time."""
+    method = config_class().build(make())
+    if not isinstance(method, Describes):
+        return
+    names = set(method.describe())
+    assert names, "describe() says nothing"
+    for _ in _steps_and_start(method):
+        learned = method.describe()
+        bad = {name: value for name, value in learned.items() if not np.isfinite(value)}
+        assert not bad, f"describe() must be finite, but got {bad}"
+        assert set(learned) == names, f"describe() changed its names: {set(learned) ^ names}"
+
+
+def check_sample(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
+    """`sample` keeps shape, type and range, depends on its generator only, and changes nothing."""
+    context = make()
+    method = config_class().build(context)
+    if not isinstance(method, Augments):
+        return
+    for _ in _steps_and_start(method):
+        x = _inputs(context)
+        kept, before = x.clone(), copy.deepcopy(method.state_dict())  # type: ignore[attr-defined]
+        first, second = (method.sample(x, Generator().manual_seed(7)) for _ in range(2))
+        assert first.shape == x.shape and first.dtype == x.dtype, f"sample gives {first.dtype} {tuple(first.shape)}"
+        assert bool(first.isfinite().all()), "sample gives inputs that are not finite"
+        if x.dim() == 4:
+            low, high = float(first.min()), float(first.max())
+            assert low >= -1e-5 and high <= 1 + 1e-5, f"sampled images must stay in [0, 1], but got [{low}, {high}]"
+        assert torch.equal(first, second), "sample depends on more than its generator"
+        assert torch.equal(kept, x), "sample changed its input"
+        changed = difference(before, method.state_dict())  # type: ignore[attr-defined]
+        assert changed is None, f"sample changed the method: {changed}"
+
+
+def check_found_is_free_of_search(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
+    """What was found builds and trains without a search, finds itself again, and survives JSON."""
+    method = config_class().build(make())
+    if not isinstance(method, Finds):
+        return
+    for _ in steps(method):  # type: ignore[arg-type]
+        pass
+    found = method.found()
+    assert isinstance(found, MethodConfig), f"found() gives a {type(found).__name__}, not a MethodConfig"
+    again = type(found).model_validate_json(found.model_dump_json())
+    assert again == found, f"JSON changed what was found: {difference(found.model_dump(), again.model_dump())}"
+    context = make()
+    replay = again.build(context)
+    for piece in steps(replay):
+        assert piece.phase is not Phase.SEARCH, "what was found searches again"
+    spent = context.meter.ledger().phases[Phase.SEARCH].flops
+    assert spent == 0, f"what was found spends {spent} FLOPs on a search"
+    if isinstance(replay, Finds):
+        assert replay.found() == found, "training what was found gives another finding"
+
+
+ALL_CHECKS: tuple[Check, ...] = (
+    check_space_names_fields,
+    check_config_survives_json,
+    check_same_seed_same_run,
+    check_leaves_global_generators,
+    check_resume_is_exact,
+    check_state_is_a_snapshot,
+    check_bad_state_changes_nothing,
+    check_predict_has_no_side_effects,
+    check_predict_is_per_example,
+    check_every_step_is_charged,
+    check_reads_train_and_outer_only,
+    check_metrics_are_its_own,
+    check_done_at_the_horizon,
+    check_describe_is_finite,
+    check_sample,
+    check_found_is_free_of_search,
+)
+
+
+def _steps_and_start(method: Any) -> Iterator[None]:
+    """Before the first step, and after each."""
+    yield
+    for _ in steps(method):
+        yield
+
+
+def _inputs(context: Context) -> Tensor:
+    return context.problem.unlabelled(Generator().manual_seed(11), 8).to(context.device)
+
+
+def _damaged(state: State) -> Iterator[tuple[str, Any]]:
+    """States that no method may accept: emptied, and with the last or first tensor of another shape."""
+    yield "an empty state", {}
+    for name in state:
+        yield f"a state without `{name}`", {key: value for key, value in state.items() if key != name}
+    yield "a state with a key too many", {**state, "stranger": 1}
+    for what, position in (("first", 0), ("last", -1)):
+        bad = copy.deepcopy(state)
+        holders = list(_tensor_places(bad))
+        if holders:
+            holder, key = holders[position]
+            holder[key] = torch.cat((holder[key].flatten(), holder[key].new_zeros(1)))
+            yield f"a state whose {what} tensor has another shape", bad
+
+
+def _tensor_places(value: Any) -> Iterator[tuple[Any, Any]]:
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in list(pairs):
+        if isinstance(item, Tensor):
+            yield value, key
+        else:
+            yield from _tensor_places(item)
+
+
+def _global_state() -> dict[str, Any]:
+    name, keys, position, *rest = np.random.get_state(legacy=True)  # noqa: NPY002 - it is the global one that counts
+    return {
+        "torch": torch.get_rng_state(),
+        "numpy": [str(name), torch.from_numpy(np.asarray(keys).astype(np.int64)), int(position), *map(float, rest)],
+        "python": repr(random.getstate()),
+    }
+
+
+@contextmanager
+def _global_generators_seeded(seed: int) -> Iterator[None]:
+    """Known global generators inside; as before outside."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)  # noqa: NPY002
