@@ -47,6 +47,9 @@ class Router(Searcher):  # type: ignore[misc]  # Ray's classes carry no types
         self._director, self._limit, self._guard = director, limit, guard
         self._in_flight: set[str] = set()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles its parts for a restore that we never do; the journal is the state
+
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         suggestion = self._guard(self._suggest, Searcher.FINISHED, trial_id)
         return suggestion
@@ -81,6 +84,9 @@ class Gate(FIFOScheduler):  # type: ignore[misc]
     def __init__(self, director: Director, guard: Guard) -> None:
         super().__init__()
         self._director, self._guard = director, guard
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # as above
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         return self._guard(self._decide, TrialScheduler.STOP, result)

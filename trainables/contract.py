@@ -66,13 +66,16 @@ def check_leaves_global_generators(config_class: type[MethodConfig], make: MakeC
 
 
 def check_resume_is_exact(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
-    """After any step: save, load into a new object, go on; bit for bit what an uninterrupted run does."""
+    """After any step but the last: save, load into a new object, go on; bit for bit what a straight run does."""
     straight = run(config_class(), make())
-    for k, saved in enumerate(straight.saved):
+    for k, saved in enumerate(straight.saved[:-1]):
         context = make()
         method = config_class().build(context)
         state = torch.load(io.BytesIO(saved), weights_only=True)
-        method.load_state_dict(state["method"])
+        try:
+            method.load_state_dict(state["method"])
+        except Exception as error:
+            raise AssertionError(f"the method's own state after step {k} was refused: {error!r}") from error
         context.meter.load_state_dict(state["meter"])
         changed = difference(straight.after(k), Trace.of(method, context))
         assert changed is None, f"a run resumed after step {k} differs from one that was not interrupted: {changed}"

@@ -49,13 +49,20 @@ class Trace:
             })
             trace.outputs.append(method.predict(x))
             trace.saved.append(buffer.getvalue())
-            trace.states.append(torch.load(io.BytesIO(buffer.getvalue()), weights_only=True)["method"])
+            trace.states.append(_loaded(buffer.getvalue())["method"])
             trace.costs.append(logical_cost(context))
         return trace
 
     def after(self, k: int) -> Trace:
         """What remains after step k."""
         return Trace(*(getattr(self, f.name)[k + 1 :] for f in fields(self)))
+
+
+def _loaded(saved: bytes) -> Any:
+    try:
+        return torch.load(io.BytesIO(saved), weights_only=True)
+    except Exception as error:
+        raise AssertionError(f"the state must load with weights_only=True: {error}") from error
 
 
 def run(config: MethodConfig, context: Context) -> Trace:

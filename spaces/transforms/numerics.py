@@ -24,8 +24,8 @@ def clamp_unit(x: Tensor) -> Tensor:
     `torch.clamp` has derivative 0 at the bounds themselves from torch 2.15 on, and 1 before; black and white
     pixels, which are many, should not lose their gradient to an operation that leaves them alone.
     """
-    low = torch.where(x < 0, torch.zeros_like(x), x)
-    return torch.where(low > 1, torch.ones_like(low), low)
+    above = torch.where(x < 0, 0.0, x)
+    return torch.where(above > 1, 1.0, above)
 
 
 def straight_through(value: Tensor, slope: Tensor, argument: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 
 from torch import Tensor
 
@@ -57,7 +56,8 @@ _ALL = (
     _blend(Operation.INVERT, blends.invert),
     _unsigned(Operation.CUTOUT, "fraction of side", 0.5, occlusion.cutout, _TRUE, _TRUE),
 )
-TRANSFORMS: Mapping[Operation, Transform] = MappingProxyType({t.operation: t for t in _ALL})
+# A plain dictionary behind a read-only type: torch.compile cannot look into a MappingProxyType.
+TRANSFORMS: Mapping[Operation, Transform] = {t.operation: t for t in _ALL}
 
 
 def fits(operation: Operation, channels: int) -> bool:

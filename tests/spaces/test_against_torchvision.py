@@ -31,10 +31,9 @@ def eight_bit(seed: int, side: int = 24) -> Tensor:
     return (noise + torch.arange(side) * 5 + 20).to(torch.uint8)
 
 
-def affine(x: Tensor, angle: float = 0.0, scale: float = 1.0, shear: tuple[float, float] = (0.0, 0.0)) -> Tensor:
+def affine(x: Tensor, angle: float = 0.0, scale: float = 1.0, shear: tuple[float, float] = (0, 0)) -> Tensor:
     degrees = [math.degrees(math.atan(s)) for s in shear]
-    bilinear = InterpolationMode.BILINEAR
-    return reference.affine(x, angle=angle, translate=[0, 0], scale=scale, shear=degrees, interpolation=bilinear)
+    return reference.affine(x, angle, [0, 0], scale, degrees, InterpolationMode.BILINEAR)
 
 
 AFFINE: dict[Operation, Callable[[Tensor, float], Tensor]] = {
@@ -94,8 +93,8 @@ def test_gaussian_blur(sigma: float) -> None:
     x = smooth_image(height=40, width=48)
     theirs = reference.gaussian_blur(x, kernel_size=[2 * int(4 * sigma) + 1] * 2, sigma=[sigma, sigma])
     middle = (..., slice(12, -12), slice(12, -12))
-    # Borders differ (torchvision reflects about the last pixel, the DCT about its outer edge), hence the middle;
-    # there the heat kernel and the sampled Gaussian differ in their fourth moment.
+    # Borders differ (torchvision reflects about the last pixel, the DCT about its outer edge), hence the
+    # middle; there the heat kernel and the sampled Gaussian differ in their fourth moment.
     found = ours(Operation.GAUSSIAN_BLUR, x, sigma / 40, limit=1.0)
     assert_close(found[middle], theirs[middle], rtol=0, atol=1e-4)
     assert (found - x)[middle].abs().max() > 20 * (found - theirs)[middle].abs().max()
@@ -109,20 +108,23 @@ def test_solarise(m: float) -> None:
 
 @pytest.mark.parametrize("bits", [8, 7, 6, 5, 4, 2])
 def test_posterise(bits: int) -> None:
-    x = eight_bit(0)  # torchvision's rule for floating point images has other levels; the 8-bit rule is Pillow's
+    # torchvision's rule for floating point images has other levels; its 8-bit rule is Pillow's.
+    x = eight_bit(0)
     theirs = reference.posterize(x, bits).double() / 255
-    assert_close(ours(Operation.POSTERISE, x.double() / 255, (8 - bits) / 6, limit=6.0), theirs, rtol=0, atol=1e-12)
+    found = ours(Operation.POSTERISE, x.double() / 255, (8 - bits) / 6, limit=6.0)
+    assert_close(found, theirs, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_autocontrast_and_invert(channels: int) -> None:
     x = smooth_image(channels=channels)
     x[0, 0] = 0.3  # a constant channel
-    assert_close(ours(Operation.AUTOCONTRAST, x, 1.0), reference.autocontrast(x.clone()), rtol=0, atol=1e-12)
+    stretched = reference.autocontrast(x.clone())
+    assert_close(ours(Operation.AUTOCONTRAST, x, 1.0), stretched, rtol=0, atol=1e-12)
     assert_close(ours(Operation.INVERT, x, 1.0), reference.invert(x), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("side", [16, 24, 40])
+@pytest.mark.parametrize("side", [24, 40])
 def test_equalise(side: int) -> None:
     x = eight_bit(1, side)
     x[0, 0] = 77  # a constant channel

@@ -136,6 +136,22 @@ def test_vmap_over_strengths_equals_loop(operation: Operation) -> None:
     torch.testing.assert_close(mapped, looped, rtol=0, atol=1e-9)
 
 
+@ALL
+def test_one_graph_without_reading_values(operation: Operation) -> None:
+    """Tracing in full shows that nothing waits for a value: no branch on data, no number fetched."""
+    torch.compiler.reset()
+    x, v = laws.smooth_image(), laws.strengths(0.6, 3)
+    compiled = torch.compile(partial(apply, operation), fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(x, v), apply(operation, x, v), rtol=0, atol=1e-12)
+
+
+def test_tracing_notices_when_a_value_is_read() -> None:
+    torch.compiler.reset()
+    peek = torch.compile(lambda x: x if x.sum().item() > 0 else -x, fullgraph=True, backend="eager")
+    with pytest.raises(torch._dynamo.exc.TorchDynamoException):
+        peek(torch.ones(2))
+
+
 def test_table_is_complete_and_consistent() -> None:
     assert tuple(TRANSFORMS) == tuple(Operation)
     for operation, transform in TRANSFORMS.items():
@@ -154,7 +170,8 @@ def test_fits_agrees_with_apply(channels: int) -> None:
             apply(operation, x, laws.strengths(0.5, 2))
             continue
         refused.add(operation)
-        with pytest.raises(ValueError, match=rf"{operation} needs images with 3 channels, but got {channels}"):
+        message = rf"{operation} needs images with 3 channels, but got {channels}"
+        with pytest.raises(ValueError, match=message):
             apply(operation, x, laws.strengths(0.5, 2))
     assert refused == (set() if channels == 3 else {Operation.SATURATION, Operation.HUE})
 

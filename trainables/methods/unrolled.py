@@ -56,7 +56,7 @@ class Config(RecipeConfig):
         "outer_learning_rate": Float(low=0.005, high=0.2, log=True),
     })
 
-    outer_learning_rate: float = Field(default=0.05, gt=0)
+    outer_learning_rate: float = Field(default=0.02, gt=0)
     search_fraction: float = Field(default=1.0, gt=0)
     outer_warm_up: float = Field(default=0.1, ge=0, lt=1)
     outer_interval: int = Field(default=1, ge=1)
@@ -127,9 +127,9 @@ class Unrolled:
 
     def load_state_dict(self, state: State) -> None:
         """A new body is filled first and taken over last, so that a state that does not fit changes nothing."""
-        if not isinstance(state, dict) or state.get("phase") not in (Phase.SEARCH.value, Phase.TRAIN.value):
-            raise StateMismatchError("the saved state must name the phase `search` or `train`")
-        require_like({**self.state_dict(), "body": None}, {**state, "body": None})
+        require_like({"phase": "", "policy": "", "body": {}}, {**state, "body": {}} if "body" in state else state)
+        if state["phase"] not in (Phase.SEARCH.value, Phase.TRAIN.value):
+            raise StateMismatchError(f"the saved phase must be `search` or `train`, but got {state['phase']!r}")
         if state["phase"] == Phase.SEARCH.value:
             search = self._new_search()
             search.load_state_dict(state["body"])

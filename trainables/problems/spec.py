@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +15,10 @@ from tracking.errors import UserError, nearest
 from trainables.problems.array_problem import ArrayProblem, Description, Rows
 from trainables.problems.dataset import POOL, Array, Dataset, SourceConfig, WrapperConfig
 from trainables.problems.discovery import Part, config_class
+from trainables.problems.packing import columns, packed, split_rows, unpacked
 from trainables.problems.partition import SHARES, partition_rows
-from trainables.problems.problem import LEARNABLE, Kind, Problem, Split, Truth
-from trainables.problems.store import Arrays, cached, content_key
+from trainables.problems.problem import LEARNABLE, Kind, Problem, Split
+from trainables.problems.store import cached, content_key
 from trainables.problems.validation import friendly, validated
 
 
@@ -57,6 +58,13 @@ class ProblemSpec(BaseModel):
         if min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
             raise UserError("`shares` must be positive and sum to 1", shares, "e.g. 0.5, 0.25, 0.25")
         return shares
+
+    @field_validator("limits")
+    @classmethod
+    def _limits_are_positive(cls, limits: dict[str, float]) -> dict[str, float]:
+        if not all(math.isfinite(limit) and limit > 0 for limit in limits.values()):
+            raise UserError("`limits` must be positive and finite", limits)
+        return limits
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -98,18 +106,18 @@ class ProblemSpec(BaseModel):
         """
         source, _ = self.parts()
         base = [self.model_dump(mode="json", exclude={"label", "shares"}), source.fingerprint(), seed]
-        whole = cached(cache, content_key("whole", *base), lambda: _arrays(self.dataset(seed)))
+        whole = cached(cache, content_key("whole", *base), lambda: packed(self.dataset(seed)))
         divided = [*base, self.shares, partition]
 
         def part(*splits: Split) -> dict[str, Array]:
-            dataset = _dataset(whole)
+            dataset = unpacked(whole)
             rows = partition_rows(dataset, seed, partition, self.shares)
-            return _columns({split: _picked(dataset, split, rows[split]) for split in splits})
+            return columns({split: _picked(dataset, split, rows[split]) for split in splits})
 
         # Two entries, not one: nothing that a method holds shares a file with the select split.
         learnable = cached(cache, content_key("learnable", *divided), lambda: part(*LEARNABLE))
         select = cached(cache, content_key("select", *divided), lambda: part(Split.SELECT))
-        return _problem(_dataset(whole), _split_rows(learnable | select), source)
+        return _problem(unpacked(whole), split_rows(learnable | select), source)
 
 
 def in_memory(dataset: Dataset, seed: int, partition: int) -> ArrayProblem:
@@ -137,51 +145,6 @@ def _problem(dataset: Dataset, rows: Mapping[Split, Rows], source: SourceConfig 
 
 def _picked(dataset: Dataset, split: Split, rows: Array) -> Rows:
     return Rows(dataset.pool[split][rows], dataset.pool_y[rows])
-
-
-def _columns(rows: Mapping[Split, Rows]) -> dict[str, Array]:
-    pairs = [(split, axis, array) for split, pair in rows.items() for axis, array in pair._asdict().items()]
-    return {f"{split}_{axis}": array for split, axis, array in pairs}
-
-
-def _split_rows(arrays: Arrays) -> dict[Split, Rows]:
-    return {split: Rows(arrays[f"{split}_x"], arrays[f"{split}_y"]) for split in POOL}
-
-
-def _arrays(dataset: Dataset) -> dict[str, Array]:
-    """A data set as named arrays; pool arrays that splits share are written once."""
-    distinct = list({id(array): array for array in dataset.pool.values()}.values())
-    places = {split: next(i for i, a in enumerate(distinct) if a is dataset.pool[split]) for split in POOL}
-    truth = dataset.truth
-    facts = {
-        "pool": places,
-        "kind": dataset.kind,
-        "outputs": dataset.outputs,
-        "classes": dataset.classes,
-        "truth": truth and {"invariant": dict(truth.invariant), "harmful": dict(truth.harmful)},
-        "limits": dict(dataset.limits),
-        "notes": dataset.notes,
-    }
-    text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
-    fixed = {"pool_y": dataset.pool_y, "test_x": dataset.test_x, "test_y": dataset.test_y, "facts": text}
-    return {**fixed, **{f"pool_{i}": array for i, array in enumerate(distinct)}}
-
-
-def _dataset(arrays: Arrays) -> Dataset:
-    """The inverse of `_arrays`, over maps."""
-    facts = json.loads(arrays["facts"].tobytes())
-    return Dataset(
-        pool={split: arrays[f"pool_{facts['pool'][split]}"] for split in POOL},
-        pool_y=arrays["pool_y"],
-        test_x=arrays["test_x"],
-        test_y=arrays["test_y"],
-        kind=Kind(facts["kind"]),
-        outputs=facts["outputs"],
-        classes=tuple(facts["classes"]),
-        truth=Truth(**facts["truth"]) if facts["truth"] else None,
-        limits=facts["limits"],
-        notes=tuple(facts["notes"]),
-    )
 
 
 def _part(values: Mapping[str, Any], part: Part) -> Any:

@@ -20,7 +20,7 @@ from trainables.problems import contract
 from trainables.problems.array_problem import ArrayProblem, ArrayView
 from trainables.problems.contract import ALL_CHECKS, Build, Check
 from trainables.problems.problem import LEARNABLE, Batch, Problem, Split
-from trainables.problems.spec import ProblemSpec
+from trainables.problems.spec import ProblemSpec, in_memory
 
 DATA = Path(__file__).resolve().parents[3].parent / "shared/data"
 
@@ -137,6 +137,8 @@ class Leaky(ArrayView):
 
     __slots__ = ("kept",)
 
+    kept: object
+
 
 def leaking(what: Callable[[ArrayProblem], object]) -> Callable[[ArrayProblem, Leaky], Leaky]:
     def given(problem: ArrayProblem, view: Leaky) -> Leaky:
@@ -155,7 +157,9 @@ def one_class(problem: Broken, split: Split, batch: Batch) -> Batch:
 
 
 def lopsided(problem: Broken, split: Split, batch: Batch) -> Batch:
-    return Batch(batch.x, torch.cat((batch.y[:-9], torch.zeros(9, dtype=torch.int64)))) if len(batch.y) > 20 else batch
+    if len(batch.y) <= 20:
+        return batch
+    return Batch(batch.x, torch.cat((batch.y[:-9], torch.zeros(9, dtype=torch.int64))))
 
 
 def bytes_not_floats(problem: Broken, split: Split, batch: Batch) -> Batch:
@@ -183,13 +187,7 @@ def other_pool(seed: int, partition: int) -> Problem:
 @cache
 def in_ram(seed: int, partition: int) -> Problem:
     spec = ProblemSpec(label="digits", source={"name": "digits"})
-    from trainables.problems.spec import in_memory
-
     return in_memory(spec.dataset(seed), seed, partition)
-
-
-def swapped(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    return lambda outputs, y: function(outputs, y)
 
 
 REJECTED: Mapping[str, tuple[Check, Build]] = {
@@ -206,7 +204,10 @@ REJECTED: Mapping[str, tuple[Check, Build]] = {
         contract.check_identity,
         partial(Broken, description=with_bank(apply=lambda x, v: x.flip(-1))),
     ),
-    "T_1 does nothing": (contract.check_identity, partial(Broken, description=with_bank(apply=lambda x, v: x))),
+    "T_1 does nothing": (
+        contract.check_identity,
+        partial(Broken, description=with_bank(apply=lambda x, v: x)),
+    ),
     "loss reduced": (
         contract.check_loss_and_score,
         partial(Broken, loss=lambda outputs, y: torch.nn.functional.cross_entropy(outputs, y)),

@@ -22,12 +22,13 @@ CIFAR = Path(__file__).resolve().parents[3].parent / "shared/data/cifar10-imagef
 
 
 def build(path: Path, cache: Path, shots: int | None = None, **fields: Any) -> Problem:
+    source = {"name": "folder", "path": str(path), **fields}
     wrappers = ({"name": "few_shot", "shots": shots},) if shots else ()
-    spec = ProblemSpec(label="mine", source={"name": "folder", "path": str(path), **fields}, wrappers=wrappers)
+    spec = ProblemSpec(label="mine", source=source, wrappers=wrappers)
     return spec.build(0, 0, cache / "cache")
 
 
-def test_reads_classes_in_order_and_holds_out_a_test_set(make_folder: MakeFolder, tmp_path: Path) -> None:
+def test_reads_classes_and_holds_out_a_test_set(make_folder: MakeFolder, tmp_path: Path) -> None:
     problem = build(make_folder(ant=20, bee=40), tmp_path, size=8)
     assert problem.shape == (3, 8, 8)
     assert [problem.size(split) for split in Split] == [21, 11, 10, 18]  # 14 and 28 by shares
@@ -89,7 +90,7 @@ def test_train_and_test_must_agree(make_folder: MakeFolder, tmp_path: Path) -> N
         build(tmp_path / "images", tmp_path)
 
 
-def test_few_unreadable_images_are_named_counted_and_left_out(
+def test_few_unreadable_images_are_left_out(
     make_folder: MakeFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = make_folder(ant=20, bee=20)
@@ -107,7 +108,7 @@ def test_truncated_image_counts_as_unreadable(make_folder: MakeFolder, tmp_path:
     path = make_folder(ant=20, bee=20)
     broken = path / "ant" / "000.png"
     broken.write_bytes(broken.read_bytes()[:200])
-    with pytest.raises(UserError, match="1 of 40 images cannot be read: ant/000.png"):
+    with pytest.raises(UserError, match=r"1 of 40 images cannot be read: ant/000\.png"):
         build(path, tmp_path)  # 2.5 % is more than the default 1 %
 
 

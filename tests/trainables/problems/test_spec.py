@@ -87,7 +87,7 @@ def test_source_and_wrapper_names_are_apart() -> None:
     [
         ({"source": {"name": "digts"}}, ["known source", "digts", "did you mean `digits`?"]),
         ({"source": {"nam": "digits"}}, ["needs a `name`"]),
-        ({"source": {"name": "digits", "sise": 8}}, ["`sise` is no field", "did you mean `size`?"]),
+        ({"source": {"name": "digits", "sise": 8}}, ["`digits.sise` is no field", "did you mean `size`?"]),
         ({"source": {"name": "digits", "size": 1, "test": -1}}, ["digits.size", "digits.test", "-1"]),
         ({"source": {"name": "digits", "size": "big"}}, ["digits.size", "'big'"]),
         ({"wrappers": [{"name": "fewshot", "shots": 4}]}, ["known wrapper", "did you mean `few_shot`?"]),
@@ -95,6 +95,7 @@ def test_source_and_wrapper_names_are_apart() -> None:
         ({"wrappers": [{"name": "few_shot", "shots": 2}]}, ["few_shot.shots", "greater than or equal to 3"]),
         ({"wrappers": [{"name": "transform_label", "operation": "rotation", "values": [1, 1]}]}, ["differ"]),
         ({"shares": (0.5, 0.5, 0.5)}, ["sum to 1"]),
+        ({"limits": {"rotation": 0}}, ["positive"]),
         ({"lable": "b"}, ["did you mean `label`?"]),
     ],
 )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import time
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from trainables.problems.store import Arrays, cached, content_key
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def make() -> Arrays:
@@ -48,24 +50,28 @@ def test_leftovers_of_a_killed_builder_are_removed_and_not_read(tmp_path: Path) 
     assert not partial.exists()
 
 
-def _slow_build(folder: Path) -> None:
-    def slow() -> Arrays:
-        with (folder / "builders").open("a") as log:
-            log.write("built\n")
-        time.sleep(0.2)
-        return make()
+SLOW_BUILD = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from trainables.problems.store import cached
 
-    assert len(cached(folder / "cache", "key", slow)["x"]) == 10
+folder = Path(sys.argv[1])
+
+def slow():
+    with (folder / "builders").open("a") as log:
+        log.write("built\\n")
+    time.sleep(0.5)
+    return {"x": np.arange(10)}
+
+assert len(cached(folder / "cache", "key", slow)["x"]) == 10
+"""
 
 
 def test_processes_that_start_together_build_once(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
-    workers = [context.Process(target=_slow_build, args=(tmp_path,)) for _ in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(30)
-    assert [worker.exitcode for worker in workers] == [0] * 4
+    command = [sys.executable, "-c", SLOW_BUILD, str(tmp_path)]
+    workers = [subprocess.Popen(command, cwd=ROOT) for _ in range(4)]
+    assert [worker.wait(60) for worker in workers] == [0] * 4
     assert (tmp_path / "builders").read_text() == "built\n"
 
 

@@ -1,0 +1,158 @@
+"""Trials and what they cost, folded from a sweep's events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+from tracking.journal import Event
+from tracking.record import Stage, Status
+
+PEAKS = ("peak_host_bytes", "peak_device_bytes")
+COUNTS = ("examples", "label_reads", "evaluation_flops")  # integers in the journal's floats
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What work cost; None where it was not measured.
+
+    Args:
+        flops: the method's own, as decisions use them.
+        examples: gradient evaluations.
+        label_reads: held-out labels consulted, by the method and by the harness's scoring.
+        evaluation_flops: the harness's own work, in no other figure.
+        peak_host_bytes: the highest of all trials, as are `peak_device_bytes`; everything else adds up.
+    """
+
+    flops: float = 0
+    examples: float | None = 0
+    cpu_seconds: float | None = 0.0
+    device_seconds: float | None = 0.0
+    wall_seconds: float | None = 0.0
+    label_reads: float | None = 0
+    evaluation_flops: float | None = 0
+    peak_host_bytes: float | None = None
+    peak_device_bytes: float | None = None
+
+    @classmethod
+    def of(cls, metrics: Mapping[str, float], flops: float) -> Self:
+        """From a report's flat ledger."""
+        found: dict[str, Any] = {}
+        for name in NAMES:
+            key = "evaluation/flops" if name == "evaluation_flops" else f"cost/{name}"
+            value = metrics.get(key)
+            found[name] = round(value) if value is not None and name in (*COUNTS, *PEAKS) else value
+        return cls(**{**found, "flops": flops})
+
+    def __add__(self, other: Cost) -> Cost:
+        """Unknown plus anything is unknown: half of a sum would pass for the whole. Of peaks the highest."""
+        values: dict[str, Any] = {}
+        for name in NAMES:
+            pair = (getattr(self, name), getattr(other, name))
+            known = [value for value in pair if value is not None]
+            if name in PEAKS:
+                values[name] = max(known, default=None)
+            else:
+                values[name] = sum(known) if len(known) == 2 else None
+        return Cost(**values)
+
+    def per(self, count: int) -> Cost:
+        """The mean of `count` trainings whose sum this is; peaks stay."""
+        return Cost(**{
+            name: value if value is None or name in PEAKS else value / count for name, value in self.items()
+        })
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        return ((name, getattr(self, name)) for name in NAMES)
+
+
+NAMES = tuple(f.name for f in fields(Cost))
+
+
+@dataclass(slots=True)
+class Trial:
+    """One trial, as far as the journal tells.
+
+    Args:
+        metrics: of its last sound report.
+        score: `val/score` of that report.
+    """
+
+    uid: str
+    problem: str
+    method: str
+    stage: Stage
+    index: int
+    config: Mapping[str, Any]
+    status: Status = Status.RUNNING
+    reason: str | None = None
+    score: float | None = None
+    flops: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def cost(self) -> Cost:
+        return Cost.of(self.metrics, self.flops)
+
+    @property
+    def why(self) -> str:
+        """The first line of the reason."""
+        lines = (self.reason or "").strip().splitlines()
+        return lines[0] if lines else "no reason given"
+
+
+def trials(events: Iterable[Event]) -> dict[str, Trial]:
+    """uid -> trial, in the order they were asked; a failed report brings no score and no cost."""
+    found: dict[str, Trial] = {}
+    for event in events:
+        match event["kind"]:
+            case "asked":
+                found[event["uid"]] = Trial(
+                    event["uid"], event["problem"], event["method"], Stage(event["stage"]), event["index"],
+                    event["config"],
+                )
+            case "result" if event["status"] != Status.FAILED:
+                trial = found[event["uid"]]
+                trial.metrics, trial.flops, trial.score = event["metrics"], event["flops"], event["score"]
+            case "ended":
+                trial = found[event["uid"]]
+                trial.status, trial.reason = Status(event["status"]), event["reason"]
+    return found
+
+
+def total(trials: Iterable[Trial]) -> Cost:
+    """Of several trials."""
+    return sum((trial.cost for trial in trials), Cost())
+
+
+def waste(events: Iterable[Event]) -> Cost:
+    """Work done twice after crashes: what the repeated reports added, at the price of the repetition.
+
+    A report's ledger is cumulative; a repetition begins at the checkpoint, where the ledger stood as in the
+    original report before it. Work between a trial's last report and the crash was never seen and left out.
+    """
+    original: dict[tuple[str, int], Cost] = {}
+    last: dict[str, tuple[int, Cost]] = {}  # the latest repetition of a trial
+    wasted = Cost()
+    for event in events:
+        if event["kind"] not in ("result", "repeated"):
+            continue
+        uid, index, metrics = event["uid"], event["index"], event["metrics"]
+        cost = Cost.of(metrics, event.get("flops", metrics.get("cost/flops", 0)))
+        if event["kind"] == "result":
+            original[uid, index] = cost
+            continue
+        follows = uid in last and last[uid][0] == index - 1
+        before = last[uid][1] if follows else original.get((uid, index - 1), Cost())
+        wasted += _increment(cost, before)
+        last[uid] = (index, cost)
+    return wasted
+
+
+def _increment(after: Cost, before: Cost) -> Cost:
+    """Of the units that a repetition carries; a peak is no increment, and evaluation is not in its event."""
+    pairs = {name: (value, getattr(before, name)) for name, value in after.items() if name not in PEAKS}
+    return Cost(**{
+        name: 0 if new is None or old is None else max(0, new - old) for name, (new, old) in pairs.items()
+    })

@@ -1,0 +1,126 @@
+"""From a sweep's events to the rows of its table: accuracy, cost and invariance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+from typing import Any
+
+from search.account import Cost, Trial, total, trials
+from search.plan import Plan, plan
+from search.row import Averaging, Effect, Invariance, Row, Tune
+from search.statistics import estimate
+from search.verdicts import judged
+from tracking.journal import Event, of_kind
+from tracking.record import Stage, Status
+
+# Methods that search nothing; the best of them is what every other row has to beat.
+CONTROLS = frozenset({"plain", "trivial_augment"})
+WAYS = (Stage.RERUN, Stage.REPLAY)
+
+
+def rows(events: Sequence[Event]) -> tuple[Row, ...]:
+    """One row per (problem, method, way) in the comparison's order; what is not there yet is left empty."""
+    planned = plan(events)
+    known = list(trials(events).values())
+    failed = of_kind(list(events), "stage_done", stage="failed")
+    given_up = {(event["problem"], event["method"]): event["reason"] for event in failed}
+    found: list[Row] = []
+    for problem in planned.problems:
+        here = [trial for trial in known if trial.problem == problem]
+        made = [
+            _row(planned, problem, method, way, here, given_up.get((problem, method)))
+            for method in planned.methods for way in WAYS
+            if way is Stage.RERUN or any(t.method == method and t.stage is way for t in here)
+        ]
+        found += judged(made)
+    return tuple(found)
+
+
+def decision_table(events: Sequence[Event]) -> list[dict[str, Any]]:
+    """What two equal runs share exactly: scores, FLOPs, examples, label reads, decisions; no time or memory."""
+    known = trials(events)
+    return [_decisions(row, known.values()) for row in rows(events)]
+
+
+def _row(
+    planned: Plan, problem: str, method: str, way: Stage, here: Sequence[Trial], given_up: str | None
+) -> Row:
+    own = [trial for trial in here if trial.method == method]
+    stages = {stage: [trial for trial in own if trial.stage is stage] for stage in Stage}
+    unit = [t for t in here if t.stage is Stage.UNIT and t.status is Status.COMPLETE]
+    unit_flops = float(unit[0].flops) if unit else None
+    done = sorted((t for t in stages[way] if t.status is Status.COMPLETE), key=lambda t: t.index)
+    scores: dict[Averaging, dict[int, float]] = {
+        averaging: {t.index: t.metrics[averaging] for t in done if averaging in t.metrics}
+        for averaging in Averaging
+    }
+    found = {averaging: estimate(list(values.values())) for averaging, values in scores.items()}
+    tuning, confirmed = total(stages[Stage.TUNE]), total(stages[Stage.RERUN])
+    if way is Stage.REPLAY:
+        confirmed += total(stages[Stage.REPLAY])
+    failures = tuple(t for t in own if t.status is Status.FAILED)
+    return Row(
+        problem=problem, method=method, way=way, control=planned.methods[method] in CONTROLS,
+        planned_seeds=planned.seeds, scores=scores,
+        estimates={averaging: e for averaging, e in found.items() if e is not None},
+        accuracy=any("agreement" in name for t in own for name in t.metrics),
+        training=total(done).per(len(done)) if done else None,
+        tuning=tuning, total=total(stages[Stage.PROBE]) + tuning + confirmed,
+        unit_flops=unit_flops, tune=_tune(stages[Stage.TUNE], tuning, unit_flops),
+        invariances=_invariances(planned, problem, done), learned=_means(done, "learned/"),
+        failures=failures, reason=given_up,
+    )
+
+
+def _tune(tuned: Sequence[Trial], spent: Cost, unit_flops: float | None) -> Tune:
+    outcomes = {status: sum(t.status is status for t in tuned) for status in Status}
+    whole = [t for t in tuned if t.status is Status.COMPLETE and t.score is not None]
+    best = max(whole, key=lambda t: (t.score, -t.index), default=None)
+    return Tune(len(tuned), outcomes, spent.flops / unit_flops if unit_flops else None, best)
+
+
+def _invariances(planned: Plan, problem: str, done: Sequence[Trial]) -> tuple[Invariance, ...]:
+    """Measured actions and planted ones; what was planted comes first."""
+    truth = planned.truths.get(problem) or {}
+    measured: dict[str, dict[str, float]] = {}
+    for name, value in _means(done, "invariance/").items():
+        action, _, quantity = name.rpartition("/")
+        measured.setdefault(action, {})[quantity] = value
+    planted = {Effect.HELPS: truth.get("invariant", {}), Effect.HARMS: truth.get("harmful", {})}
+    names = dict.fromkeys([*(name for ranges in planted.values() for name in ranges), *measured])
+    found = []
+    for name in names:
+        effect = next((effect for effect, ranges in planted.items() if name in ranges), Effect.UNKNOWN)
+        half_width = planted[effect][name] if effect in planted else None
+        unit, numbers = planned.units.get(name, ""), measured.get(name, {})
+        found.append(Invariance(name, unit, effect, half_width, numbers))
+    return tuple(found)
+
+
+def _means(done: Sequence[Trial], prefix: str) -> dict[str, float]:
+    """Mean over trials of each metric below a prefix, named without it."""
+    names = dict.fromkeys(name for t in done for name in t.metrics if name.startswith(prefix))
+    return {
+        name.removeprefix(prefix): fmean(t.metrics[name] for t in done if name in t.metrics) for name in names
+    }
+
+
+def _decisions(row: Row, known: Iterable[Trial]) -> dict[str, Any]:
+    tuned = [t for t in known if (t.problem, t.method, t.stage) == (row.problem, row.method, Stage.TUNE)]
+    exact = ("flops", "examples", "label_reads", "evaluation_flops")
+    return {
+        "problem": row.problem, "method": row.method, "way": str(row.way), "verdict": str(row.verdict),
+        "p_holm": None if row.contrast is None else row.contrast.p_holm,
+        "scores": {str(averaging): dict(values) for averaging, values in row.scores.items()},
+        "invariance": {i.action: dict(i.measured) for i in row.invariances},
+        "learned": dict(row.learned),
+        "unit_flops": row.unit_flops,
+        **{
+            part: None if cost is None else {name: getattr(cost, name) for name in exact}
+            for part, cost in {"training": row.training, "tuning": row.tuning, "total": row.total}.items()
+        },
+        "chosen": None if row.tune.best is None else dict(row.tune.best.config),
+        "tune": [(t.uid, str(t.status), t.score, t.flops, dict(t.config)) for t in tuned],
+        "failed": [(t.uid, t.why) for t in row.failures],
+    }

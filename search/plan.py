@@ -1,0 +1,98 @@
+"""What a sweep set out to do, and what of it is missing, as its journal tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from search.account import Trial, trials
+from tracking.journal import Event
+from tracking.record import Stage, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The comparison behind a journal.
+
+    Args:
+        methods: row label -> method.
+        seeds: S of the confirm stage.
+        budget: tuning budget of every study, in plain trainings; 0 where the journal does not tell.
+        truths: problem -> {"invariant" | "harmful": {action: physical value}}, None where nothing is planted.
+        units: action -> physical unit.
+        provenance: commit, versions, hardware.
+    """
+
+    name: str
+    problems: tuple[str, ...]
+    methods: Mapping[str, str]
+    seeds: int
+    budget: float
+    comparison: Mapping[str, Any]
+    truths: Mapping[str, Any]
+    units: Mapping[str, str]
+    provenance: Mapping[str, Any]
+
+
+def plan(events: Sequence[Event]) -> Plan:
+    """From the `sweep` event; what that does not name is taken from the trials."""
+    head: Mapping[str, Any] = next((e for e in events if e["kind"] == "sweep"), {})
+    comparison: Mapping[str, Any] = head.get("comparison", {})
+    asked = [e for e in events if e["kind"] == "asked"]
+    studies = [e for e in asked if e["stage"] != Stage.UNIT]
+    methods = {m.get("label") or m["name"]: m["name"] for m in comparison.get("methods", ())}
+    return Plan(
+        name=str(head.get("name", "")),
+        problems=tuple(dict.fromkeys(
+            [*(p["label"] for p in comparison.get("problems", ())), *(e["problem"] for e in asked)]
+        )),
+        methods=methods or {e["method"]: e["method"] for e in studies},
+        seeds=int(comparison.get("confirm_seeds", 0)),
+        budget=float(comparison.get("budget", 0.0)),
+        comparison=comparison,
+        truths=head.get("truths", {}), units=head.get("units", {}), provenance=head.get("provenance", {}),
+    )
+
+
+def missing(events: Sequence[Event]) -> tuple[str, ...]:
+    """What lies between this journal and a finished sweep, as sentences; none for a whole, sound one."""
+    planned = plan(events)
+    found = list(_state(events))
+    known = list(trials(events).values())
+    for problem in planned.problems:
+        for method in planned.methods:
+            own = [t for t in known if (t.problem, t.method) == (problem, method)]
+            found += _gaps(f"{problem}, {method}", own, planned.seeds)
+    return tuple(found)
+
+
+def _state(events: Sequence[Event]) -> list[str]:
+    last = next((e["kind"] for e in reversed(events) if e["kind"] in _STATES), "empty")
+    said = _STATES.get(last, "The journal is empty: nothing has run.")
+    return [said] if said else []
+
+
+_STATES = {
+    "sweep": "The sweep is not finished: it runs, or its driver stopped without a word.",
+    "resumed": "The sweep is not finished: it runs, or its driver stopped without a word.",
+    "interrupted": "The sweep is not finished: it was interrupted.",
+    "sweep_done": "",
+}
+
+
+def _gaps(study: str, own: Sequence[Trial], seeds: int) -> list[str]:
+    """Seeds without a result, and failed trials."""
+    found = []
+    reruns = [t for t in own if t.stage is Stage.RERUN and t.status is Status.COMPLETE]
+    if len(reruns) < seeds:
+        found.append(f"{study}: {len(reruns)} of {seeds} seeds are there.")
+    replays = [t for t in own if t.stage is Stage.REPLAY]
+    done = [t for t in replays if t.status is Status.COMPLETE]
+    if len(done) < len(replays):
+        found.append(f"{study}: {len(done)} of {len(replays)} replays are there.")
+    failed = [t for t in own if t.status is Status.FAILED]
+    if failed:
+        word = "trial" if len(failed) == 1 else "trials"
+        found.append(f"{study}: {len(failed)} failed {word}; the last: {failed[-1].why}")
+    return found

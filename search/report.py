@@ -1,0 +1,103 @@
+"""A sweep's report: in the terminal, as CSV, as PNG and as one self-contained HTML file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from search import figures
+from search.account import waste
+from search.analysis import rows as analyse
+from search.page import page
+from search.plan import missing
+from search.row import Effect, Row
+from search.sentences import (
+    conclusions,
+    multiples_text,
+    score_text,
+    study_line,
+    truth_text,
+    verdict_text,
+)
+from search.tables import record, seed_records, to_csv
+from tracking.journal import Event
+from tracking.record import Stage
+
+
+def write(events: Sequence[Event], folder: Path) -> list[Path]:
+    """Write table.csv, scores.csv, accuracy_cost.png and report.html; each file is there in full or not at all."""
+    made = analyse(events)
+    contents = {
+        "table.csv": to_csv([record(row) for row in made]).encode(),
+        "scores.csv": to_csv(seed_records(made)).encode(),
+        "accuracy_cost.png": figures.png(figures.picture(made)),
+        "report.html": page(made, events).encode(),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    return [_replace(folder / name, content) for name, content in contents.items()]
+
+
+def terminal(rows: Sequence[Row], events: Sequence[Event]) -> list[RenderableType]:
+    """What is missing, then per problem a table and its sentences; fits in 100 columns."""
+    shown: list[RenderableType] = [Text(line, style="bold yellow") for line in missing(events)]
+    for problem in dict.fromkeys(row.problem for row in rows):
+        here = [row for row in rows if row.problem == problem]
+        shown += [_table(problem, here), *(Text(line) for line in conclusions(here))]
+    shown += [Text(study_line(row), style="dim") for row in rows if row.way is Stage.RERUN]
+    wasted = waste(events)
+    if wasted.flops:
+        shown.append(Text(f"Repeated after crashes, in no figure above: {wasted.flops:.3g} FLOPs."))
+    return shown
+
+
+def _table(problem: str, rows: Sequence[Row]) -> Table:
+    table = Table(title=Text(problem, style="bold"), title_justify="left", pad_edge=False)
+    table.add_column("method", overflow="fold")
+    table.add_column("accuracy % [95 %]" if any(r.accuracy for r in rows) else "score [95 %]", justify="right")
+    table.add_column("against the best control")
+    table.add_column("one\ntraining*", justify="right")
+    table.add_column("every-\nthing*", justify="right")
+    planted = [found for found in rows[0].invariances if found.effect is not Effect.UNKNOWN]
+    for found in planted:
+        table.add_column(f"agreement,\n{truth_text(found)}", justify="right", max_width=20)
+    for row in rows:
+        table.add_row(*map(Text, _cells(row, [found.action for found in planted])))
+    table.caption = "* in plain trainings of this problem"
+    table.caption_justify = "left"
+    return table
+
+
+def _cells(row: Row, actions: Sequence[str]) -> list[str]:
+    one = None if row.training is None else row.multiples(row.training.flops)
+    measured = {found.action: found.measured for found in row.invariances}
+    return [
+        row.label, score_text(row.test, row.accuracy), verdict_text(row),
+        multiples_text(one), multiples_text(row.multiples(row.total.flops)),
+        *(_agreement(measured.get(action, {})) for action in actions),
+    ]
+
+
+def _agreement(measured: dict[str, float] | object) -> str:
+    assert isinstance(measured, dict)
+    value = measured.get("agreement", measured.get("change"))
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _replace(path: Path, content: bytes) -> Path:
+    """Write beside the target and rename: a reader never sees half a file."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path

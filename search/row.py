@@ -1,0 +1,135 @@
+"""One line of a sweep's table, and its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from search.account import Cost, Trial
+from search.statistics import Estimate, Paired
+from tracking.record import Stage, Status
+
+
+class Averaging(StrEnum):
+    """Over which copies of a test input predictions are averaged; the value is the metric's name."""
+
+    NONE = "test/score"
+    OWN = "test/score_own_copies"
+    COMMON = "test/score_common_copies"
+
+
+class Verdict(StrEnum):
+    """A row against the best control of its problem."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    EQUAL = "no difference found"
+    CONTROL = "best control"
+    UNKNOWN = "too few seeds"
+
+
+class Effect(StrEnum):
+    """What invariance to an action does to the task, as planted."""
+
+    HELPS = "helps"
+    HARMS = "harms"
+    UNKNOWN = "not planted"
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """A row minus the best control, seed by seed.
+
+    Args:
+        reference: label of the control.
+        p_holm: adjusted over all rows of the problem.
+        detectable: the difference that would have been found with 80 % power at the strictest level of Holm's
+            procedure, from the observed spread; None where there is no spread.
+    """
+
+    reference: str
+    test: Paired
+    p_holm: float
+    detectable: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Invariance:
+    """Mean measured invariance to one action, beside the planted truth.
+
+    Args:
+        half_width: planted range, or the value at which the label changes; None where nothing was planted and
+            the transform bank's whole range was probed.
+        measured: e.g. "agreement" in [0, 1], "kl" in nats (classification), "change" (regression).
+    """
+
+    action: str
+    unit: str
+    effect: Effect
+    half_width: float | None
+    measured: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Tune:
+    """The tune stage of one study.
+
+    Args:
+        outcomes: how many trials ended how.
+        multiples: spent, in plain trainings of the problem; None before one was measured.
+        best: the chosen trial.
+    """
+
+    trials: int
+    outcomes: Mapping[Status, int]
+    multiples: float | None
+    best: Trial | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table.
+
+    Args:
+        way: rerun (search and train again on every seed) or replay (what was found, frozen, from scratch).
+        scores: averaging -> seed index -> test score.
+        estimates: the same, as mean and interval.
+        training: mean cost of one final training; total: everything that led to this row.
+        unit_flops: one plain training of the problem.
+        learned: mean over seeds of what the method says it learned.
+        reason: why the study failed, or what failed in it.
+    """
+
+    problem: str
+    method: str
+    way: Stage
+    control: bool
+    planned_seeds: int
+    scores: Mapping[Averaging, Mapping[int, float]]
+    estimates: Mapping[Averaging, Estimate]
+    accuracy: bool
+    training: Cost | None
+    tuning: Cost
+    total: Cost
+    unit_flops: float | None
+    tune: Tune
+    invariances: tuple[Invariance, ...]
+    learned: Mapping[str, float]
+    failures: tuple[Trial, ...]
+    reason: str | None = None
+    verdict: Verdict = Verdict.UNKNOWN
+    contrast: Contrast | None = None
+
+    @property
+    def label(self) -> str:
+        return self.method if self.way is Stage.RERUN else f"{self.method} (replay)"
+
+    @property
+    def test(self) -> Estimate | None:
+        """The headline: test score without averaging."""
+        return self.estimates.get(Averaging.NONE)
+
+    def multiples(self, flops: float) -> float | None:
+        """FLOPs in plain trainings of the problem."""
+        return flops / self.unit_flops if self.unit_flops else None

@@ -1,0 +1,135 @@
+"""What the numbers say, in words; every sentence is made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from search.row import Contrast, Effect, Invariance, Row, Verdict
+from search.statistics import Estimate
+from tracking.record import Status
+
+_OUTCOMES = {
+    Status.COMPLETE: "complete", Status.PRUNED: "stopped early", Status.BUDGET: "cut by the budget",
+    Status.FAILED: "failed", Status.RUNNING: "running",
+}
+
+
+def score_text(estimate: Estimate | None, accuracy: bool) -> str:
+    """"91.2 [88.0, 94.4]" in percent for accuracies, "0.912 [...]" for other scores."""
+    if estimate is None:
+        return "-"
+    shown = _number(estimate.mean, accuracy)
+    if estimate.low is None or estimate.high is None:
+        return f"{shown} (one seed)"
+    return f"{shown} [{_number(estimate.low, accuracy)}, {_number(estimate.high, accuracy)}]"
+
+
+def verdict_text(row: Row) -> str:
+    """The verdict with the difference, for a cell."""
+    contrast = row.contrast
+    if contrast is None or row.verdict in (Verdict.CONTROL, Verdict.UNKNOWN):
+        return "failed" if row.test is None and row.reason else str(row.verdict)
+    return f"{row.verdict} ({_signed(contrast.test.difference.mean, row.accuracy)})"
+
+
+def multiples_text(multiples: float | None) -> str:
+    """"12.1" plain trainings; "-" where no plain training was measured."""
+    return "-" if multiples is None else f"{multiples:.2f}" if multiples < 10 else f"{multiples:.1f}"
+
+
+def trials_text(row: Row) -> str:
+    """"9 trials: 5 complete, 3 stopped early, 1 failed"."""
+    counted = [f"{row.tune.outcomes[s]} {word}" for s, word in _OUTCOMES.items() if row.tune.outcomes.get(s)]
+    word = "trial" if row.tune.trials == 1 else "trials"
+    return f"{row.tune.trials} {word}" + (f": {', '.join(counted)}" if counted else "")
+
+
+def truth_text(found: Invariance) -> str:
+    """"rotation, planted: helps up to 60 deg"."""
+    if found.half_width is None:
+        return f"{found.action}: nothing planted"
+    reach = f"{found.half_width:g} {found.unit}".strip()
+    return f"{found.action}: {found.effect} {'up to' if found.effect is Effect.HELPS else 'from'} {reach}"
+
+
+def p_text(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+
+
+def conclusions(made: Sequence[Row]) -> list[str]:
+    """The sentences on one problem: the best control, every other row against it, and the sum of it."""
+    return [conclusion(row) for row in made] + _overall(made)
+
+
+def conclusion(row: Row) -> str:
+    """One row against the best control of its problem."""
+    name = f"{row.problem}: {row.label}"
+    if row.verdict is Verdict.CONTROL:
+        return f"{name} is the best control, at {score_text(row.test, row.accuracy)}."
+    if row.contrast is None:
+        return f"{name}: {_why_unknown(row)}."
+    if row.verdict is Verdict.EQUAL:
+        return (
+            f"{name} and {row.contrast.reference}: no difference found at {row.contrast.test.difference.count} seeds "
+            f"({_difference(row.contrast, row.accuracy)}){_power(row.contrast, row.accuracy)}."
+        )
+    # The interval is the pair's own, Holm's p is for all rows: the sentence names both.
+    size = score_gap(abs(row.contrast.test.difference.mean), row.accuracy)
+    return (
+        f"{name} is {row.verdict} than the best control ({row.contrast.reference}) by {size} "
+        f"({_difference(row.contrast, row.accuracy)})."
+    )
+
+
+def study_line(row: Row) -> str:
+    """How many trials and how many plain trainings a study got."""
+    multiples = row.tune.multiples
+    said = "no plain training was measured" if multiples is None else (
+        f"tuning spent {multiples_text(multiples)} plain trainings"
+    )
+    return f"{row.problem}, {row.method}: {trials_text(row)}; {said}."
+
+
+def score_gap(difference: float, accuracy: bool) -> str:
+    """"3.1 points" of percent, or "0.031"."""
+    return f"{100 * difference:.1f} points" if accuracy else f"{difference:.3g}"
+
+
+def _overall(made: Sequence[Row]) -> list[str]:
+    compared = [row for row in made if row.contrast is not None and not row.control]
+    if not compared or any(row.verdict is Verdict.BETTER for row in compared):
+        return []
+    return [f"{made[0].problem}: no method was found to be better than the best control."]
+
+
+def _why_unknown(row: Row) -> str:
+    if row.reason:
+        return f"the study failed: {row.reason.strip().splitlines()[0]}"
+    if row.test is None:
+        return "no seed has ended yet" if not row.failures else f"no result; {row.failures[-1].why}"
+    seeds = "1 seed" if row.test.count == 1 else f"{row.test.count} seeds"
+    return f"{score_text(row.test, row.accuracy)}; not compared ({seeds}, two shared with a control are needed)"
+
+
+def _difference(contrast: Contrast, accuracy: bool) -> str:
+    found, test = contrast.test.difference, contrast.test
+    low, high = (found.mean if end is None else end for end in (found.low, found.high))
+    ends = f"[{_signed(low, accuracy)}, {_signed(high, accuracy)}]"
+    note = ", by the sign-flip test since all seeds differ alike" if test.by_sign and test.p < 1 else ""
+    shown = f"{_signed(found.mean, accuracy)} {ends}"
+    return f"{shown}{' points' if accuracy else ''}, {p_text(contrast.p_holm)} after Holm{note}"
+
+
+def _power(contrast: Contrast, accuracy: bool) -> str:
+    if contrast.detectable is None:
+        return ""
+    return f"; a true difference below about {score_gap(contrast.detectable, accuracy)} would often be missed"
+
+
+def _number(value: float, accuracy: bool) -> str:
+    return f"{100 * value:.1f}" if accuracy else f"{value:.3f}"
+
+
+def _signed(value: float, accuracy: bool) -> str:
+    text = f"{100 * value:+.1f}" if accuracy else f"{value:+.3g}"
+    return text.replace("-0.0", "0.0").replace("+0.0", "0.0") if float(text) == 0 else text

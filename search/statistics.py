@@ -1,0 +1,112 @@
+"""Intervals and paired tests over seeds: what a table may claim."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import nct
+from scipy.stats import t as student
+from statsmodels.stats.multitest import multipletests
+
+CONFIDENCE = 0.95
+ALPHA = 0.05
+POWER = 0.8
+# Scores are means taken in float32: what differs by less than this does not differ.
+RESOLUTION = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean with its 95 % t-interval; without an interval where one value tells no spread."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """Differences of pairs and their two-sided test.
+
+    Args:
+        difference: mean of a - b with its interval, for this pair of rows alone.
+        sd: of the differences, with n - 1.
+        p: before any correction.
+        by_sign: p comes from the sign-flip test, since equal differences show no spread.
+    """
+
+    difference: Estimate
+    sd: float
+    p: float
+    by_sign: bool = False
+
+
+def estimate(values: Sequence[float]) -> Estimate | None:
+    """Mean and mean +/- t_{0.975, n-1} s / sqrt(n); None for no values, no interval for one."""
+    if not values:
+        return None
+    mean, count = math.fsum(values) / len(values), len(values)
+    if count == 1:
+        return Estimate(mean, None, None, 1)
+    half = float(student.ppf((1 + CONFIDENCE) / 2, count - 1)) * _sd(values) / math.sqrt(count)
+    return Estimate(mean, mean - half, mean + half, count)
+
+
+def paired(a: Sequence[float], b: Sequence[float]) -> Paired | None:
+    """The paired t-test of a against b; None for fewer than two pairs.
+
+    Differences without spread leave t undefined. All zero: p = 1. All equal but not zero: the exact sign-flip
+    test, p = 2^(1-n), since a spread below the resolution of the scores must not pass for certainty.
+
+    Raises:
+        ValueError: a and b are not of one length.
+    """
+    differences = [x - y for x, y in zip(a, b, strict=True)]
+    found = estimate(differences)
+    if found is None or found.count < 2:
+        return None
+    sd = _sd(differences)
+    if sd <= RESOLUTION:
+        if abs(found.mean) <= RESOLUTION:
+            return Paired(found, 0.0, 1.0, by_sign=True)
+        return Paired(found, 0.0, 2.0 ** (1 - found.count), by_sign=True)
+    t = found.mean * math.sqrt(found.count) / sd
+    return Paired(found, sd, float(2 * student.sf(abs(t), found.count - 1)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values (Holm 1979): comparing them with alpha keeps the family-wise error rate at alpha."""
+    if not p_values:
+        return []
+    return [float(p) for p in multipletests(p_values, alpha=ALPHA, method="holm")[1]]
+
+
+def detectable(sd: float, pairs: int, alpha: float = ALPHA, power: float = POWER) -> float | None:
+    """The true difference that a two-sided paired t-test finds with the given power.
+
+    Solves P(|T| > t_{1-alpha/2, n-1}) = power for delta, with T noncentral t of n - 1 degrees of freedom and
+    noncentrality delta sqrt(n) / sd. None for fewer than two pairs or no spread.
+
+    Args:
+        sd: of the differences.
+        pairs: n.
+    """
+    if pairs < 2 or sd <= 0:
+        return None
+    freedom = pairs - 1
+    critical = float(student.ppf(1 - alpha / 2, freedom))
+
+    def lacking(shift: float) -> float:
+        return float(nct.sf(critical, freedom, shift) + nct.cdf(-critical, freedom, shift)) - power
+
+    # The left end has power alpha; by 5 + 20 critical values even chi's lower tail at one degree is overcome.
+    return float(brentq(lacking, 1e-9, 5 + 20 * critical, rtol=1e-6)) * sd / math.sqrt(pairs)
+
+
+def _sd(values: Sequence[float]) -> float:
+    return float(np.std(np.asarray(values, dtype=np.float64), ddof=1))

@@ -1,0 +1,54 @@
+"""Which rows of a problem differ from its best control, and which do not by more than the noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from search.row import Averaging, Contrast, Row, Verdict
+from search.statistics import ALPHA, Paired, detectable, holm, paired
+
+
+def judged(made: Sequence[Row]) -> list[Row]:
+    """Compare the rows of one problem with its best control, and correct over all of them."""
+    reference = best_control(made)
+    if reference is None:
+        return list(made)
+    against = reference.scores[Averaging.NONE]
+    tests = [None if row is reference else _against(row.scores[Averaging.NONE], against) for row in made]
+    corrected = iter(holm([test.p for test in tests if test is not None]))
+    count = sum(test is not None for test in tests)
+    found = []
+    for row, test in zip(made, tests, strict=True):
+        if row is reference:
+            found.append(replace(row, verdict=Verdict.CONTROL))
+        elif test is None:
+            found.append(row)
+        else:
+            p = next(corrected)
+            least = detectable(test.sd, test.difference.count, ALPHA / count)
+            contrast = Contrast(reference.label, test, p, least)
+            found.append(replace(row, verdict=_verdict(test, p), contrast=contrast))
+    return found
+
+
+def best_control(made: Sequence[Row]) -> Row | None:
+    """The control of the highest mean; one that can be tested against goes before one with a single seed."""
+    candidates = [row for row in made if row.control and row.test is not None]
+    return max(candidates, key=_standing, default=None)
+
+
+def _standing(row: Row) -> tuple[bool, float]:
+    estimate = row.estimates[Averaging.NONE]
+    return estimate.count > 1, estimate.mean
+
+
+def _against(own: Mapping[int, float], control: Mapping[int, float]) -> Paired | None:
+    common = sorted(own.keys() & control.keys())
+    return paired([own[seed] for seed in common], [control[seed] for seed in common])
+
+
+def _verdict(test: Paired, p: float) -> Verdict:
+    if p > ALPHA:
+        return Verdict.EQUAL
+    return Verdict.BETTER if test.difference.mean > 0 else Verdict.WORSE

@@ -1,0 +1,247 @@
+"""Policies: what is refused, what is drawn how often, and TrivialAugment against torchvision's table."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pydantic import ValidationError
+from scipy import stats
+from torch import Generator, Tensor
+from torch.testing import assert_close
+from torchvision.transforms import v2
+
+from spaces import policies
+from spaces.policies import (
+    Policy,
+    PolicyEntry,
+    TableEntry,
+    TrivialAugmentSpace,
+    trivial_augment,
+    trivial_augment_table,
+)
+from spaces.transforms import TRANSFORMS, Operation
+from tests.spaces.transform_laws import smooth_image
+
+FALSE_ALARM = 1e-6  # of each statistical check, had the seed not been fixed
+
+
+def entry(
+    operation: Operation, weight: float, magnitude: float = 1.0, limit: float | None = None
+) -> PolicyEntry:
+    return PolicyEntry(operation=operation, weight=weight, magnitude=magnitude, limit=limit)
+
+
+def frequencies_fit(counts: Tensor, probabilities: Tensor) -> bool:
+    """Pearson's chi-square; rejects true probabilities with probability FALSE_ALARM."""
+    probabilities = probabilities.double()
+    expected = (probabilities / probabilities.sum() * counts.sum()).tolist()
+    return bool(stats.chisquare(counts.tolist(), expected).pvalue > FALSE_ALARM)
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
+    """Records what is asked of `apply_mixed`, by name."""
+    seen: dict[str, Tensor] = {}
+
+    def record(operations: object, index: Tensor, x: Tensor, v: Tensor, generator: Generator) -> Tensor:
+        seen.update(index=index, v=v)
+        return x
+
+    monkeypatch.setattr(policies, "apply_mixed", record)
+    return seen
+
+
+def test_policy_draws_entries_by_weight_and_the_identity_by_the_rest() -> None:
+    weights = torch.tensor([0.3, 0.2, 0.1, 0.4])
+    names = (Operation.FLIP_HORIZONTAL, Operation.INVERT, Operation.FLIP_VERTICAL)
+    policy = Policy(entries=tuple(entry(n, float(w)) for n, w in zip(names, weights, strict=False)))
+    image = smooth_image(1, 1, 4, 4)
+    y = policy.draw(image.expand(4000, -1, -1, -1), Generator().manual_seed(0))
+    outcomes = torch.cat((image.flip(-1), 1 - image, image.flip(-2), image))
+    counts = torch.stack([(y == outcome).flatten(1).all(1).sum() for outcome in outcomes])
+    assert counts.sum() == 4000
+    assert frequencies_fit(counts, weights)
+    # The check tells 0.3 from 0.35 at this sample size.
+    assert not frequencies_fit(counts, torch.tensor([0.35, 0.2, 0.1, 0.35]))
+
+
+def test_strengths_are_uniform_up_to_the_bound_with_both_signs() -> None:
+    policy = Policy(entries=(entry(Operation.BRIGHTNESS, 1.0, magnitude=0.5, limit=0.8),))
+    x = torch.full((4000, 1, 1, 1), 0.5, dtype=torch.float64)
+    v = ((policy.draw(x, Generator().manual_seed(1)) / x - 1) / 0.8).flatten()
+    assert stats.kstest(v.numpy(), stats.uniform(-0.5, 1.0).cdf).pvalue > FALSE_ALARM
+    assert stats.kstest(v.numpy(), stats.uniform(-0.55, 1.1).cdf).pvalue < FALSE_ALARM
+
+
+def test_unsigned_strengths_are_positive_and_blends_full(drawn: dict[str, Tensor]) -> None:
+    policy = Policy(entries=(entry(Operation.SOLARISE, 0.5, 0.4), entry(Operation.EQUALISE, 0.25, 0.4)))
+    policy.draw(smooth_image(2000), Generator().manual_seed(2))
+    index, v = drawn["index"], drawn["v"]
+    assert (v[index == 1] == 1).all()
+    solarise = v[index == 0]
+    assert solarise.min() >= 0
+    assert 0.39 < solarise.max() <= 0.4
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_generator_decides_everything(seed: int) -> None:
+    policy = Policy(entries=(entry(Operation.ROTATION, 0.5), entry(Operation.CUTOUT, 0.5)))
+    x, table = smooth_image(16), trivial_augment_table(3, 18, 22)
+    draws = (lambda g: policy.draw(x, g), lambda g: trivial_augment(x, g, table))
+    for draw in draws:
+        state = torch.get_rng_state()
+        first, again = (draw(Generator().manual_seed(seed)) for _ in range(2))
+        assert torch.equal(first, again)
+        assert not torch.equal(first, draw(Generator().manual_seed(seed + 1)))
+        assert torch.equal(state, torch.get_rng_state())  # not the global generator
+
+
+def test_images_of_a_batch_are_drawn_independently() -> None:
+    policy = Policy(entries=(entry(Operation.ROTATION, 1.0),))
+    y = policy.draw(smooth_image(1).expand(20, -1, -1, -1), Generator().manual_seed(0))
+    assert len(y.unique(dim=0)) == 20
+
+
+def test_physical_units() -> None:
+    policy = Policy(
+        entries=(
+            entry(Operation.ROTATION, 0.5, 0.5, limit=60.0),
+            entry(Operation.TRANSLATE_X, 0.2, 0.1),
+            entry(Operation.INVERT, 0.1),
+        )
+    )
+    assert policy.physical() == pytest.approx(
+        {
+            "policy/rotation/probability": 0.5,
+            "policy/rotation/range_deg": 30.0,
+            "policy/translate_x/probability": 0.2,
+            "policy/translate_x/range_fraction_of_width": 0.045,
+            "policy/invert/probability": 0.1,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ((), "at least 1 item"),
+        ((entry(Operation.ROTATION, 0.7), entry(Operation.HUE, 0.4)), "must sum to 1 at most.* but got 1.1"),
+        ((entry(Operation.ROTATION, 0.1), entry(Operation.ROTATION, 0.1)), "but got rotation more than once"),
+    ],
+)
+def test_inconsistent_policies_are_refused(entries: tuple[PolicyEntry, ...], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Policy(entries=entries)
+
+
+@pytest.mark.parametrize("field", [{"weight": 1.1}, {"magnitude": -0.1}, {"limit": 0.0}, {"strength": 1.0}])
+def test_entries_out_of_range_are_refused(field: dict[str, float]) -> None:
+    with pytest.raises(ValidationError):
+        PolicyEntry.model_validate({"operation": "rotation", "weight": 0.5, "magnitude": 0.5} | field)
+
+
+def test_policy_survives_json() -> None:
+    policy = Policy(entries=(entry(Operation.SHEAR_X, 0.25, 0.3, 0.5), entry(Operation.CUTOUT, 0.75)))
+    assert Policy.model_validate_json(policy.model_dump_json()) == policy
+
+
+def test_weights_with_rounding_are_accepted() -> None:
+    weights = torch.softmax(torch.randn(20, generator=Generator().manual_seed(0)), 0).tolist()
+    policy = Policy(entries=tuple(entry(o, w) for o, w in zip(Operation, weights, strict=True)))
+    assert policy.draw(smooth_image(64), Generator().manual_seed(0)).isfinite().all()
+
+
+def test_colour_entries_are_refused_for_grey_images() -> None:
+    with pytest.raises(ValueError, match="hue needs images with 3 channels"):
+        Policy(entries=(entry(Operation.HUE, 0.1),)).draw(smooth_image(2, 1), Generator())
+
+
+# TrivialAugment ---------------------------------------------------------------------------------------------
+
+TORCHVISION = {
+    "ShearX": Operation.SHEAR_X, "ShearY": Operation.SHEAR_Y, "TranslateX": Operation.TRANSLATE_X,
+    "TranslateY": Operation.TRANSLATE_Y, "Rotate": Operation.ROTATION, "Brightness": Operation.BRIGHTNESS,
+    "Color": Operation.SATURATION, "Contrast": Operation.CONTRAST, "Sharpness": Operation.SHARPNESS,
+    "Posterize": Operation.POSTERISE, "Solarize": Operation.SOLARISE, "AutoContrast": Operation.AUTOCONTRAST,
+    "Equalize": Operation.EQUALISE, "Identity": None,
+}  # fmt: skip
+
+
+def physical_bins(line: TableEntry, height: int, width: int) -> Tensor | None:
+    """Our 31 strengths in torchvision's units: pixels, bits, thresholds, factors minus one."""
+    if line.operation is None or line.limit is None:
+        return None
+    value = torch.arange(31) / 30 * line.limit
+    units = {
+        Operation.TRANSLATE_X: lambda: value * width,
+        Operation.TRANSLATE_Y: lambda: value * height,
+        Operation.POSTERISE: lambda: (8 - value).round(),
+        Operation.SOLARISE: lambda: 1 - value,
+    }
+    return units.get(line.operation, lambda: value)()
+
+
+def test_wide_table_equals_torchvision() -> None:
+    height, width = 40, 28
+    theirs = v2.TrivialAugmentWide()._AUGMENTATION_SPACE
+    table = {line.operation: line for line in trivial_augment_table(3, height, width)}
+    assert set(table) == {TORCHVISION[name] for name in theirs}
+    for name, (bins, signed) in theirs.items():
+        line, expected = table[TORCHVISION[name]], bins(31, height, width)
+        found = physical_bins(line, height, width)
+        if expected is None:
+            assert found is None
+            continue
+        assert found is not None
+        assert_close(found, expected.to(found.dtype), rtol=0, atol=1e-5)
+        assert line.operation is not None
+        assert TRANSFORMS[line.operation].signed is signed
+
+
+def test_other_tables() -> None:
+    narrow = {line.operation: line.limit for line in trivial_augment_table(3, 32, 40, TrivialAugmentSpace.RA)}
+    assert (narrow[Operation.TRANSLATE_X], narrow[Operation.TRANSLATE_Y]) == (10 / 40, 10 / 32)
+    assert narrow[Operation.ROTATION] == 30
+    lines = trivial_augment_table(3, 28, 100, TrivialAugmentSpace.CAPPED)
+    capped = {line.operation: line.limit for line in lines}
+    assert (capped[Operation.TRANSLATE_X], capped[Operation.TRANSLATE_Y]) == (0.32, 0.45)
+    grey = [line.operation for line in trivial_augment_table(1, 28, 28)]
+    assert len(grey) == 13
+    assert Operation.SATURATION not in grey
+
+
+def test_trivial_augment_draws_uniformly(drawn: dict[str, Tensor]) -> None:
+    table = trivial_augment_table(3, 18, 22)
+    x = torch.zeros(31 * 14 * 20, 3, 1, 1)
+    trivial_augment(x, Generator().manual_seed(0), table)
+    index, v = drawn["index"], drawn["v"]
+    assert frequencies_fit((index + 1).bincount(minlength=14), torch.ones(14))
+    operations = [line.operation for line in table if line.operation is not None]
+    signed = torch.tensor([*(TRANSFORMS[o].signed for o in operations), False])[index]
+    steps = (Operation.SOLARISE, Operation.POSTERISE)
+    ranged = signed | torch.tensor([*(o in steps for o in operations), False])[index]
+    bins = (v[ranged].abs() * 30).round().long()
+    assert_close(bins / 30, v[ranged].abs().float(), rtol=0, atol=1e-6)
+    assert frequencies_fit(bins.bincount(minlength=31), torch.ones(31))
+    positive = (v[signed & (v != 0)] > 0).long()
+    assert frequencies_fit(positive.bincount(minlength=2), torch.ones(2))
+    assert (v[~signed] >= 0).all()
+    assert (v[~ranged & (index >= 0)] == 1).all()
+    # A table with one line twice is not uniform over operations: the check can tell.
+    trivial_augment(x, Generator().manual_seed(0), (*table, table[1]))
+    drawn_twice = torch.where(drawn["index"] == 13, 0, drawn["index"])
+    assert not frequencies_fit((drawn_twice + 1).bincount(minlength=14), torch.ones(14))
+
+
+def test_trivial_augment_acts_on_grey_images_of_any_size() -> None:
+    for side in (8, 28):
+        x = smooth_image(200, 1, side, side)
+        y = trivial_augment(x, Generator().manual_seed(0), trivial_augment_table(1, side, side))
+        changed = (y != x).flatten(1).any(1).float().mean()
+        # 12 of 13 operations change an image, 10 of them not at the lowest strengths: 0.90 +- 5 deviations.
+        assert 0.79 < changed < 1.0
+
+
+def test_empty_table_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one operation"):
+        trivial_augment(smooth_image(1), Generator(), ())

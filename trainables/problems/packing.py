@@ -1,0 +1,60 @@
+"""Data sets as named arrays and back: what the store writes, facts included."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import numpy as np
+
+from trainables.problems.array_problem import Rows
+from trainables.problems.dataset import POOL, Dataset
+from trainables.problems.problem import Kind, Split, Truth
+from trainables.problems.store import Arrays
+
+
+def columns(rows: Mapping[Split, Rows]) -> Arrays:
+    """Splits as arrays named `train_x`, `train_y`, ..."""
+    pairs = [(split, axis, array) for split, pair in rows.items() for axis, array in pair._asdict().items()]
+    return {f"{split}_{axis}": array for split, axis, array in pairs}
+
+
+def split_rows(arrays: Arrays) -> dict[Split, Rows]:
+    """The inverse of `columns` for train, outer and select."""
+    return {split: Rows(arrays[f"{split}_x"], arrays[f"{split}_y"]) for split in POOL}
+
+
+def packed(dataset: Dataset) -> Arrays:
+    """A data set as named arrays; pool arrays that splits share are written once."""
+    distinct = list({id(array): array for array in dataset.pool.values()}.values())
+    places = {split: next(i for i, a in enumerate(distinct) if a is dataset.pool[split]) for split in POOL}
+    truth = dataset.truth
+    facts = {
+        "pool": places,
+        "kind": dataset.kind,
+        "outputs": dataset.outputs,
+        "classes": dataset.classes,
+        "truth": truth and {"invariant": dict(truth.invariant), "harmful": dict(truth.harmful)},
+        "limits": dict(dataset.limits),
+        "notes": dataset.notes,
+    }
+    text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
+    fixed = {"pool_y": dataset.pool_y, "test_x": dataset.test_x, "test_y": dataset.test_y, "facts": text}
+    return {**fixed, **{f"pool_{i}": array for i, array in enumerate(distinct)}}
+
+
+def unpacked(arrays: Arrays) -> Dataset:
+    """The inverse of `packed`, over maps; the transform bank is the default one."""
+    facts = json.loads(arrays["facts"].tobytes())
+    return Dataset(
+        pool={split: arrays[f"pool_{facts['pool'][split]}"] for split in POOL},
+        pool_y=arrays["pool_y"],
+        test_x=arrays["test_x"],
+        test_y=arrays["test_y"],
+        kind=Kind(facts["kind"]),
+        outputs=facts["outputs"],
+        classes=tuple(facts["classes"]),
+        truth=Truth(**facts["truth"]) if facts["truth"] else None,
+        limits=facts["limits"],
+        notes=tuple(facts["notes"]),
+    )
