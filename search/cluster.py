@@ -39,7 +39,7 @@ def start(address: str | None, cpus: int | None) -> None:
         ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
     else:
         ray.init(address=address, **quiet)
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray").setLevel(logging.CRITICAL)  # what fails is told by us, once
 
 
 def slots(resources: Resources) -> int:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
+from matplotlib import rc_context
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -13,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import ScaledTranslation
 
 from search.row import Row
+from search.statistics import Estimate
 from tracking.record import Stage
 
 # Okabe and Ito's palette without its yellow, which vanishes on white: told apart by colour-blind readers.
@@ -22,14 +26,25 @@ DODGE_POINTS = 5.0
 DPI = 150
 
 
-def picture(rows: Sequence[Row]) -> Figure:
+class Style(NamedTuple):
+    """How a method is drawn."""
+
+    colour: str
+    marker: str
+
+
+def picture(rows: Sequence[Row], only: str | None = None) -> Figure:
     """One panel per problem, side by side: test score with its interval against cost in plain trainings.
 
-    Every row is drawn twice: a small mark at the cost of one final training, a large one with the interval at
-    everything that led to it. Open marks are replays. Rows are shifted a few points sideways, so that intervals at
-    the same cost can be told apart.
+    Every row is drawn twice: a small mark at the cost of one final training, a large one with the interval
+    at everything that led to it. Open marks are replays. Rows are shifted a few points sideways, so that
+    intervals at the same cost can be told apart.
+
+    Args:
+        rows: all of the report, so that a method looks the same everywhere.
+        only: draw the panel of this problem alone.
     """
-    problems = list(dict.fromkeys(row.problem for row in rows))
+    problems = list(dict.fromkeys(row.problem for row in rows if only in (None, row.problem)))
     across = max(1, min(2, len(problems)))
     down = max(1, -(-len(problems) // across))
     figure = Figure(figsize=(5.0 * across, 4.1 * down), layout="constrained", dpi=DPI)
@@ -38,7 +53,7 @@ def picture(rows: Sequence[Row]) -> Figure:
     styles = _styles(rows)
     for panel, problem in zip(panels, problems, strict=False):
         _panel(panel, [row for row in rows if row.problem == problem], styles)
-    for panel in panels[len(problems):]:
+    for panel in panels[len(problems) :]:
         panel.set_axis_off()
     if not problems:
         panels[0].set_axis_off()
@@ -49,6 +64,12 @@ def picture(rows: Sequence[Row]) -> Figure:
 def png(figure: Figure) -> bytes:
     """The figure as PNG; the same figure, the same bytes."""
     return _saved(figure, "png", {"Software": None})
+
+
+def svg(figure: Figure) -> bytes:
+    """The figure as SVG with letters as outlines: no font is needed to show it."""
+    with rc_context({"svg.hashsalt": "invsearch", "svg.fonttype": "path"}):
+        return _saved(figure, "svg", {"Date": None, "Creator": None})
 
 
 def describe(rows: Sequence[Row]) -> str:
@@ -62,61 +83,66 @@ def describe(rows: Sequence[Row]) -> str:
     return "Test score against total cost: " + ("; ".join(parts) if parts else "no results yet") + "."
 
 
-def _panel(panel: Axes, rows: Sequence[Row], styles: dict[str, tuple[str, str]]) -> None:
-    handles, labels = [], []
-    drawn = [row for row in rows if row.test is not None and row.multiples(row.total.flops)]
-    for place, row in enumerate(drawn):
-        handles.append(_mark(panel, row, styles[row.method], (place - (len(drawn) - 1) / 2) * DODGE_POINTS))
-        labels.append(_plain(row.label))
-    panel.set_title(_plain(rows[0].problem), fontsize=11, loc="left")
-    panel.set_xlabel("cost in plain trainings (small: one training, large: everything)", fontsize=9)
-    accuracy = any(row.accuracy for row in rows)
-    panel.set_ylabel("test accuracy (%), 95 % interval" if accuracy else "test score, 95 % interval", fontsize=9)
-    panel.grid(color="#dddddd", linewidth=0.6)
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.tick_params(labelsize=9)
-    if not drawn:
+def _panel(panel: Axes, rows: Sequence[Row], styles: Mapping[str, Style]) -> None:
+    drawn = [(row, row.test, row.multiples(row.total.flops)) for row in rows]
+    known = [(row, test, cost) for row, test, cost in drawn if test is not None and cost]
+    _frame(panel, _plain(rows[0].problem), any(row.accuracy for row in rows))
+    if not known:
         panel.text(0.5, 0.5, "no results yet", ha="center", transform=panel.transAxes)
         return
+    handles = [
+        _mark(panel, row, test, cost, styles[row.method], (place - (len(known) - 1) / 2) * DODGE_POINTS)
+        for place, (row, test, cost) in enumerate(known)
+    ]
     panel.set_xscale("log")
     panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     panel.xaxis.set_minor_formatter(NullFormatter())
     panel.margins(x=0.12)
-    panel.legend(handles, labels, fontsize=8, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.17))
+    panel.legend(
+        handles, [_plain(row.label) for row, _, _ in known], fontsize=8, frameon=False, ncols=2,
+        loc="upper center", bbox_to_anchor=(0.5, -0.17),
+    )
 
 
-def _mark(panel: Axes, row: Row, style: tuple[str, str], shift: float) -> object:
-    """Both marks of a row; returns the large one, for the legend."""
-    assert row.test is not None and panel.figure is not None
-    colour, marker = style
-    face = "white" if row.way is Stage.REPLAY else colour
+def _frame(panel: Axes, title: str, accuracy: bool) -> None:
+    panel.set_title(title, fontsize=11, loc="left")
+    panel.set_xlabel("cost in plain trainings (small: one training, large: everything)", fontsize=9)
+    panel.set_ylabel("test accuracy (%), 95 % interval" if accuracy else "test score, 95 % interval", fontsize=9)
+    panel.grid(color="#dddddd", linewidth=0.6)
+    panel.set_axisbelow(True)
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.tick_params(labelsize=9)
+
+
+def _mark(panel: Axes, row: Row, test: Estimate, cost: float, style: Style, shift: float) -> Artist:
+    """Both marks of a row, `shift` points to the right; returns the large one, for the legend."""
+    face = "white" if row.way is Stage.REPLAY else style.colour
     scale = 100.0 if row.accuracy else 1.0
-    test, cost = row.test, row.multiples(row.total.flops)
     moved = panel.transData + ScaledTranslation(shift / 72, 0, panel.get_figure(root=True).dpi_scale_trans)
     one = None if row.training is None else row.multiples(row.training.flops)
-    if one is not None and cost is not None:
-        panel.plot([one, cost], [scale * test.mean] * 2, color=colour, linewidth=0.7, alpha=0.35, transform=moved)
-        panel.plot([one], [scale * test.mean], marker, color=colour, markerfacecolor=face, markersize=4, transform=moved)
+    if one is not None:
+        panel.plot(
+            [one, cost], [scale * test.mean] * 2, color=style.colour, linewidth=0.7, alpha=0.35, transform=moved
+        )
+        panel.plot(
+            [one], [scale * test.mean], style.marker, color=style.colour, markerfacecolor=face, markersize=4,
+            transform=moved,
+        )
     bars = None
     if test.low is not None and test.high is not None:
         bars = [[scale * (test.mean - test.low)], [scale * (test.high - test.mean)]]
     container = panel.errorbar(
-        [cost], [scale * test.mean], yerr=bars, fmt=marker, color=colour, markerfacecolor=face, markersize=8,
-        capsize=3, linewidth=1.2, transform=moved,
+        [cost], [scale * test.mean], yerr=bars, fmt=style.marker, color=style.colour, markerfacecolor=face,
+        markersize=8, capsize=3, linewidth=1.2, transform=moved,
     )
-    # Lines under a shifted transform are not counted into the limits: an invisible point without shift is.
-    ends = [value for value in (test.low, test.mean, test.high) if value is not None]
-    panel.update_datalim([(x, scale * y) for x in (one, cost) if x is not None for y in ends])
-    panel.autoscale_view()
-    return container
+    return container.lines[0]
 
 
-def _styles(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
+def _styles(rows: Sequence[Row]) -> dict[str, Style]:
     """method -> (colour, marker), the same in every panel."""
     methods = list(dict.fromkeys(row.method for row in rows))
-    return {m: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, m in enumerate(methods)}
+    return {m: Style(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, m in enumerate(methods)}
 
 
 def _plain(text: str) -> str:
@@ -128,6 +154,6 @@ def _plain(text: str) -> str:
 def _saved(figure: Figure, kind: str, metadata: dict[str, str | None]) -> bytes:
     target = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # a label in a script that the font lacks shows boxes
+        warnings.filterwarnings("ignore", message="Glyph")  # a script that the font lacks shows as boxes
         figure.savefig(target, format=kind, metadata=metadata)
     return target.getvalue()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import RenderableType
@@ -31,7 +31,7 @@ from tracking.record import Stage
 
 
 def write(events: Sequence[Event], folder: Path) -> list[Path]:
-    """Write table.csv, scores.csv, accuracy_cost.png and report.html; each file is there in full or not at all."""
+    """Write table.csv, scores.csv, accuracy_cost.png and report.html; each is there in full or not at all."""
     made = analyse(events)
     contents = {
         "table.csv": to_csv([record(row) for row in made]).encode(),
@@ -59,7 +59,8 @@ def terminal(rows: Sequence[Row], events: Sequence[Event]) -> list[RenderableTyp
 def _table(problem: str, rows: Sequence[Row]) -> Table:
     table = Table(title=Text(problem, style="bold"), title_justify="left", pad_edge=False)
     table.add_column("method", overflow="fold")
-    table.add_column("accuracy % [95 %]" if any(r.accuracy for r in rows) else "score [95 %]", justify="right")
+    accuracy = any(row.accuracy for row in rows)
+    table.add_column("accuracy % [95 %]" if accuracy else "score [95 %]", justify="right")
     table.add_column("against the best control")
     table.add_column("one\ntraining*", justify="right")
     table.add_column("every-\nthing*", justify="right")
@@ -83,8 +84,7 @@ def _cells(row: Row, actions: Sequence[str]) -> list[str]:
     ]
 
 
-def _agreement(measured: dict[str, float] | object) -> str:
-    assert isinstance(measured, dict)
+def _agreement(measured: Mapping[str, float]) -> str:
     value = measured.get("agreement", measured.get("change"))
     return "-" if value is None else f"{value:.3f}"
 

@@ -97,7 +97,7 @@ class Gate(FIFOScheduler):  # type: ignore[misc]
         self._guard(self._decide, TrialScheduler.STOP, result)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        self._guard(self._director.lost, None, trial.config["uid"], "the worker died and its retries are used up")
+        self._guard(self._director.lost, None, trial.config["uid"], "the worker died more often than it may")
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
         """Nothing: Ray removes pending trials only when the whole sweep stops, and a resume starts them again."""

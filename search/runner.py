@@ -154,6 +154,8 @@ def _fit(director: Director, guard: Guard, comparison: Comparison, slots: int, s
         ),
         run_config=tune.RunConfig(
             name="sweep", storage_path=scratch, verbose=0,
+            # Trials keep their own state (harness.py), so that a fresh driver finds it without Ray's.
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             failure_config=tune.FailureConfig(max_failures=comparison.worker_retries),
         ),
     )

@@ -69,8 +69,9 @@ def conclusion(row: Row) -> str:
     if row.contrast is None:
         return f"{name}: {_why_unknown(row)}."
     if row.verdict is Verdict.EQUAL:
+        seeds = row.contrast.test.difference.count
         return (
-            f"{name} and {row.contrast.reference}: no difference found at {row.contrast.test.difference.count} seeds "
+            f"{name} and {row.contrast.reference}: no difference found at {seeds} seeds "
             f"({_difference(row.contrast, row.accuracy)}){_power(row.contrast, row.accuracy)}."
         )
     # The interval is the pair's own, Holm's p is for all rows: the sentence names both.
@@ -108,7 +109,7 @@ def _why_unknown(row: Row) -> str:
     if row.test is None:
         return "no seed has ended yet" if not row.failures else f"no result; {row.failures[-1].why}"
     seeds = "1 seed" if row.test.count == 1 else f"{row.test.count} seeds"
-    return f"{score_text(row.test, row.accuracy)}; not compared ({seeds}, two shared with a control are needed)"
+    return f"{score_text(row.test, row.accuracy)}; not compared: {seeds}; it takes two in common with a control"
 
 
 def _difference(contrast: Contrast, accuracy: bool) -> str:

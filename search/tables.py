@@ -12,7 +12,9 @@ from search.row import Averaging, Row
 from tracking.record import Status
 
 Record = dict[str, Any]  # column -> number, text or None
-_AVERAGING = {Averaging.NONE: "test_score", Averaging.OWN: "own_copies_score", Averaging.COMMON: "common_copies_score"}
+_AVERAGING = {
+    Averaging.NONE: "test_score", Averaging.OWN: "own_copies_score", Averaging.COMMON: "common_copies_score",
+}
 
 
 def record(row: Row) -> Record:

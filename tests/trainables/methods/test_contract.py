@@ -24,6 +24,7 @@ from tracking.cost import Phase
 from trainables import contract, methods
 from trainables.contract import Check
 from trainables.contract_toy import toy_context
+from trainables.contract_trace import Trace, run
 from trainables.method import Context, Method, MethodConfig, Slice, State
 from trainables.methods.plain import Config as PlainConfig
 from trainables.modules.supervised import Supervised
@@ -38,7 +39,8 @@ from trainables.contract_toy import toy_context
 from trainables.contract_trace import run
 from tests.trainables.methods.test_contract import fingerprint
 torch.set_num_threads(1)
-print(fingerprint(run(methods.config_class(sys.argv[1])(), toy_context())))
+for name in sys.argv[1:]:
+    print(fingerprint(run(methods.config_class(name)(), toy_context())))
 """
 
 
@@ -62,24 +64,24 @@ def test_what_was_found_keeps_the_contract_too(name: str, check: Check) -> None:
     check(Frozen)
 
 
-@pytest.mark.parametrize("name", methods.names())
-def test_same_run_in_a_fresh_process(name: str) -> None:
+def test_same_run_in_a_fresh_process() -> None:
     """Nothing depends on the process: hash seed, import order, memory addresses."""
     environment = {**os.environ, "PYTHONHASHSEED": "random", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", FRESH, name], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", FRESH, *methods.names()],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
     )
     assert done.returncode == 0, done.stderr
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        here = fingerprint(contract.run(methods.config_class(name)(), toy_context()))
+        here = [fingerprint(run(methods.config_class(name)(), toy_context())) for name in methods.names()]
     finally:
         torch.set_num_threads(before)
-    assert done.stdout.strip() == here
+    assert done.stdout.split() == here
 
 
-def fingerprint(trace: contract.Trace) -> str:
+def fingerprint(trace: Trace) -> str:
     """Of everything that equal runs share."""
     digest = hashlib.sha256(json.dumps([trace.slices, trace.costs], sort_keys=True).encode())
     for tensor in trace.outputs:

@@ -1,0 +1,43 @@
+"""Methods are found by their files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tracking.errors import UserError
+from trainables import methods
+from trainables.method import MethodConfig
+from trainables.modules.recipe import RECIPE_DOMAINS
+
+
+def test_names_are_the_files() -> None:
+    folder = Path(methods.__file__).parent
+    assert set(methods.names()) == {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    assert {"plain", "trivial_augment", "augnet", "unrolled"} <= set(methods.names())
+
+
+def test_listing_imports_no_method() -> None:
+    code = "import sys; from trainables import methods; methods.names(); print([m for m in sys.modules if m.startswith('trainables.methods.')])"  # noqa: E501
+    root = Path(methods.__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_an_unknown_name_is_told_with_the_nearest() -> None:
+    with pytest.raises(UserError, match="did you mean `augnet`"):
+        methods.config_class("augnett")
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_all_methods_share_the_recipe_and_its_domains(name: str) -> None:
+    """Equal treatment: no method's learning rate is tuned over another range."""
+    config_class = methods.config_class(name)
+    assert issubclass(config_class, MethodConfig)
+    for field, domain in RECIPE_DOMAINS.items():
+        assert config_class.space.root[field] == domain
+    plain = methods.config_class("plain")()
+    assert plain.model_dump().items() <= config_class().model_dump().items()

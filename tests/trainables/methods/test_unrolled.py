@@ -1,0 +1,122 @@
+"""The bilevel search: what it reads, when it steps, what remains of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from spaces.transforms import Operation
+from tests.support.toy_problems import signal_toy
+from tracking.cost import Phase
+from tracking.errors import UserError
+from trainables.contract_toy import toy_context
+from trainables.contract_trace import run, steps, with_view
+from trainables.method import Context
+from trainables.methods.unrolled import Config, Unrolled
+from trainables.modules.learned_policy import Mixing
+from trainables.problems.problem import Batch, Split
+
+
+class Recorder:
+    """A view that keeps what was drawn."""
+
+    def __init__(self, view: Any) -> None:
+        self._view = view
+        self.drawn: list[tuple[tuple[Split, ...], Batch]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._view, name)
+
+    def draw(self, generator: torch.Generator, size: int, *splits: Split) -> Batch:
+        batch: Batch = self._view.draw(generator, size, *splits)
+        self.drawn.append((splits, batch))
+        return batch
+
+
+def long(horizon: int = 20) -> Context:
+    return replace(toy_context(), horizon=horizon, slice_updates=5)
+
+
+def test_outer_batches_are_fresh_held_out_and_twice_as_large() -> None:
+    """The published faults: the same validation batch at every outer step; too small a one."""
+    context = long()
+    recorder = Recorder(context.problem)
+    run(Config(batch_size=8, outer_warm_up=0.25, outer_interval=3), with_view(context, recorder))
+    search = [(splits, batch) for splits, batch in recorder.drawn if len(splits) == 1]
+    inner = [batch for splits, batch in search if splits == (Split.TRAIN,)]
+    outer = [batch for splits, batch in search if splits == (Split.OUTER,)]
+    assert len(inner) == 20
+    assert len(outer) == 5, "at updates 5, 8, 11, 14 and 17"
+    assert all(len(batch.x) == 16 for batch in outer)
+    assert not any(torch.equal(a.x, b.x) for a, b in zip(outer, outer[1:], strict=False))
+    trained = [splits for splits, _ in recorder.drawn if len(splits) != 1]
+    assert trained == [(Split.TRAIN, Split.OUTER)] * 20, "the training is on train + outer"
+
+
+def test_phases_follow_each_other_and_only_the_training_is_ready() -> None:
+    pieces = list(steps(Config(search_fraction=0.5).build(long())))
+    assert [piece.phase for piece in pieces] == [Phase.SEARCH] * 2 + [Phase.TRAIN] * 4
+    assert [piece.ready for piece in pieces] == [False] * 2 + [True] * 4
+
+
+@pytest.mark.parametrize(("mixing", "branches"), [(Mixing.SAMPLED, 1), (Mixing.EXACT, 10)])
+def test_gradient_evaluations_of_both_kinds_of_update(mixing: Mixing, branches: int) -> None:
+    """An inner step B, one with an outer step 3 B + B_v; times the branches of exact mixing."""
+    context = long(10)
+    run(Config(batch_size=8, outer_warm_up=0.5, mixing=mixing), context)
+    phases = context.meter.ledger().phases
+    assert phases[Phase.SEARCH].examples == 5 * 8 * branches + 5 * (3 * 8 * branches + 16)
+    assert phases[Phase.TRAIN].examples == 10 * 8
+
+
+def test_the_searched_network_is_thrown_away() -> None:
+    """After the search the weights are those plain training starts from, and the policy is what was averaged."""
+    context = long(10)
+    method = Config().build(context)
+    assert isinstance(method, Unrolled)
+    pieces = steps(method)
+    next(pieces)
+    next(pieces)
+    x = context.problem.unlabelled(torch.Generator().manual_seed(0), 4)
+    assert torch.equal(method.predict(x), context.build_network()(x))
+    policy = method.found().policy
+    for _ in pieces:
+        pass
+    assert method.found().policy == policy
+
+
+def test_replay_trains_exactly_like_the_training_after_the_search() -> None:
+    context = long(10)
+    method = Config().build(context)
+    rerun = [piece.metrics for piece in steps(method) if piece.ready]
+    assert isinstance(method, Unrolled)
+    replay = [piece.metrics for piece in steps(method.found().build(long(10)))]
+    assert replay == rerun
+
+
+def test_the_policy_moves_only_after_warm_up() -> None:
+    still = Config(outer_warm_up=0.99).build(long(10))
+    moved = Config(outer_warm_up=0.0).build(long(10))
+    start = still.describe()  # type: ignore[attr-defined]
+    still.step()
+    moved.step()
+    assert still.describe() == start  # type: ignore[attr-defined]
+    assert moved.describe() != start  # type: ignore[attr-defined]
+
+
+def test_colour_operations_are_left_out_on_grey_images() -> None:
+    method = Config(operations=(Operation.HUE, Operation.ROTATION)).build(toy_context())
+    assert set(method.describe()) == {"policy/rotation/probability", "policy/rotation/range_deg"}  # type: ignore[attr-defined]
+
+
+def test_bad_input_is_told_in_the_users_words() -> None:
+    with pytest.raises(UserError, match="unrolled needs images"):
+        Config().build(with_view(toy_context(), signal_toy().view()))
+    with pytest.raises(UserError, match="at least one operation must fit"):
+        Config(operations=(Operation.HUE,)).build(toy_context())
+    with pytest.raises(ValidationError):
+        Config(outer_batch_ratio=1)

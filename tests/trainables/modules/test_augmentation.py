@@ -1,0 +1,108 @@
+"""AugNet's layer against an operation-by-operation reference, and its laws."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Generator, Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from spaces.transforms import apply
+from trainables.modules.augmentation import LIMITS, AugmentationLayer
+
+
+def images(size: int = 4) -> Tensor:
+    x = torch.rand(size, 2, 3, 4, generator=Generator().manual_seed(0), dtype=torch.float64)
+    return torch.nn.functional.interpolate(x, size=(9, 12), mode="bilinear")
+
+
+def layer(ranges: float = 0.3, seed: int = 0) -> AugmentationLayer:
+    made = AugmentationLayer(initial_range=ranges).double()
+    with torch.no_grad():  # weights that are neither equal nor one-hot
+        made.choice_logits.copy_(0.01 * torch.randn(5, generator=Generator().manual_seed(seed), dtype=torch.float64))
+    return made
+
+
+def test_equals_the_mixture_of_single_operations() -> None:
+    made, x = layer(), images()
+    noise = made.sample(len(x), Generator().manual_seed(1)).double()
+    expected = torch.zeros_like(x)
+    for k, (operation, limit) in enumerate(LIMITS.items()):
+        expected += made.weights[k] * apply(operation, x, noise[k] * made.ranges[k], limit)
+    torch.testing.assert_close(made.augment(x, noise), expected, rtol=1e-6, atol=1e-6)  # limits are float32
+
+
+def test_all_operations_are_one_warp() -> None:
+    class Count(TorchDispatchMode):
+        calls = 0
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            self.calls += "grid_sampler" in str(func)
+            return func(*args, **(kwargs or {}))
+
+    made, x = layer(), images()
+    with Count() as count:
+        made.augment(x, made.sample(len(x), Generator()).double())
+    assert count.calls == 1
+
+
+def test_range_zero_is_the_identity() -> None:
+    made, x = layer(1e-9), images()
+    noise = made.sample(len(x), Generator().manual_seed(1)).double()
+    torch.testing.assert_close(made.augment(x, noise), x, rtol=0, atol=1e-6)
+
+
+def test_each_image_has_its_own_strength() -> None:
+    made, x = layer(), images()
+    noise = made.sample(len(x), Generator().manual_seed(1)).double()
+    order = torch.tensor([2, 0, 3, 1])
+    torch.testing.assert_close(made.augment(x[order], noise[:, order]), made.augment(x, noise)[order])
+
+
+def test_gradients_are_finite_differences() -> None:
+    made, x = layer(), images()
+    noise = made.sample(len(x), Generator().manual_seed(1)).double()
+
+    def value() -> Tensor:
+        return made.augment(x, noise).square().sum() + made.reward() + made.penalty()
+
+    analytic = torch.autograd.grad(value(), (made.range_logits, made.choice_logits))
+    for parameter, gradient in zip((made.range_logits, made.choice_logits), analytic, strict=True):
+        for k in range(5):
+            with torch.no_grad():
+                parameter[k] += 1e-7
+                above = value()
+                parameter[k] -= 2e-7
+                numeric = (above - value()) / 2e-7
+                parameter[k] += 1e-7
+            torch.testing.assert_close(gradient[k], numeric, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("ranges", [0.01, 0.125, 0.99])
+def test_no_range_has_a_dead_gradient(ranges: float) -> None:
+    """The published clamp has none beyond its bounds."""
+    made, x = layer(ranges), images()
+    noise = made.sample(len(x), Generator().manual_seed(1)).double()
+    gradient = torch.autograd.grad(made.augment(x, noise).square().sum(), made.range_logits)[0]
+    assert bool(gradient.isfinite().all())
+    assert bool((gradient != 0).all())
+
+
+def test_reward_and_penalty_have_their_known_values() -> None:
+    made = AugmentationLayer(initial_range=0.125)
+    # Equal weights: || 1/8 * 1/5 * (1, ..., 1) || = sqrt(5) / 40; one operation chosen: 1/8.
+    assert made.reward().item() == pytest.approx(5**0.5 / 40)
+    assert made.penalty().item() == pytest.approx(0.5 * 5 / 64 + 0.5 * 5)
+    with torch.no_grad():
+        made.choice_logits[2] += 1
+    assert made.reward().item() == pytest.approx(0.125)
+
+
+def test_policy_has_the_learned_numbers() -> None:
+    made = layer()
+    entries = made.policy().entries
+    assert [entry.weight for entry in entries] == pytest.approx(made.weights.tolist())
+    assert [entry.magnitude for entry in entries] == pytest.approx([0.3] * 5)
+    assert {entry.operation: entry.limit for entry in entries} == LIMITS
