@@ -98,8 +98,13 @@ class Trial:
     @property
     def why(self) -> str:
         """The first line of the reason."""
-        lines = (self.reason or "").strip().splitlines()
-        return lines[0] if lines else "no reason given"
+        return first_line(self.reason)
+
+
+def first_line(reason: str | None) -> str:
+    """What a table has room for; a traceback follows after it."""
+    lines = (reason or "").strip().splitlines()
+    return lines[0] if lines else "no reason given"
 
 
 def trials(events: Iterable[Event]) -> dict[str, Trial]:

@@ -7,11 +7,11 @@ from statistics import fmean
 from typing import Any
 
 from search.account import Cost, Trial, total, trials
-from search.plan import Plan, plan
+from search.plan import Plan, given_up, plan
 from search.row import Averaging, Effect, Invariance, Row, Tune
 from search.statistics import estimate
 from search.verdicts import judged
-from tracking.journal import Event, of_kind
+from tracking.journal import Event
 from tracking.record import Stage, Status
 
 # Methods that search nothing; the best of them is what every other row has to beat.
@@ -23,13 +23,12 @@ def rows(events: Sequence[Event]) -> tuple[Row, ...]:
     """One row per (problem, method, way) in the comparison's order; what is not there yet is left empty."""
     planned = plan(events)
     known = list(trials(events).values())
-    failed = of_kind(list(events), "stage_done", stage="failed")
-    given_up = {(event["problem"], event["method"]): event["reason"] for event in failed}
+    gone = given_up(events)
     found: list[Row] = []
     for problem in planned.problems:
         here = [trial for trial in known if trial.problem == problem]
         made = [
-            _row(planned, problem, method, way, here, given_up.get((problem, method)))
+            _row(planned, problem, method, way, here, gone.get((problem, method)))
             for method in planned.methods for way in WAYS
             if way is Stage.RERUN or any(t.method == method and t.stage is way for t in here)
         ]
@@ -38,13 +37,13 @@ def rows(events: Sequence[Event]) -> tuple[Row, ...]:
 
 
 def decision_table(events: Sequence[Event]) -> list[dict[str, Any]]:
-    """What two equal runs share exactly: scores, FLOPs, examples, label reads, decisions; no time or memory."""
+    """What two equal runs share exactly: scores, FLOPs, examples, label reads, decisions. No seconds."""
     known = trials(events)
     return [_decisions(row, known.values()) for row in rows(events)]
 
 
 def _row(
-    planned: Plan, problem: str, method: str, way: Stage, here: Sequence[Trial], given_up: str | None
+    planned: Plan, problem: str, method: str, way: Stage, here: Sequence[Trial], reason: str | None
 ) -> Row:
     own = [trial for trial in here if trial.method == method]
     stages = {stage: [trial for trial in own if trial.stage is stage] for stage in Stage}
@@ -69,7 +68,7 @@ def _row(
         tuning=tuning, total=total(stages[Stage.PROBE]) + tuning + confirmed,
         unit_flops=unit_flops, tune=_tune(stages[Stage.TUNE], tuning, unit_flops),
         invariances=_invariances(planned, problem, done), learned=_means(done, "learned/"),
-        failures=failures, reason=given_up,
+        failures=failures, reason=reason,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib import rc_context
 from matplotlib.artist import Artist
@@ -22,7 +22,7 @@ from tracking.record import Stage
 # Okabe and Ito's palette without its yellow, which vanishes on white: told apart by colour-blind readers.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "h")
-DODGE_POINTS = 5.0
+DODGE_POINTS = 3.0
 DPI = 150
 
 
@@ -37,8 +37,8 @@ def picture(rows: Sequence[Row], only: str | None = None) -> Figure:
     """One panel per problem, side by side: test score with its interval against cost in plain trainings.
 
     Every row is drawn twice: a small mark at the cost of one final training, a large one with the interval
-    at everything that led to it. Open marks are replays. Rows are shifted a few points sideways, so that
-    intervals at the same cost can be told apart.
+    at everything that led to it. Open marks are replays. Large marks are shifted a few points sideways, so
+    that intervals at the same cost can be told apart.
 
     Args:
         rows: all of the report, so that a method looks the same everywhere.
@@ -108,7 +108,8 @@ def _panel(panel: Axes, rows: Sequence[Row], styles: Mapping[str, Style]) -> Non
 def _frame(panel: Axes, title: str, accuracy: bool) -> None:
     panel.set_title(title, fontsize=11, loc="left")
     panel.set_xlabel("cost in plain trainings (small: one training, large: everything)", fontsize=9)
-    panel.set_ylabel("test accuracy (%), 95 % interval" if accuracy else "test score, 95 % interval", fontsize=9)
+    score = "test accuracy (%)" if accuracy else "test score"
+    panel.set_ylabel(f"{score}, 95 % interval", fontsize=9)
     panel.grid(color="#dddddd", linewidth=0.6)
     panel.set_axisbelow(True)
     panel.spines[["top", "right"]].set_visible(False)
@@ -116,33 +117,41 @@ def _frame(panel: Axes, title: str, accuracy: bool) -> None:
 
 
 def _mark(panel: Axes, row: Row, test: Estimate, cost: float, style: Style, shift: float) -> Artist:
-    """Both marks of a row, `shift` points to the right; returns the large one, for the legend."""
-    face = "white" if row.way is Stage.REPLAY else style.colour
+    """Both marks of a row, the large one `shift` points to the right; returns that one, for the legend."""
     scale = 100.0 if row.accuracy else 1.0
-    moved = panel.transData + ScaledTranslation(shift / 72, 0, panel.get_figure(root=True).dpi_scale_trans)
-    one = None if row.training is None else row.multiples(row.training.flops)
-    if one is not None:
-        panel.plot(
-            [one, cost], [scale * test.mean] * 2, color=style.colour, linewidth=0.7, alpha=0.35, transform=moved
-        )
-        panel.plot(
-            [one], [scale * test.mean], style.marker, color=style.colour, markerfacecolor=face, markersize=4,
-            transform=moved,
-        )
+    face = "white" if row.way is Stage.REPLAY else style.colour
+    look: dict[str, Any] = {"color": style.colour, "markerfacecolor": face}
+    y = scale * test.mean
     bars = None
     if test.low is not None and test.high is not None:
         bars = [[scale * (test.mean - test.low)], [scale * (test.high - test.mean)]]
-    container = panel.errorbar(
-        [cost], [scale * test.mean], yerr=bars, fmt=style.marker, color=style.colour, markerfacecolor=face,
-        markersize=8, capsize=3, linewidth=1.2, transform=moved,
+    large = panel.errorbar(
+        [cost], [y], yerr=bars, fmt=style.marker, markersize=8, capsize=3, linewidth=1.2, **look
     )
-    return container.lines[0]
+    _shift(panel, large.get_children(), shift)
+    one = None if row.training is None else row.multiples(row.training.flops)
+    if one is not None:
+        panel.plot([one, cost], [y, y], color=style.colour, linewidth=0.7, alpha=0.35, zorder=1)
+        panel.plot([one], [y], style.marker, markersize=4, **look)
+    return large.lines[0]
+
+
+def _shift(panel: Axes, artists: Sequence[Artist], points: float) -> None:
+    """To the right on the page; the limits of the axes are those of the data before."""
+    figure = panel.get_figure(root=True)
+    assert figure is not None
+    moved = panel.transData + ScaledTranslation(points / 72, 0, figure.dpi_scale_trans)
+    for artist in artists:
+        artist.set_transform(moved)
 
 
 def _styles(rows: Sequence[Row]) -> dict[str, Style]:
     """method -> (colour, marker), the same in every panel."""
     methods = list(dict.fromkeys(row.method for row in rows))
-    return {m: Style(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, m in enumerate(methods)}
+    return {
+        method: Style(COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)])
+        for place, method in enumerate(methods)
+    }
 
 
 def _plain(text: str) -> str:

@@ -42,7 +42,8 @@ class Section:
         """Action with its truth -> one cell per row."""
         actions = {found.action: found for row in self.rows for found in row.invariances}
         return [
-            (truth_text(found), [_measured(row, name) for row in self.rows]) for name, found in actions.items()
+            (truth_text(found), [_measured(row, name) for row in self.rows])
+            for name, found in actions.items()
         ]
 
 
@@ -55,7 +56,8 @@ class Study:
 
     @property
     def chosen(self) -> str:
-        return "" if self.row.tune.best is None else json.dumps(dict(self.row.tune.best.config), sort_keys=True)
+        best = self.row.tune.best
+        return "" if best is None else json.dumps(dict(best.config), sort_keys=True)
 
 
 def page(rows: Sequence[Row], events: Sequence[Event]) -> str:

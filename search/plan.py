@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search.account import Trial, trials
+from search.account import Trial, first_line, trials
 from tracking.journal import Event
 from tracking.record import Stage, Status
 
@@ -59,12 +59,28 @@ def missing(events: Sequence[Event]) -> tuple[str, ...]:
     """What lies between this journal and a finished sweep, as sentences; none for a whole, sound one."""
     planned = plan(events)
     found = list(_state(events))
-    known = list(trials(events).values())
+    known, gone = list(trials(events).values()), given_up(events)
     for problem in planned.problems:
         for method in planned.methods:
             own = [t for t in known if (t.problem, t.method) == (problem, method)]
             found += _gaps(f"{problem}, {method}", own, planned.seeds)
+            if (problem, method) in gone:
+                reason = first_line(gone[problem, method])
+                found.append(f"{problem}, {method}: the study was given up: {reason}")
     return tuple(found)
+
+
+def given_up(events: Sequence[Event]) -> dict[tuple[str, str], str]:
+    """(problem, method) -> why its study ended early; without its plain training a problem has no studies."""
+    found: dict[tuple[str, str], str] = {}
+    for trial in trials(events).values():
+        if trial.stage is Stage.UNIT and trial.status is Status.FAILED:
+            reason = f"the plain training that measures the budget failed: {trial.why}"
+            found |= {(trial.problem, method): reason for method in plan(events).methods}
+    for event in events:
+        if event["kind"] == "stage_done" and event["stage"] == "failed":
+            found[event["problem"], event["method"]] = event["reason"] or "no reason given"
+    return found
 
 
 def _state(events: Sequence[Event]) -> list[str]:

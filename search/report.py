@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -16,18 +17,16 @@ from search.account import waste
 from search.analysis import rows as analyse
 from search.page import page
 from search.plan import missing
-from search.row import Effect, Row
+from search.row import Effect, Invariance, Row
 from search.sentences import (
     conclusions,
     multiples_text,
     score_text,
-    study_line,
     truth_text,
     verdict_text,
 )
 from search.tables import record, seed_records, to_csv
 from tracking.journal import Event
-from tracking.record import Stage
 
 
 def write(events: Sequence[Event], folder: Path) -> list[Path]:
@@ -44,12 +43,11 @@ def write(events: Sequence[Event], folder: Path) -> list[Path]:
 
 
 def terminal(rows: Sequence[Row], events: Sequence[Event]) -> list[RenderableType]:
-    """What is missing, then per problem a table and its sentences; fits in 100 columns."""
+    """What is missing, then per problem a table and its sentences; fits in 110 columns."""
     shown: list[RenderableType] = [Text(line, style="bold yellow") for line in missing(events)]
     for problem in dict.fromkeys(row.problem for row in rows):
         here = [row for row in rows if row.problem == problem]
         shown += [_table(problem, here), *(Text(line) for line in conclusions(here))]
-    shown += [Text(study_line(row), style="dim") for row in rows if row.way is Stage.RERUN]
     wasted = waste(events)
     if wasted.flops:
         shown.append(Text(f"Repeated after crashes, in no figure above: {wasted.flops:.3g} FLOPs."))
@@ -57,16 +55,16 @@ def terminal(rows: Sequence[Row], events: Sequence[Event]) -> list[RenderableTyp
 
 
 def _table(problem: str, rows: Sequence[Row]) -> Table:
-    table = Table(title=Text(problem, style="bold"), title_justify="left", pad_edge=False)
-    table.add_column("method", overflow="fold")
+    table = Table(title=Text(problem, style="bold"), title_justify="left", pad_edge=False, box=SIMPLE_HEAD)
     accuracy = any(row.accuracy for row in rows)
-    table.add_column("accuracy % [95 %]" if accuracy else "score [95 %]", justify="right")
-    table.add_column("against the best control")
-    table.add_column("one\ntraining*", justify="right")
-    table.add_column("every-\nthing*", justify="right")
+    table.add_column("method", overflow="fold")
+    table.add_column(f"{'accuracy, %' if accuracy else 'score'}\n[95 %]", justify="right", no_wrap=True)
+    table.add_column("against the\nbest control", max_width=20)
+    for name in ("trials", "tuning*", "one\ntraining*", "every-\nthing*"):
+        table.add_column(name, justify="right")
     planted = [found for found in rows[0].invariances if found.effect is not Effect.UNKNOWN]
     for found in planted:
-        table.add_column(f"agreement,\n{truth_text(found)}", justify="right", max_width=20)
+        table.add_column(Text(_heading(found)), justify="right", max_width=14)
     for row in rows:
         table.add_row(*map(Text, _cells(row, [found.action for found in planted])))
     table.caption = "* in plain trainings of this problem"
@@ -74,11 +72,17 @@ def _table(problem: str, rows: Sequence[Row]) -> Table:
     return table
 
 
+def _heading(found: Invariance) -> str:
+    quantity = "agreement" if "agreement" in found.measured or not found.measured else "change"
+    return f"{quantity},\n{truth_text(found)}"
+
+
 def _cells(row: Row, actions: Sequence[str]) -> list[str]:
     one = None if row.training is None else row.multiples(row.training.flops)
     measured = {found.action: found.measured for found in row.invariances}
     return [
         row.label, score_text(row.test, row.accuracy), verdict_text(row),
+        str(row.tune.trials), multiples_text(row.tune.multiples),
         multiples_text(one), multiples_text(row.multiples(row.total.flops)),
         *(_agreement(measured.get(action, {})) for action in actions),
     ]

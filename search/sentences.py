@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from search.account import first_line
 from search.row import Contrast, Effect, Invariance, Row, Verdict
-from search.statistics import Estimate
+from search.statistics import Estimate, Paired
 from tracking.record import Status
 
 _OUTCOMES = {
@@ -29,7 +30,7 @@ def verdict_text(row: Row) -> str:
     contrast = row.contrast
     if contrast is None or row.verdict in (Verdict.CONTROL, Verdict.UNKNOWN):
         return "failed" if row.test is None and row.reason else str(row.verdict)
-    return f"{row.verdict} ({_signed(contrast.test.difference.mean, row.accuracy)})"
+    return f"{row.verdict} ({_gap_number(contrast.test.difference.mean, row.accuracy, True)})"
 
 
 def multiples_text(multiples: float | None) -> str:
@@ -68,18 +69,18 @@ def conclusion(row: Row) -> str:
         return f"{name} is the best control, at {score_text(row.test, row.accuracy)}."
     if row.contrast is None:
         return f"{name}: {_why_unknown(row)}."
+    contrast, accuracy = row.contrast, row.accuracy
+    test = contrast.test
+    p = f"{p_text(contrast.p_holm)} after Holm"
     if row.verdict is Verdict.EQUAL:
-        seeds = row.contrast.test.difference.count
-        return (
-            f"{name} and {row.contrast.reference}: no difference found at {seeds} seeds "
-            f"({_difference(row.contrast, row.accuracy)}){_power(row.contrast, row.accuracy)}."
-        )
-    # The interval is the pair's own, Holm's p is for all rows: the sentence names both.
-    size = score_gap(abs(row.contrast.test.difference.mean), row.accuracy)
-    return (
-        f"{name} is {row.verdict} than the best control ({row.contrast.reference}) by {size} "
-        f"({_difference(row.contrast, row.accuracy)})."
-    )
+        found = f"{name} and {contrast.reference}: no difference found at {test.difference.count} seeds"
+        if test.by_sign and test.p == 1:
+            return f"{found} (the scores are the same on every seed)."
+        gap = _gap(test.difference, accuracy, signed=True)
+        return f"{found} ({gap}, {p}{_note(test)}){_power(contrast, accuracy)}."
+    away = test.difference if row.verdict is Verdict.BETTER else _negative(test.difference)
+    size, control = _gap(away, accuracy, signed=False), contrast.reference
+    return f"{name} is {row.verdict} than the best control ({control}) by {size}, {p}{_note(test)}."
 
 
 def study_line(row: Row) -> str:
@@ -91,11 +92,6 @@ def study_line(row: Row) -> str:
     return f"{row.problem}, {row.method}: {trials_text(row)}; {said}."
 
 
-def score_gap(difference: float, accuracy: bool) -> str:
-    """"3.1 points" of percent, or "0.031"."""
-    return f"{100 * difference:.1f} points" if accuracy else f"{difference:.3g}"
-
-
 def _overall(made: Sequence[Row]) -> list[str]:
     compared = [row for row in made if row.contrast is not None and not row.control]
     if not compared or any(row.verdict is Verdict.BETTER for row in compared):
@@ -105,32 +101,43 @@ def _overall(made: Sequence[Row]) -> list[str]:
 
 def _why_unknown(row: Row) -> str:
     if row.reason:
-        return f"the study failed: {row.reason.strip().splitlines()[0]}"
+        return f"the study failed: {first_line(row.reason)}"
     if row.test is None:
         return "no seed has ended yet" if not row.failures else f"no result; {row.failures[-1].why}"
     seeds = "1 seed" if row.test.count == 1 else f"{row.test.count} seeds"
-    return f"{score_text(row.test, row.accuracy)}; not compared: {seeds}; it takes two in common with a control"
+    shown = score_text(row.test, row.accuracy)
+    return f"{shown}; not compared: {seeds}, and it takes two in common with a control"
 
 
-def _difference(contrast: Contrast, accuracy: bool) -> str:
-    found, test = contrast.test.difference, contrast.test
+def _gap(found: Estimate, accuracy: bool, *, signed: bool) -> str:
+    """"3.1 points [0.4, 5.8]"; the interval is this pair's own."""
     low, high = (found.mean if end is None else end for end in (found.low, found.high))
-    ends = f"[{_signed(low, accuracy)}, {_signed(high, accuracy)}]"
-    note = ", by the sign-flip test since all seeds differ alike" if test.by_sign and test.p < 1 else ""
-    shown = f"{_signed(found.mean, accuracy)} {ends}"
-    return f"{shown}{' points' if accuracy else ''}, {p_text(contrast.p_holm)} after Holm{note}"
+    mean, low_text, high_text = (_gap_number(value, accuracy, signed) for value in (found.mean, low, high))
+    return f"{mean}{' points' if accuracy else ''} [{low_text}, {high_text}]"
+
+
+def _gap_number(value: float, accuracy: bool, signed: bool) -> str:
+    text = f"{100 * value:+.1f}" if accuracy else f"{value:+.3g}"
+    if float(text) == 0:
+        return text[1:]  # neither +0.0 nor -0.0
+    return text if signed else text.removeprefix("+")
+
+
+def _negative(found: Estimate) -> Estimate:
+    low, high = (None if end is None else -end for end in (found.high, found.low))
+    return Estimate(-found.mean, low, high, found.count)
+
+
+def _note(test: Paired) -> str:
+    return ", by the sign-flip test since all seeds differ alike" if test.by_sign else ""
 
 
 def _power(contrast: Contrast, accuracy: bool) -> str:
     if contrast.detectable is None:
         return ""
-    return f"; a true difference below about {score_gap(contrast.detectable, accuracy)} would often be missed"
+    least = f"{100 * contrast.detectable:.1f} points" if accuracy else f"{contrast.detectable:.3g}"
+    return f"; only a true difference of about {least} would have been found in four of five such sweeps"
 
 
 def _number(value: float, accuracy: bool) -> str:
     return f"{100 * value:.1f}" if accuracy else f"{value:.3f}"
-
-
-def _signed(value: float, accuracy: bool) -> str:
-    text = f"{100 * value:+.1f}" if accuracy else f"{value:+.3g}"
-    return text.replace("-0.0", "0.0").replace("+0.0", "0.0") if float(text) == 0 else text

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import nct
+from scipy.special import ndtr
+from scipy.stats import chi2
 from scipy.stats import t as student
 from statsmodels.stats.multitest import multipletests
 
@@ -17,6 +18,7 @@ ALPHA = 0.05
 POWER = 0.8
 # Scores are means taken in float32: what differs by less than this does not differ.
 RESOLUTION = 1e-6
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(200)  # on [-1, 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +101,14 @@ def detectable(sd: float, pairs: int, alpha: float = ALPHA, power: float = POWER
     if pairs < 2 or sd <= 0:
         return None
     freedom = pairs - 1
-    critical = float(student.ppf(1 - alpha / 2, freedom))
+    # SciPy's noncentral t is NaN far out, so |Z + shift| > critical sqrt(V / f) is integrated over V's quantiles.
+    spread = float(student.ppf(1 - alpha / 2, freedom)) * np.sqrt(chi2.ppf((NODES + 1) / 2, freedom) / freedom)
 
     def lacking(shift: float) -> float:
-        return float(nct.sf(critical, freedom, shift) + nct.cdf(-critical, freedom, shift)) - power
+        return float(WEIGHTS @ (ndtr(shift - spread) + ndtr(-shift - spread)) / 2) - power
 
-    # The left end has power alpha; by 5 + 20 critical values even chi's lower tail at one degree is overcome.
-    return float(brentq(lacking, 1e-9, 5 + 20 * critical, rtol=1e-6)) * sd / math.sqrt(pairs)
+    shift = brentq(lacking, 0.0, 10 + float(spread.max()), rtol=1e-9)
+    return float(shift) * sd / math.sqrt(pairs)
 
 
 def _sd(values: Sequence[float]) -> float:

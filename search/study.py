@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Any, Self
 
@@ -13,6 +14,9 @@ from trainables.method import MethodConfig
 from trainables.plugins import PluginFile
 from trainables.problems.spec import ProblemSpec
 from tracking.errors import UserError, nearest
+
+
+LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # labels become names of folders and of MLflow runs
 
 
 class SamplerName(StrEnum):
@@ -129,6 +133,9 @@ class Comparison(_Frozen):
                             f"slices={self.slices}, horizon={self.horizon}")
         for what, names in {"problem labels": [p.label for p in self.problems],
                             "method labels": [m.key for m in self.methods]}.items():
+            odd = [name for name in names if not LABEL.fullmatch(name)]
+            if odd:
+                raise UserError(f"{what} are made of letters, digits, `.`, `_` and `-`", ", ".join(odd))
             double = sorted({name for name in names if names.count(name) > 1})
             if double:
                 raise UserError(f"{what} must be unique", ", ".join(double), "set `label` on one of them")

@@ -24,17 +24,20 @@ from torch.utils.flop_counter import flop_registry
 from tracking.flop_formulas import FORMULAS, MOVES, Formula, elements_in, elements_out
 
 
-class FlopCounter(TorchDispatchMode):
+NO_ARITHMETIC = ("profiler", "prim", "rngprims")
+
+
+class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A context: `flops` is the total, `uncounted` maps operations without a formula to their calls.
 
-    One dispatch mode does both, where torch's FlopCounterMode would need a second one beside it, and hooks on
-    modules besides; products are counted by the very formulas that FlopCounterMode uses. Results are not changed.
+    One dispatch mode does both, where torch's FlopCounterMode would need a second mode beside it and hooks
+    modules; products are counted by the very formulas of FlopCounterMode. Results are not changed.
     """
 
     supports_higher_order_operators = True
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.flops = 0
         self.uncounted: Counter[str] = Counter()
 
@@ -83,7 +86,9 @@ def _known(func: Any, name: str) -> Formula | None:
 
 def _by_kind(func: Any, name: str) -> Formula | None:
     base = name.removeprefix("_foreach_").removesuffix("_")
-    if func.is_view or base in MOVES or base.endswith("_copy") or torch.Tag.nondeterministic_seeded in func.tags:
+    if func.is_view or base in MOVES or base.endswith("_copy") or func.namespace in NO_ARITHMETIC:
+        return _zero
+    if torch.Tag.nondeterministic_seeded in func.tags:
         return _zero
     if _has_tag(func, base, torch.Tag.pointwise):
         return elements_out(1)

@@ -1,7 +1,8 @@
 """What every method must satisfy, as code: house methods and the users' own are held to the same checks.
 
 A check takes a configuration class whose fields all have defaults, and a function that gives a fresh, equal
-context at every call; it raises AssertionError with what is wrong. All of them together take a second or two on
+context at every call; it raises AssertionError with what is wrong. All of them together take a second or two
+on
 the default toy.
 """
 
@@ -9,9 +10,8 @@ from __future__ import annotations
 
 import copy
 import io
-import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -20,15 +20,24 @@ from torch import Generator, Tensor
 
 from tracking.cost import Phase
 from tracking.record import check_metrics
+from trainables.contract_globals import global_generators_seeded, global_state
 from trainables.contract_toy import toy_context
 from trainables.contract_trace import Trace, WatchedView, difference, run, steps, with_view
-from trainables.method import Augments, Context, Describes, Finds, Method, MethodConfig, State, StateMismatchError
+from trainables.method import (
+    Augments,
+    Context,
+    Describes,
+    Finds,
+    MethodConfig,
+    State,
+    StateMismatchError,
+)
 
-MakeContext = Callable[[], Context]
-Check = Callable[..., None]  # (type[MethodConfig], MakeContext = toy_context) -> None
+Make = Callable[[], Context]
+Check = Callable[..., None]  # (type[MethodConfig], Make = toy_context) -> None
 
 
-def check_space_names_fields(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
+def check_space_names_fields(config_class: type[MethodConfig], make: Make = toy_context) -> None:
     """`space` names fields of the configuration, and their defaults lie inside."""
     fields, config = config_class.model_fields, config_class()
     unknown = set(config_class.space.names) - set(fields)
@@ -37,36 +46,37 @@ def check_space_names_fields(config_class: type[MethodConfig], make: MakeContext
     assert config_class.space.contains(point), f"the defaults {point} must lie in `space`"
 
 
-def check_config_survives_json(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
+def check_config_survives_json(config_class: type[MethodConfig], make: Make = toy_context) -> None:
     """A configuration is frozen, refuses unknown fields, and is the same after a trip through JSON."""
     config = config_class()
     again = config_class.model_validate_json(config.model_dump_json())
-    assert again == config, f"JSON changed the configuration: {difference(config.model_dump(), again.model_dump())}"
-    settings = type(config).model_config
-    assert settings.get("frozen") and settings.get("extra") == "forbid", "a MethodConfig is frozen and strict"
+    changed = difference(config.model_dump(), again.model_dump())
+    assert again == config, f"JSON changed the configuration: {changed}"
+    settings = (config.model_config.get("frozen"), config.model_config.get("extra"))
+    assert settings == (True, "forbid"), "a MethodConfig is frozen and refuses fields that it does not have"
 
 
-def check_same_seed_same_run(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
-    """Equal contexts give equal metrics, states, predictions and costs, whatever the global generators hold."""
+def check_same_seed_same_run(config_class: type[MethodConfig], make: Make = toy_context) -> None:
+    """Equal contexts give equal metrics, states, predictions and costs, wherever global generators stand."""
     traces = []
     for seed in (1, 2):
-        with _global_generators_seeded(seed):
+        with global_generators_seeded(seed):
             traces.append(run(config_class(), make()))
     changed = difference(traces[0], traces[1])
     assert changed is None, f"two runs with the same seed differ: {changed}"
 
 
-def check_leaves_global_generators(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
+def check_leaves_global_generators(config_class: type[MethodConfig], make: Make = toy_context) -> None:
     """Randomness comes from the context's generators; torch's, NumPy's and Python's own stay as they were."""
-    with _global_generators_seeded(3):
-        before = _global_state()
+    with global_generators_seeded(3):
+        before = global_state()
         run(config_class(), make())
-        changed = difference(before, _global_state())
+        changed = difference(before, global_state())
     assert changed is None, f"a global random generator was used: {changed}"
 
 
-def check_resume_is_exact(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
-    """After any step but the last: save, load into a new object, go on; bit for bit what a straight run does."""
+def check_resume_is_exact(config_class: type[MethodConfig], make: Make = toy_context) -> None:
+    """After any step: save, load into a new object, go on; bit for bit what a straight run does."""
     straight = run(config_class(), make())
     for k, saved in enumerate(straight.saved[:-1]):
         context = make()
@@ -78,25 +88,25 @@ def check_resume_is_exact(config_class: type[MethodConfig], make: MakeContext = 
             raise AssertionError(f"the method's own state after step {k} was refused: {error!r}") from error
         context.meter.load_state_dict(state["meter"])
         changed = difference(straight.after(k), Trace.of(method, context))
-        assert changed is None, f"a run resumed after step {k} differs from one that was not interrupted: {changed}"
+        assert changed is None, f"a run resumed after step {k} differs from a straight one: {changed}"
 
 
-def check_state_is_a_snapshot(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
-    """A state that was taken does not change when the method goes on, and loading does not tie the two together."""
+def check_state_is_a_snapshot(config_class: type[MethodConfig], make: Make = toy_context) -> None:
+    """A state stays as it is when the method it was taken from, or loaded into, goes on."""
     context = make()
     method = config_class().build(context)
     method.step()
     state = method.state_dict()
     copied = copy.deepcopy(state)
     method.step()
-    assert difference(copied, state) is None, "the saved state changed when the method went on: copy its tensors"
+    assert difference(copied, state) is None, "the saved state changed with the method: copy its tensors"
     other = config_class().build(make())
     other.load_state_dict(state)
     other.step()
-    assert difference(copied, state) is None, "the loaded state changed when the method went on: copy its tensors"
+    assert difference(copied, state) is None, "the loaded state changed with the method: copy its tensors"
 
 
-def check_bad_state_changes_nothing(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
+def check_bad_state_changes_nothing(config_class: type[MethodConfig], make: Make = toy_context) -> None:
     """A state that does not fit raises StateMismatchError before anything is changed."""
     context = make()
     method = config_class().build(context)
@@ -118,8 +128,8 @@ def check_bad_state_changes_nothing(config_class: type[MethodConfig], make: Make
         assert changed is None, f"{what} changed the method before it was refused: {changed}"
 
 
-def check_predict_has_no_side_effects(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
-    """(B, *shape) -> finite (B, outputs), the same each time, without gradients; state, input and run unchanged."""
+def check_predict_has_no_side_effects(config_class: type[MethodConfig], make: Make = toy_context) -> None:
+    """(B, *shape) -> finite (B, outputs), the same each time, without gradients; nothing changes."""
     context = make()
     method = config_class().build(context)
     for _ in _steps_and_start(method):
@@ -136,19 +146,20 @@ def check_predict_has_no_side_effects(config_class: type[MethodConfig], make: Ma
         assert changed is None, f"predict changed the method: {changed}"
 
 
-def check_predict_is_per_example(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
+def check_predict_is_per_example(config_class: type[MethodConfig], make: Make = toy_context) -> None:
     """An output does not depend on what else is in the batch (up to rounding)."""
     context = make()
     method = config_class().build(context)
     for _ in steps(method):
         pass
     x = _inputs(context)
-    together, apart = method.predict(x), torch.cat([method.predict(part) for part in x.split(3)])
+    together, apart = method.predict(x), torch.cat([method.predict(part) for part in torch.split(x, 3)])
     worst = float((together - apart).abs().max())
-    assert worst <= 1e-4 * (1 + float(together.abs().max())), f"outputs depend on the rest of the batch, by {worst:g}"
+    allowed = 1e-4 * (1 + float(together.abs().max()))
+    assert worst <= allowed, f"outputs depend on the rest of the batch, by {worst:g}"
 
 
-def check_every_step_is_charged(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
+def check_every_step_is_charged(config_class: type[MethodConfig], make: Make = toy_context) -> None:
     """Each slice charges FLOPs and gradient evaluations, to the phase it names."""
     context = make()
     method = config_class().build(context)
@@ -161,18 +172,16 @@ def check_every_step_is_charged(config_class: type[MethodConfig], make: MakeCont
         before = after
 
 
-def check_reads_train_and_outer_only(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
+def check_reads_train_and_outer_only(config_class: type[MethodConfig], make: Make = toy_context) -> None:
     """Nothing but the splits train and outer is even asked for."""
     context = make()
     watched = WatchedView(context.problem)
-    try:
+    with suppress(PermissionError):  # told below, together with attempts that the method hid
         run(config_class(), with_view(context, watched))
-    except PermissionError:
-        pass  # told below, together with attempts that the method hid
     assert not watched.forbidden, f"the method asked for {sorted(watched.forbidden)}"
 
 
-def check_metrics_are_its_own(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
+def check_metrics_are_its_own(config_class: type[MethodConfig], make: Make = toy_context) -> None:
     """Metrics are finite, and none has a name that belongs to the harness."""
     for piece in steps(config_class().build(make())):
         try:
@@ -181,8 +190,8 @@ def check_metrics_are_its_own(config_class: type[MethodConfig], make: MakeContex
             raise AssertionError(str(error)) from error
 
 
-def check_done_at_the_horizon(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
-    """Slices that may be judged cover one training of `horizon` updates, and `done` is said on the last of them."""
+def check_done_at_the_horizon(config_class: type[MethodConfig], make: Make = toy_context) -> None:
+    """Slices that may be judged make one training of `horizon` updates; `done` is said on the last."""
     context = make()
     pieces = list(steps(config_class().build(context)))
     assert pieces[-1].ready, "the last slice must be ready to be judged"
@@ -190,7 +199,7 @@ def check_done_at_the_horizon(config_class: type[MethodConfig], make: MakeContex
     assert ready == expected, f"{expected} ready slices make the horizon, but got {ready}"
 
 
-def check_describe_is_finite(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
+def check_describe_is_finite(config_class: type[MethodConfig], make: Make = toy_context) -> None:
     """What was learned is a non-empty mapping to finite numbers, with the same names at any time."""
     method = config_class().build(make())
     if not isinstance(method, Describes):
@@ -204,7 +213,7 @@ def check_describe_is_finite(config_class: type[MethodConfig], make: MakeContext
         assert set(learned) == names, f"describe() changed its names: {set(learned) ^ names}"
 
 
-def check_sample(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
+def check_sample(config_class: type[MethodConfig], make: Make = toy_context) -> None:
     """`sample` keeps shape, type and range, depends on its generator only, and changes nothing."""
     context = make()
     method = config_class().build(context)
@@ -212,30 +221,32 @@ def check_sample(config_class: type[MethodConfig], make: MakeContext = toy_conte
         return
     for _ in _steps_and_start(method):
         x = _inputs(context)
-        kept, before = x.clone(), copy.deepcopy(method.state_dict())  # type: ignore[attr-defined]
+        kept, before = x.clone(), copy.deepcopy(method.state_dict())
         first, second = (method.sample(x, Generator().manual_seed(7)) for _ in range(2))
-        assert first.shape == x.shape and first.dtype == x.dtype, f"sample gives {first.dtype} {tuple(first.shape)}"
+        kinds = ((first.shape, first.dtype), (x.shape, x.dtype))
+        assert kinds[0] == kinds[1], f"sample gives {kinds[0]}, the input is {kinds[1]}"
         assert bool(first.isfinite().all()), "sample gives inputs that are not finite"
         if x.dim() == 4:
             low, high = float(first.min()), float(first.max())
-            assert low >= -1e-5 and high <= 1 + 1e-5, f"sampled images must stay in [0, 1], but got [{low}, {high}]"
+            assert -1e-5 <= low <= high <= 1 + 1e-5, f"images must stay in [0, 1], but got [{low}, {high}]"
         assert torch.equal(first, second), "sample depends on more than its generator"
         assert torch.equal(kept, x), "sample changed its input"
-        changed = difference(before, method.state_dict())  # type: ignore[attr-defined]
+        changed = difference(before, method.state_dict())
         assert changed is None, f"sample changed the method: {changed}"
 
 
-def check_found_is_free_of_search(config_class: type[MethodConfig], make: MakeContext = toy_context) -> None:
+def check_found_is_free_of_search(config_class: type[MethodConfig], make: Make = toy_context) -> None:
     """What was found builds and trains without a search, finds itself again, and survives JSON."""
     method = config_class().build(make())
     if not isinstance(method, Finds):
         return
-    for _ in steps(method):  # type: ignore[arg-type]
+    for _ in steps(method):
         pass
     found = method.found()
     assert isinstance(found, MethodConfig), f"found() gives a {type(found).__name__}, not a MethodConfig"
     again = type(found).model_validate_json(found.model_dump_json())
-    assert again == found, f"JSON changed what was found: {difference(found.model_dump(), again.model_dump())}"
+    changed = difference(found.model_dump(), again.model_dump())
+    assert again == found, f"JSON changed what was found: {changed}"
     context = make()
     replay = again.build(context)
     for piece in steps(replay):
@@ -299,27 +310,3 @@ def _tensor_places(value: Any) -> Iterator[tuple[Any, Any]]:
             yield value, key
         else:
             yield from _tensor_places(item)
-
-
-def _global_state() -> dict[str, Any]:
-    name, keys, position, *rest = np.random.get_state(legacy=True)  # noqa: NPY002 - it is the global one that counts
-    return {
-        "torch": torch.get_rng_state(),
-        "numpy": [str(name), torch.from_numpy(np.asarray(keys).astype(np.int64)), int(position), *map(float, rest)],
-        "python": repr(random.getstate()),
-    }
-
-
-@contextmanager
-def _global_generators_seeded(seed: int) -> Iterator[None]:
-    """Known global generators inside; as before outside."""
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        np.random.seed(seed)  # noqa: NPY002
-        random.seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)  # noqa: NPY002

@@ -1,4 +1,4 @@
-"""The smallest context a method can be held to its contract on: three classes of 8x8 images, instant to build."""
+"""The smallest context a method can be held to its contract on: three classes of 8x8 images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def toy_context(seed: int = 0) -> Context:
     Classes are bars at three positions plus noise. The horizon is not a multiple of the slice.
     """
     meter = Meter("cpu")
-    dataset = labelled(*_images("pool", PER_CLASS), *_images("test", PER_CLASS // 2), ("top", "middle", "bottom"))
+    pool, test = _images("pool", PER_CLASS), _images("test", PER_CLASS // 2)
+    dataset = labelled(*pool, *test, ("top", "middle", "bottom"))
     return Context(
         problem=in_memory(dataset, seed=0, partition=0).view(meter),
         horizon=HORIZON,

@@ -45,7 +45,8 @@ class Trace:
             buffer = io.BytesIO()
             torch.save(state, buffer)
             trace.slices.append({
-                "metrics": dict(piece.metrics), "phase": str(piece.phase), "ready": piece.ready, "done": piece.done
+                "metrics": dict(piece.metrics), "phase": str(piece.phase),
+                "ready": piece.ready, "done": piece.done,
             })
             trace.outputs.append(method.predict(x))
             trace.saved.append(buffer.getvalue())
@@ -120,7 +121,7 @@ class WatchedView:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._view, name)
-        return value if not callable(value) or name not in ("draw", "episode", "size") else self._watched(value)
+        return self._watched(value) if name in ("draw", "episode", "size") else value
 
     def _watched(self, function: Any) -> Any:
         def watched(*args: Any, **kwargs: Any) -> Any:

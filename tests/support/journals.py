@@ -39,7 +39,9 @@ class Writer:
         time_ms = round(1000 * self._seconds * number)
         self.events.append({"schema": 1, "seq": number, "time_ms": time_ms, "kind": kind, **fields})
 
-    def begin(self, problems: Sequence[str], methods: Sequence[str], seeds: int, truths: Mapping[str, Any]) -> None:
+    def begin(
+        self, problems: Sequence[str], methods: Sequence[str], seeds: int, truths: Mapping[str, Any]
+    ) -> None:
         comparison = {
             "problems": [{"label": name} for name in problems],
             "methods": [{"name": name, "label": "", "settings": {}} for name in methods],
@@ -52,8 +54,9 @@ class Writer:
         )
 
     def trial(
-        self, problem: str, method: str, stage: Stage, index: int, flops: int, *, status: Status = Status.COMPLETE,
-        score: float = 0.8, extra: Mapping[str, float] | None = None, reason: str | None = None,
+        self, problem: str, method: str, stage: Stage, index: int, flops: int, *,
+        status: Status = Status.COMPLETE, score: float = 0.8, extra: Mapping[str, float] | None = None,
+        reason: str | None = None,
     ) -> str:
         """A whole trial of two reports; a failed one after the first."""
         uid = f"{problem}/{method}/{stage}-{index}"
@@ -72,8 +75,8 @@ class Writer:
             last |= dict(extra or {}) if done else {}
             word = Status.COMPLETE if done and status is Status.COMPLETE else Status.RUNNING
             self.emit(
-                "result", uid=uid, index=number, status=str(word), ready=True, score=score,
-                flops=round(flops * share), metrics=last, found=None, ledger=None, reason=None, values=[score],
+                "result", uid=uid, index=number, status=str(word), ready=True, score=score, values=[score],
+                flops=round(flops * share), metrics=last, found=None, ledger=None, reason=None,
             )
         self.emit("ended", uid=uid, status=str(status), reason=reason, metrics=last, ledger=None)
         return uid
@@ -81,7 +84,8 @@ class Writer:
     def ledger(self, flops: int) -> dict[str, float]:
         """What a meter would say: everything in proportion, seconds by this machine's speed."""
         return {
-            "cost/flops": float(flops), "cost/examples": float(flops // 1000), "cost/label_reads": float(flops // 2000),
+            "cost/flops": float(flops), "cost/examples": float(flops // 1000),
+            "cost/label_reads": float(flops // 2000),
             "cost/cpu_seconds": self._seconds * flops / 1e6, "cost/wall_seconds": self._seconds * flops / 5e5,
             "cost/device_seconds": 0.0, "cost/peak_host_bytes": 1e8 * self._seconds,
             "evaluation/flops": float(flops // 10), "evaluation/wall_seconds": self._seconds,
@@ -96,8 +100,8 @@ class Writer:
     @staticmethod
     def _failed(uid: str, index: int, reason: str | None) -> dict[str, Any]:
         return {
-            "uid": uid, "index": index, "status": "failed", "ready": False, "score": None, "flops": 0, "metrics": {},
-            "found": None, "ledger": None, "reason": reason, "values": [None],
+            "uid": uid, "index": index, "status": "failed", "ready": False, "score": None, "flops": 0,
+            "metrics": {}, "found": None, "ledger": None, "reason": reason, "values": [None],
         }
 
 
@@ -116,18 +120,21 @@ def study(writer: Writer, problem: str, method: str, scores: Sequence[float], re
     writer.trial(problem, method, Stage.PROBE, 0, flops // 10)
     for index, status in enumerate(TRIALS):
         share = 1.0 if status is Status.COMPLETE else 0.4
-        writer.trial(problem, method, Stage.TUNE, index, round(flops * share), status=status, score=0.7 + index / 50)
+        score = 0.7 + index / 50
+        writer.trial(problem, method, Stage.TUNE, index, round(flops * share), status=status, score=score)
     writer.done(problem, method, "tune")
     for index, score in enumerate(scores, start=1):
         learned = {"learned/rotation/width_deg": 40.0 + index} if replay else {}
         writer.trial(problem, method, Stage.RERUN, index, flops, extra=finals(score, 0.9) | learned)
     for index, score in enumerate(scores if replay else (), start=1):
-        writer.trial(problem, method, Stage.REPLAY, index, UNIT_FLOPS, extra=finals(score - 0.005 * index, 0.85))
+        measured = finals(score - 0.005 * index, 0.85)
+        writer.trial(problem, method, Stage.REPLAY, index, UNIT_FLOPS, extra=measured)
     writer.done(problem, method, "confirm")
 
 
 def journal(
-    scores: Mapping[str, Mapping[str, Sequence[float]]] | None = None, *, replays: Sequence[str] = ("augnet",),
+    scores: Mapping[str, Mapping[str, Sequence[float]]] | None = None, *,
+    replays: Sequence[str] = ("augnet",),
     truths: Mapping[str, Any] | None = None, name: str = "digits-1", seconds: float = 1.0,
 ) -> list[Event]:
     """A finished sweep with these test scores: problem -> method -> one per seed.

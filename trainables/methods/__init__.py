@@ -1,4 +1,4 @@
-"""One file per method: the module's name is the method's name, and its `Config` builds it. No registry to edit."""
+"""One file per method: its name is the method's name, its `Config` builds it. No registry to edit."""
 
 from __future__ import annotations
 

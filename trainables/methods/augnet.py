@@ -31,7 +31,8 @@ class Config(RecipeConfig):
         reward: lambda >= 0.
         decay: >= 0; published: Adam's weight decay of 1 on the augmentation's parameters. Data aside, mu of a
             selected operation settles at reward / decay.
-        augmentation_learning_rate: Adam's, for the range logits. The choice logits take it times the temperature,
+        augmentation_learning_rate: Adam's, for the range logits. The choice logits take it times the
+            temperature,
             so that a / T moves as fast as the ranges (published: one rate for both, which decides the choice
             within about 100 updates by the gradient's sign).
         temperature: T of the choice.
@@ -41,13 +42,13 @@ class Config(RecipeConfig):
 
     space: ClassVar[Space] = Space({
         **RECIPE_DOMAINS,
-        "reward": Float(low=0.02, high=1.0, log=True),
-        "augmentation_learning_rate": Float(low=0.003, high=0.1, log=True),
+        "reward": Float(low=0.05, high=2.0, log=True),
+        "augmentation_learning_rate": Float(low=0.01, high=0.2, log=True),
     })
 
-    reward: float = Field(default=0.5, ge=0)
+    reward: float = Field(default=0.7, ge=0)
     decay: float = Field(default=1.0, ge=0)
-    augmentation_learning_rate: float = Field(default=0.02, gt=0)
+    augmentation_learning_rate: float = Field(default=0.05, gt=0)
     temperature: float = Field(default=0.01, gt=0)
     initial_range: float = Field(default=0.125, gt=0, lt=1)
     policy: Policy | None = None
@@ -63,16 +64,18 @@ class Config(RecipeConfig):
 class AugNet:
     """Network and layer take one step each per update, on the same batch of train + outer.
 
-    `predict` is the network alone, on the input as it is; averaging over the layer's own copies is the harness's
-    business, through `sample`. The layer is trained by the soft mixture and used by one drawn operation per image.
+    `predict` is the network alone, on the input as it is; averaging over the layer's own copies is the
+    harness's
+    business, through `sample`. The layer is trained by the soft mixture and used by one drawn operation per
+    image.
     """
 
     def __init__(self, context: Context, config: Config) -> None:
         self._context, self._config = context, config
         self._trunk = Trunk(context.build_network(), config, context.horizon)
         self._layer = AugmentationLayer(config.temperature, config.initial_range).to(context.device)
-        rate = config.augmentation_learning_rate
-        self._adam = Adam({self._layer.range_logits: rate, self._layer.choice_logits: rate * config.temperature})
+        rate, layer = config.augmentation_learning_rate, self._layer
+        self._adam = Adam({layer.range_logits: rate, layer.choice_logits: rate * config.temperature})
         self._order, self._noise = context.generator(Role.ORDER), context.generator(Role.AUGMENT)
 
     def step(self) -> Slice:

@@ -1,4 +1,4 @@
-"""TrivialAugment (Müller and Hutter, 2021): per image one operation and one strength, both uniform; no search."""
+"""TrivialAugment (Müller and Hutter, 2021): per image one operation and one strength, both uniform."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Generator, Tensor
 from spaces.domain import Space
 from spaces.policies import TrivialAugmentSpace, trivial_augment, trivial_augment_table
 from trainables.method import Context
-from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
 from trainables.modules.images import require_image
+from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
 from trainables.modules.supervised import Supervised
 
 
@@ -18,7 +18,8 @@ class Config(RecipeConfig):
     """The shared recipe, and which table of operations.
 
     Args:
-        variant: WIDE is the published table; CAPPED limits the translation, which at 32 pixels blanks an image
+        variant: WIDE is the published table; CAPPED limits the translation, which at 32 pixels blanks an
+            image
             of 16 or 28, to 0.45 of the side.
     """
 

@@ -1,6 +1,7 @@
 """Bilevel policy search by one unrolled step with exact double backward (the class of DADA, ADDA and DABO).
 
-    min_phi L_va(theta - eta grad L_tr(theta, phi)),  L_tr on `train` through the policy phi, L_va on `outer` as it is
+    min_phi L_va(theta - eta grad L_tr(theta, phi)),  L_tr on `train` through the policy phi, L_va on `outer`
+    as it is
 
 then phi is frozen, theta thrown away, and a new network is trained from scratch on train + outer.
 """
@@ -45,7 +46,8 @@ class Config(RecipeConfig):
         outer_batch_ratio: validation examples per outer step in batches, drawn afresh; 2 at least.
         tail: share of the search, at its end, over which the logits are averaged.
         mixing: how the choice of operation enters the inner loss.
-        operations: what is searched over; those that do not fit (colour on grey images) are left out. The limit of
+        operations: what is searched over; those that do not fit (colour on grey images) are left out. The
+            limit of
             rotation is 180 degrees, of the others that of `spaces.transforms`.
         initial_range: r of every operation at the start.
         policy: what a search found; then there is no search.
@@ -74,7 +76,8 @@ class Config(RecipeConfig):
             return FrozenPolicy(context, self, self.policy)
         operations = fitting(self.operations, channels)
         if not operations:
-            raise UserError("at least one operation must fit the images", f"{self.operations}, {channels} channels")
+            got = f"{', '.join(self.operations)} for {channels} channels"
+            raise UserError("at least one operation must fit the images", got)
         return Unrolled(context, self, operations)
 
 
@@ -126,10 +129,11 @@ class Unrolled:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """A new body is filled first and taken over last, so that a state that does not fit changes nothing."""
-        require_like({"phase": "", "policy": "", "body": {}}, {**state, "body": {}} if "body" in state else state)
+        """A new body is filled first and taken over last: a state that does not fit changes nothing."""
+        head = {**state, "body": {}} if "body" in state else state  # the body is checked by its owner
+        require_like({"phase": "", "policy": "", "body": {}}, head)
         if state["phase"] not in (Phase.SEARCH.value, Phase.TRAIN.value):
-            raise StateMismatchError(f"the saved phase must be `search` or `train`, but got {state['phase']!r}")
+            raise StateMismatchError(f"the saved phase must be `search` or `train`, got {state['phase']!r}")
         if state["phase"] == Phase.SEARCH.value:
             search = self._new_search()
             search.load_state_dict(state["body"])

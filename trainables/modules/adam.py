@@ -19,7 +19,9 @@ class Adam:
         betas: of the running moments.
     """
 
-    def __init__(self, rates: Mapping[nn.Parameter, float], betas: tuple[float, float] = (0.9, 0.999)) -> None:
+    def __init__(
+        self, rates: Mapping[nn.Parameter, float], betas: tuple[float, float] = (0.9, 0.999)
+    ) -> None:
         groups = [{"params": [parameter], "lr": rate} for parameter, rate in rates.items()]
         self._parameters = tuple(rates)
         self._optimiser = torch.optim.Adam(groups, betas=betas, foreach=True)

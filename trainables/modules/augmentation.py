@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 from spaces.policies import Policy, PolicyEntry
 from spaces.transforms import AffineParameters, Operation, affine_matrix, warp
 
-# Operation -> physical maximum at range 1, as published (rotation 180: the value of the paper's rotation study).
+# Operation -> physical maximum at range 1, as published (180 degrees: the paper's study of rotations).
 LIMITS: dict[Operation, float] = {
     Operation.TRANSLATE_X: 0.45,
     Operation.TRANSLATE_Y: 0.45,
@@ -27,11 +27,14 @@ class AugmentationLayer(nn.Module):
     """Q affine operations with ranges mu_k in (0, 1) and weights w = softmax(a / T).
 
     Operation k moves image b by v = u_kb mu_k s_k, u ~ U(-1, 1), s_k its physical maximum (reparametrised, so
-    dL/dmu_k flows through the warp). `augment` gives the training output sum_k w_k op_k(x); use of the layer draws
+    dL/dmu_k flows through the warp). `augment` gives the training output sum_k w_k op_k(x); use of the layer
+    draws
     one operation per image instead (`policy`).
 
-    Deviations from the paper: mu = sigmoid(phi) instead of clamp(phi, 0, 1), whose gradient is zero beyond the
-    bounds, and since torch 2.15 at the bounds too; shears are about the image's centre; one operation is drawn per
+    Deviations from the paper: mu = sigmoid(phi) instead of clamp(phi, 0, 1), whose gradient is zero beyond
+    the
+    bounds, and since torch 2.15 at the bounds too; shears are about the image's centre; one operation is
+    drawn per
     image, not per batch.
 
     Args:
@@ -66,21 +69,22 @@ class AugmentationLayer(nn.Module):
         return noise.to(self.range_logits.device)
 
     def augment(self, x: Tensor, noise: Tensor) -> Tensor:
-        """The mixture sum_k w_k op_k(x; u_k mu_k s_k): (B, C, H, W), (Q, B) -> (B, C, H, W). Pure; one warp of Q B."""
-        count, size = noise.shape
+        """sum_k w_k op_k(x; u_k mu_k s_k): (B, C, H, W), (Q, B) -> (B, C, H, W). Pure; one warp of Q B."""
+        count = len(noise)
         matrix = affine_matrix(self._affine(noise), x.shape[-2], x.shape[-1])
         copies = x.expand(count, *x.shape).flatten(0, 1)
-        warped = warp(copies, matrix).unflatten(0, (count, size))
-        return torch.einsum("q,qbchw->bchw", self.weights, warped)
+        warped = warp(copies, matrix).reshape(count, -1)
+        return torch.mv(warped.T, self.weights).reshape(x.shape)
 
     def reward(self) -> Tensor:
         """|| mu * w ||_2, 0-d; to be made large."""
         return torch.linalg.vector_norm(self.ranges * self.weights)
 
     def penalty(self) -> Tensor:
-        """(|| mu ||^2 + || a ||^2) / 2, 0-d: the published coupled weight decay as what it is, a term of the loss.
+        """(|| mu ||^2 + || a ||^2) / 2, 0-d: the published coupled weight decay as a term of the loss.
 
-        On the effective range mu. Decay of phi itself would pull mu to 1/2, not to 0. It matters: without it the
+        On the effective range mu. Decay of phi itself would pull mu to 1/2, not to 0. It matters: without it
+        the
         choice locks onto whatever operation does no harm.
         """
         return 0.5 * (self.ranges.square().sum() + self.choice_logits.square().sum())

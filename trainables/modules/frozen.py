@@ -29,7 +29,8 @@ class FrozenPolicy(Supervised):
         describe: Callable[[Policy], Mapping[str, float]] = Policy.physical,
     ) -> None:
         super().__init__(context, recipe, policy.draw)
-        self.policy, self._found, self._describe = policy, recipe.model_copy(update={"policy": policy}), describe
+        self.policy, self._describe = policy, describe
+        self._found = recipe.model_copy(update={"policy": policy})
 
     def sample(self, x: Tensor, generator: Generator) -> Tensor:
         return self.policy.draw(x, generator)

@@ -35,17 +35,17 @@ def one_step_hypergradient(
     step_size: float,
     weight_decay: float = 0.0,
 ) -> OneStep:
-    """The exact derivative of L_va(theta'(phi)), theta' = theta - eta (g(phi) + wd theta), by double backward.
+    """d/dphi of L_va(theta'(phi)), theta' = theta - eta (g(phi) + wd theta), exactly, by double backward.
 
     By the chain rule, with v = grad L_va(theta'),
 
         dL_va / dphi = - eta * (d^2 L_tr / dtheta dphi)^T v = - eta * d/dphi <g(theta, phi), stopgrad(v)>
 
     because only g depends on phi. The MINUS SIGN is part of it: without it the outer optimiser raises the
-    validation loss (a defect of a published implementation). No finite difference and no identity Hessian beyond
-    the one step itself: theta -> phi's second derivatives are those of autograd.
+    validation loss (a defect of a published implementation).
 
-    Cost in gradient evaluations (one forward + backward of one image), for an inner batch B and an outer batch B_v:
+    Cost in gradient evaluations (one forward + backward of one image), for an inner batch B and an outer
+    batch B_v:
     B for g, B_v for v, and about 2 B for the double backward, so 3 B + B_v.
 
     Args:

@@ -44,7 +44,8 @@ class Draw(NamedTuple):
 class LearnedPolicy(nn.Module):
     """pi = softmax(w) over identity and K operations; range r_k = sigmoid(s_k) times operation k's limit.
 
-    An image gets one choice k ~ pi and, for an operation with a range, the signed strength u r_k with u ~ U(0, 1);
+    An image gets one choice k ~ pi and, for an operation with a range, the signed strength u r_k with u ~
+    U(0, 1);
     blends (no strength of their own) are applied in full and have no range to learn.
 
     Args:
@@ -61,7 +62,8 @@ class LearnedPolicy(nn.Module):
         self.range_logits = nn.Parameter(torch.full((len(self.operations),), start))
         transforms = [TRANSFORMS[operation] for operation in self.operations]
         # Row 0 stands for the identity.
-        self.register_buffer("signed", torch.tensor([False, *(t.signed for t in transforms)]), persistent=False)
+        signs = [False, *(t.signed for t in transforms)]
+        self.register_buffer("signed", torch.tensor(signs), persistent=False)
         blends = [False, *(t.strength is Strength.BLEND for t in transforms)]
         self.register_buffer("blend", torch.tensor(blends), persistent=False)
 
@@ -101,8 +103,10 @@ class LearnedPolicy(nn.Module):
         """E_{k ~ pi, u} of the mean loss of the augmented images, 0-d, differentiable in pi and r.
 
         EXACT: sum_k pi_k mean_b CE(op_k(x_b)).
-        SAMPLED: sum_b w_b CE_b / sum_b w_b with k_b ~ pi and w_b = pi_{k_b} / stopgrad(pi_{k_b}). The value is the
-        plain mean; the gradient with respect to the logits is mean_b (CE_b - mean CE) grad log pi_{k_b}, the score
+        SAMPLED: sum_b w_b CE_b / sum_b w_b with k_b ~ pi and w_b = pi_{k_b} / stopgrad(pi_{k_b}). The value
+        is the
+        plain mean; the gradient with respect to the logits is mean_b (CE_b - mean CE) grad log pi_{k_b}, the
+        score
         function with the batch mean as its baseline. An image is part of its own baseline, so the gradient is
         (1 - 1/B) times the true one: a bias of O(1/B) in length, none in sign.
         """
@@ -111,7 +115,7 @@ class LearnedPolicy(nn.Module):
             choices = len(self.operations) + 1
             copies = x.repeat(choices, *[1] * (x.dim() - 1))
             losses = loss_of(self.augment(copies, draw, generator))
-            return (self.probabilities * losses.unflatten(0, (choices, len(x))).mean(1)).sum()
+            return (self.probabilities * losses.reshape(choices, len(x)).mean(1)).sum()
         draw = self.draw(len(x), generator)
         losses = loss_of(self.augment(x, draw, generator))
         chosen = self.probabilities[draw.choice.to(x.device)]

@@ -36,14 +36,17 @@ def builder(name: str, extra: Sequence[str] = ()) -> NetworkBuilder:
     """
     if name not in names():
         raise UserError("there is no network of that name", name, nearest(name, {*names(), *extra}))
-    return {Network.SMALL_CNN: small_cnn, Network.MLP: mlp}[Network(name)]
+    builders: dict[Network, NetworkBuilder] = {Network.SMALL_CNN: small_cnn, Network.MLP: mlp}
+    return builders[Network(name)]
 
 
 def small_cnn(shape: tuple[int, ...], outputs: int, widths: Sequence[int] = (16, 32, 32)) -> nn.Module:
-    """Three convolution blocks and a linear head on the mean and the maximum over positions; about 15k weights.
+    """Three convolution blocks, a linear head on the mean and the maximum over positions; 15k weights.
 
-    GroupNorm, not BatchNorm: no statistics that couple examples or change in `predict`, and second derivatives
-    (unrolled search) that mean what they say. Pooling over all positions makes it nearly invariant to small shifts.
+    GroupNorm, not BatchNorm: no statistics that couple examples or change in `predict`, and second
+    derivatives
+    (unrolled search) that mean what they say. Pooling over all positions makes it nearly invariant to small
+    shifts.
 
     Args:
         shape: (C, H, W) with both sides of 4 pixels at least.
@@ -53,7 +56,7 @@ def small_cnn(shape: tuple[int, ...], outputs: int, widths: Sequence[int] = (16,
         UserError: the input is not an image, or is too small.
     """
     if len(shape) != 3 or min(shape[1:]) < 4:
-        raise UserError("small_cnn needs images (C, H, W) of 4 x 4 pixels at least", shape, "use the network `mlp`")
+        raise UserError("small_cnn needs images (C, H, W) from 4 x 4 on", shape, "use the network `mlp`")
     blocks: list[nn.Module] = []
     for index, (before, after) in enumerate(zip((shape[0], *widths[:-1]), widths, strict=True)):
         blocks += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.GroupNorm(4, after), nn.ReLU()]

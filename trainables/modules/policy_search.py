@@ -1,6 +1,7 @@
 """The search of `unrolled`: a network that is thrown away and the policy that stays.
 
-Per update: an ordinary step on `train` through the policy, and every `outer_interval` updates the exact one-step
+Per update: an ordinary step on `train` through the policy, and every `outer_interval` updates the exact
+one-step
 hypergradient of the loss on `outer`, un-augmented.
 """
 
@@ -49,7 +50,8 @@ class PolicySearch:
 
     Args:
         context: problem, seeds, meter.
-        recipe: of the inner steps; the learning rate stays constant after warm-up, for at rate 0 the unrolled step
+        recipe: of the inner steps; the learning rate stays constant after warm-up, for at rate 0 the
+            unrolled step
             no longer depends on the policy.
         settings: of the outer steps.
         policy: where the search starts; changed in place.
@@ -57,7 +59,12 @@ class PolicySearch:
     """
 
     def __init__(
-        self, context: Context, recipe: RecipeConfig, settings: SearchSettings, policy: LearnedPolicy, updates: int
+        self,
+        context: Context,
+        recipe: RecipeConfig,
+        settings: SearchSettings,
+        policy: LearnedPolicy,
+        updates: int,
     ) -> None:
         self._context, self._recipe, self._settings = context, recipe, settings
         self.learned = policy.to(context.device)
@@ -85,7 +92,7 @@ class PolicySearch:
         return inner_loss, outer_loss
 
     def policy(self) -> Policy:
-        """From the logits averaged over the tail of the search (single iterates wander); before that, as they stand."""
+        """From the logits averaged over the tail of the search, since iterates wander; before it, the last."""
         if self._averaged:
             return fixed_policy(self.learned.operations, *(total / self._averaged for total in self._sums))
         return fixed_policy(self.learned.operations, *self._phi)
@@ -128,7 +135,8 @@ class PolicySearch:
 
     def _outer_update(self, batch: Batch) -> Tensor:
         """Both steps; the inner one uses the gradient that was unrolled, so it costs nothing more."""
-        held_out = self._draw(self._outer, self._recipe.batch_size * self._settings.outer_batch_ratio, Split.OUTER)
+        size = self._recipe.batch_size * self._settings.outer_batch_ratio
+        held_out = self._draw(self._outer, size, Split.OUTER)
         examples = 3 * len(batch.x) * self._branches + len(held_out.x)
         with self._context.meter.unit("outer", batch.x.shape, phase=Phase.SEARCH, examples=examples):
             result = self._unroll(batch, held_out)

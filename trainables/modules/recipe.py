@@ -1,4 +1,4 @@
-"""The training recipe that all methods share: the same fields over the same domains, so none is tuned harder."""
+"""The training recipe that all methods share: same fields, same domains, so none is tuned harder."""
 
 from __future__ import annotations
 

@@ -25,7 +25,8 @@ def require_like(expected: Any, given: Any, path: str = "state") -> None:
         raise _mismatch(path, type(expected).__name__, type(given).__name__)
     if isinstance(expected, Tensor):
         if expected.shape != given.shape or expected.dtype != given.dtype:
-            raise _mismatch(path, f"{expected.dtype} {tuple(expected.shape)}", f"{given.dtype} {tuple(given.shape)}")
+            kinds = (f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in (expected, given))
+            raise _mismatch(path, *kinds)
     elif isinstance(expected, dict):
         if expected.keys() != given.keys():
             raise _mismatch(path, f"keys {sorted(expected)}", f"{sorted(map(str, given))}")
@@ -77,4 +78,4 @@ def _parameters(optimiser: Optimizer) -> list[Tensor]:
 
 
 def _mismatch(path: str, expected: object, given: object) -> StateMismatchError:
-    return StateMismatchError(f"the saved state must fit this method: {path} should be {expected}, but got {given}")
+    return StateMismatchError(f"a state must fit its method: {path} should be {expected}, but got {given}")

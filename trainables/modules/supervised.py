@@ -20,7 +20,8 @@ Augment = Callable[[Tensor, Generator], Tensor]  # (B, *shape) -> (B, *shape), d
 class Supervised:
     """Trains the shared network on train + outer through one augmentation.
 
-    Streams (weights, order of examples) are those of role index 0, so that two methods with the same seed start
+    Streams (weights, order of examples) are those of role index 0, so that two methods with the same seed
+    start
     from the same weights and see the same batches.
 
     Args:

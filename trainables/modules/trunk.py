@@ -10,9 +10,15 @@ from torch import Tensor, nn
 
 from trainables.method import State
 from trainables.modules.recipe import RecipeConfig
-from trainables.modules.state import load_optimiser, module_state, optimiser_state, require_cursor, require_like
+from trainables.modules.state import (
+    load_optimiser,
+    module_state,
+    optimiser_state,
+    require_cursor,
+    require_like,
+)
 
-PREDICT_CHUNK = 512  # inputs per forward pass: bounds memory; fixed, so that outputs never depend on anything else
+PREDICT_CHUNK = 512  # inputs per forward pass: bounds memory
 
 
 class Schedule(StrEnum):
@@ -40,8 +46,8 @@ class Trunk:
         self.cursor = 0
         self._recipe, self._schedule = recipe, schedule
         self._optimiser = torch.optim.SGD(
-            network.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0,
-            weight_decay=recipe.weight_decay, foreach=True,
+            network.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum,
+            nesterov=recipe.momentum > 0, weight_decay=recipe.weight_decay, foreach=True,
         )
         if recipe.momentum > 0:
             # Zero buffers give the same first step as none; a state then has one layout from the start.
@@ -76,7 +82,7 @@ class Trunk:
         self.network.eval()
         try:
             with torch.no_grad():
-                return torch.cat([self.network(chunk) for chunk in x.split(PREDICT_CHUNK)])
+                return torch.cat([self.network(chunk) for chunk in torch.split(x, PREDICT_CHUNK)])
         finally:
             self.network.train(training)
 

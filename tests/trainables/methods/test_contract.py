@@ -9,6 +9,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -124,7 +125,7 @@ class _Fault(Broken):
 
 
 class UsesGlobalTorch(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def step(self) -> Slice:
             with torch.no_grad():
                 for parameter in self.trunk.network.parameters():
@@ -133,21 +134,21 @@ class UsesGlobalTorch(_Fault):
 
 
 class UsesGlobalNumpy(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def step(self) -> Slice:
             np.random.rand()  # noqa: NPY002
             return super().step()
 
 
 class UsesGlobalPython(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def step(self) -> Slice:
             random.random()
             return super().step()
 
 
 class ForgetsMomentum(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def load_state_dict(self, state: State) -> None:
             super().load_state_dict(state)
             for buffers in self.trunk._optimiser.state.values():
@@ -155,20 +156,20 @@ class ForgetsMomentum(_Fault):
 
 
 class ForgetsGenerators(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def load_state_dict(self, state: State) -> None:
             super().load_state_dict({**state, "generators": super().state_dict()["generators"]})
 
 
 class AliasesItsState(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def state_dict(self) -> State:
             state = super().state_dict()
             return {**state, "trunk": {**state["trunk"], "network": self.trunk.network.state_dict()}}
 
 
 class KeepsPythonObjects(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def state_dict(self) -> State:
             return {**super().state_dict(), "path": ROOT}
 
@@ -177,7 +178,7 @@ class KeepsPythonObjects(_Fault):
 
 
 class LoadsInParts(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def load_state_dict(self, state: State) -> None:
             if "trunk" in state:
                 with torch.no_grad():
@@ -186,14 +187,14 @@ class LoadsInParts(_Fault):
 
 
 class LoadsAnything(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def load_state_dict(self, state: State) -> None:
             if state.keys() == self.state_dict().keys():
                 super().load_state_dict(state)
 
 
 class WrongError(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def load_state_dict(self, state: State) -> None:
             try:
                 super().load_state_dict(state)
@@ -202,44 +203,44 @@ class WrongError(_Fault):
 
 
 class PredictDraws(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def predict(self, x: Tensor, support: Batch | None = None) -> Tensor:
             return super().predict(x + torch.rand(x.shape, generator=self._noise))
 
 
 class PredictsProbabilityOfOneClass(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def predict(self, x: Tensor, support: Batch | None = None) -> Tensor:
             return super().predict(x)[:, :1]
 
 
 class PredictsNan(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def predict(self, x: Tensor, support: Batch | None = None) -> Tensor:
             return super().predict(x) * float("nan")
 
 
 class PredictKeepsAGraph(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def predict(self, x: Tensor, support: Batch | None = None) -> Tensor:
             outputs: Tensor = self.trunk.network(x)
             return outputs
 
 
 class PredictChangesItsInput(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def predict(self, x: Tensor, support: Batch | None = None) -> Tensor:
             return super().predict(x.clamp_(0.2, 0.8))
 
 
 class NormalisesOverTheBatch(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def predict(self, x: Tensor, support: Batch | None = None) -> Tensor:
             return super().predict(x - x.mean(0, keepdim=True))
 
 
 class ChargesNothing(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def _update(self) -> Tensor:
             x, y = self._context.problem.draw(self._order, 8)
             loss = self._context.problem.loss(self.trunk.network(x), y).mean()
@@ -248,76 +249,74 @@ class ChargesNothing(_Fault):
 
 
 class ChargesAnotherPhase(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def step(self) -> Slice:
             piece = super().step()
             return Slice(piece.metrics, Phase.SEARCH, piece.ready, piece.done)
 
 
 class PeeksAtSelect(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def step(self) -> Slice:
-            try:
+            with suppress(PermissionError):  # and hides it
                 self._context.problem.draw(self._order, 8, Split.SELECT)
-            except PermissionError:
-                pass  # and hides it
             return super().step()
 
 
 class ReportsAReservedName(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def step(self) -> Slice:
             piece = super().step()
             return Slice({**piece.metrics, "val/score": 1.0}, piece.phase, piece.ready, piece.done)
 
 
 class ReportsInfinity(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def step(self) -> Slice:
             piece = super().step()
             return Slice({"train/loss": float("inf")}, piece.phase, piece.ready, piece.done)
 
 
 class StopsEarly(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def step(self) -> Slice:
             piece = super().step()
             return Slice(piece.metrics, piece.phase, piece.ready, True)
 
 
 class NeverDone(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def step(self) -> Slice:
             piece = super().step() if not self.trunk.finished else Slice({}, Phase.TRAIN, True, True)
             return Slice(piece.metrics, piece.phase, piece.ready, False)
 
 
 class DescribesNan(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def describe(self) -> Mapping[str, float]:
             return {"rotation/width_deg": float("nan")}
 
 
 class DescribesNothing(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def describe(self) -> Mapping[str, float]:
             return {}
 
 
 class SamplesFromItsOwnStream(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def sample(self, x: Tensor, generator: Generator) -> Tensor:
             return (x + 0.1 * torch.rand(x.shape, generator=self._noise)).clamp(0, 1)
 
 
 class SamplesOutOfRange(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def sample(self, x: Tensor, generator: Generator) -> Tensor:
             return x + torch.randn(x.shape, generator=generator)
 
 
 class SamplesInPlace(_Fault):
-    class method(Supervised):  # noqa: N801
+    class method(Supervised):
         def sample(self, x: Tensor, generator: Generator) -> Tensor:
             return x.mul_(0.5)
 

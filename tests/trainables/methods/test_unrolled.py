@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -52,7 +53,7 @@ def test_outer_batches_are_fresh_held_out_and_twice_as_large() -> None:
     assert len(inner) == 20
     assert len(outer) == 5, "at updates 5, 8, 11, 14 and 17"
     assert all(len(batch.x) == 16 for batch in outer)
-    assert not any(torch.equal(a.x, b.x) for a, b in zip(outer, outer[1:], strict=False))
+    assert not any(torch.equal(a.x, b.x) for a, b in pairwise(outer))
     trained = [splits for splits, _ in recorder.drawn if len(splits) != 1]
     assert trained == [(Split.TRAIN, Split.OUTER)] * 20, "the training is on train + outer"
 
@@ -74,7 +75,7 @@ def test_gradient_evaluations_of_both_kinds_of_update(mixing: Mixing, branches: 
 
 
 def test_the_searched_network_is_thrown_away() -> None:
-    """After the search the weights are those plain training starts from, and the policy is what was averaged."""
+    """After the search the weights are those plain training starts from, and the policy stays."""
     context = long(10)
     method = Config().build(context)
     assert isinstance(method, Unrolled)

@@ -21,7 +21,8 @@ def images(size: int = 4) -> Tensor:
 def layer(ranges: float = 0.3, seed: int = 0) -> AugmentationLayer:
     made = AugmentationLayer(initial_range=ranges).double()
     with torch.no_grad():  # weights that are neither equal nor one-hot
-        made.choice_logits.copy_(0.01 * torch.randn(5, generator=Generator().manual_seed(seed), dtype=torch.float64))
+        logits = torch.randn(5, generator=Generator().manual_seed(seed), dtype=torch.float64)
+        made.choice_logits.copy_(0.01 * logits)
     return made
 
 

@@ -45,7 +45,8 @@ def sampled(policy: LearnedPolicy, of: LossOf, x: Tensor, generator: Generator) 
 def check_estimator(loss: Loss) -> None:
     """Mean gradient over many draws against (1 - 1/B) times the enumerated one.
 
-    4 logits at 2 points, |z| < 4.9 each (Bonferroni): a false alarm in fewer than 1 of 100,000 runs; seeds are fixed.
+    4 logits at 2 points, |z| < 4.9 each (Bonferroni): a false alarm in fewer than 1 of 100,000 runs; seeds
+    are fixed.
     """
     x = images()
     for logits in ([0.0, 0.0, 0.0, 0.0], [1.0, -1.0, 0.5, 0.0]):
@@ -55,7 +56,8 @@ def check_estimator(loss: Loss) -> None:
         )[0]
         generator = Generator().manual_seed(1)
         draws = torch.stack([
-            torch.autograd.grad(loss(policy, loss_of, x, generator), policy.choice_logits)[0] for _ in range(DRAWS)
+            torch.autograd.grad(loss(policy, loss_of, x, generator), policy.choice_logits)[0]
+            for _ in range(DRAWS)
         ])
         error = draws.mean(0) - (1 - 1 / BATCH) * exact
         z = error / (draws.std(0) / DRAWS**0.5 + 1e-12)

@@ -85,9 +85,10 @@ def test_predict_leaves_the_training_mode() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "shape"), [("small_cnn", (1, 8, 8)), ("small_cnn", (3, 33, 20)), ("mlp", (1, 32)), ("mlp", (3, 8, 8))]
+    ("name", "shape"),
+    [("small_cnn", (1, 8, 8)), ("small_cnn", (3, 33, 20)), ("mlp", (1, 32)), ("mlp", (3, 8, 8))],
 )
-def test_networks_map_inputs_to_outputs_and_have_second_derivatives(name: str, shape: tuple[int, ...]) -> None:
+def test_networks_have_outputs_and_second_derivatives(name: str, shape: tuple[int, ...]) -> None:
     network = networks.builder(name)(shape, 5)
     x = torch.rand(4, *shape)
     assert network(x).shape == (4, 5)

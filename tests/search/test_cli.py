@@ -1,0 +1,115 @@
+"""The command line: exit codes, one message without traceback, nothing written on a mistake."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from search import cli
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("INVSEARCH_ROOT", str(tmp_path / "sweeps"))
+    monkeypatch.setenv("INVSEARCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "160")
+    return tmp_path / "sweeps"
+
+
+def run(*arguments: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    """Exit code, standard output, standard error."""
+    monkeypatch.setattr(sys, "argv", ["invsearch", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    out = capsys.readouterr()
+    code = caught.value.code
+    return (0 if code is None else int(code)), out.out, out.err
+
+
+BAD = [
+    (["compare", "smok"], ["recipe", "did you mean `smoke`"]),
+    (["compare", "smoke", "--set", "budgt=1"], ["budgt", "did you mean `budget`"]),
+    (["compare", "smoke", "--set", "methods.0.name=plane"], ["plane", "did you mean `plain`"]),
+    (["compare", "smoke", "--set", "problems.0.source.name=digts"], ["digts", "did you mean `digits`"]),
+    (["compare", "smoke", "--set", "horizon=-3"], ["horizon", "-3"]),
+    (["compare", "smoke", "--set", "problems.0.wrappers.0.shots=5000"], ["5000"]),
+    (["compare", "smoke", "--set", "problems.0.wrappers.1.ranges={rotatoin: 20}"], ["rotatoin", "rotation"]),
+    (["compare", "smoke", "--set", "problems.0.wrappers.1.ranges={rotation: 500}"], ["500", "90"]),
+    (["compare", "smoke", "--module", "nowhere.py"], ["nowhere.py"]),
+    (["compare", "smoke", "--name", "a b"], ["a b", "letters"]),
+    (["resume", "nothing"], ["no sweep of that name", "nothing"]),
+    (["status", "nothing"], ["no sweep of that name"]),
+    (["report", "nothing"], ["no sweep of that name"]),
+    (["recipes", "--show", "digit"], ["did you mean `digits`"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD, ids=lambda v: " ".join(v) if isinstance(v, list) else "")
+def test_a_mistake_is_told_and_nothing_is_written(
+    arguments: list[str], words: list[str], root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run(*arguments, monkeypatch=monkeypatch, capsys=capsys)
+    assert code == 2
+    assert "Traceback" not in err
+    assert all(word in err for word in words), err
+    assert not root.exists() or not list(root.glob("*/journal.jsonl"))
+
+
+def test_a_name_that_exists(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "mine").mkdir(parents=True)
+    (root / "mine" / "journal.jsonl").write_text("kept\n")
+    code, _, err = run("compare", "smoke", "--name", "mine", monkeypatch=monkeypatch, capsys=capsys)
+    assert code == 2
+    assert "invsearch resume mine" in err
+    assert (root / "mine" / "journal.jsonl").read_text() == "kept\n"
+
+
+def test_storage_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")  # root may write anywhere, so a file stands for a closed folder
+    code, _, err = run(
+        "compare", "smoke", "--root", str(tmp_path / "file"), monkeypatch=monkeypatch, capsys=capsys
+    )
+    assert code == 2
+    assert "writable" in err
+
+
+def test_the_nearest_sweep_is_named(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "digits-1").mkdir(parents=True)
+    (root / "digits-1" / "journal.jsonl").touch()
+    _, _, err = run("resume", "digits-l", monkeypatch=monkeypatch, capsys=capsys)
+    assert "did you mean `digits-1`" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["methods"], ["plain", "trivial_augment", "augnet", "unrolled"]),
+        (["problems"], ["digits", "torchvision", "folder", "few_shot", "nuisance", "transform_label"]),
+        (["recipes"], ["digits", "smoke"]),
+        (["recipes", "--show", "smoke"], ["problems:", "few_shot"]),
+        (["status"], ["no sweeps"]),
+    ],
+)
+def test_listings(
+    arguments: list[str], words: list[str], root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run(*arguments, monkeypatch=monkeypatch, capsys=capsys)
+    assert code == 0
+    assert all(word in out for word in words), out
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """`--help` answers at once because torch, Ray and MLflow stay out; in a fresh process."""
+    code = (
+        "import sys; sys.argv = ['invsearch', '--help']\nfrom search import cli\n"
+        "try: cli.main()\nexcept SystemExit: pass\n"
+        "print('HEAVY', [m for m in ('torch', 'ray', 'mlflow', 'optuna', 'numpy', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "HEAVY []" in done.stdout
+    assert "compare" in done.stdout

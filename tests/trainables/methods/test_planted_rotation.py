@@ -1,0 +1,90 @@
+"""Slow: on real digits with a planted rotation the searches find it, and find none where there is none.
+
+Seeds are fixed, so on one type of CPU the outcome is too; the rates stated are what to expect of other seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from tracking.cost import Meter
+from trainables.contract_trace import steps
+from trainables.method import Context, Describes, Method, MethodConfig
+from trainables.methods import augnet, plain, unrolled
+from trainables.modules import networks
+from trainables.problems.array_problem import ArrayProblem
+from trainables.problems.digits import Config as Digits
+from trainables.problems.nuisance import Config as Nuisance
+from trainables.problems.problem import Split
+from trainables.problems.spec import in_memory
+
+pytestmark = pytest.mark.slow
+HALF_WIDTH_DEG = 45.0
+HELD_OUT = (Split.OUTER, Split.SELECT, Split.TEST)
+EVERYWHERE = tuple(Split)
+
+
+def digits(rotated: Sequence[Split]) -> ArrayProblem:
+    dataset = Digits().load(0)
+    if rotated:
+        dataset = Nuisance(ranges={"rotation": HALF_WIDTH_DEG}, on=tuple(rotated)).wrap(dataset, 0)
+    return in_memory(dataset, 0, 0)
+
+
+def trained(config: MethodConfig, problem: ArrayProblem, seed: int) -> Method:
+    meter = Meter("cpu")
+    context = Context(
+        problem=problem.view(meter), horizon=600, slice_updates=100, seed=seed, device=torch.device("cpu"),
+        meter=meter, network=networks.builder("small_cnn"),
+    )
+    method = config.build(context)
+    for _ in steps(method):
+        pass
+    return method
+
+
+def learned(method: Method, name: str) -> float:
+    assert isinstance(method, Describes)
+    return method.describe()[name]
+
+
+def accuracy(method: Method, problem: ArrayProblem) -> float:
+    x, y = problem.examples(Split.TEST)
+    return float(problem.score(method.predict(x), y))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_unrolled_raises_the_missing_rotation(seed: int) -> None:
+    """Train upright, outer rotated: the range ends in [0.8, 2] times the planted one, and accuracy gains.
+
+    5 of 5 seeds did so when this was written (56 to 76 degrees from a start of 18); a true rate of 0.9 would
+    fail one of three seeds in 27 % of new draws.
+    """
+    problem = digits(HELD_OUT)
+    method = trained(unrolled.Config(), problem, seed)
+    found = learned(method, "policy/rotation/range_deg")
+    assert 0.8 * HALF_WIDTH_DEG <= found <= 2 * HALF_WIDTH_DEG
+    assert accuracy(method, problem) > accuracy(trained(plain.Config(), problem, seed), problem) + 0.01
+
+
+def test_unrolled_finds_less_rotation_where_there_is_none() -> None:
+    """The control: everything upright. The range stays below what the planted rotation makes of it."""
+    method = trained(unrolled.Config(), digits(()), 0)
+    assert learned(method, "policy/rotation/range_deg") < 0.8 * HALF_WIDTH_DEG
+
+
+def test_augnet_chooses_rotation_only_where_images_are_rotated() -> None:
+    """Rotated everywhere: a soft choice that depends on the seed (as published code does), so 6 seeds are drawn.
+
+    At the rate of 0.7 seen on other seeds fewer than 2 of 6 choose rotation in 1.1 % of draws. On upright digits
+    0 of 6 did; there the harmless shear takes the slot.
+    """
+    rotated = [trained(augnet.Config(), digits(EVERYWHERE), seed) for seed in range(6)]
+    chosen = [method for method in rotated if learned(method, "rotation/weight") > 0.5]
+    assert len(chosen) >= 2
+    assert all(10 < learned(method, "rotation/width_deg") < 90 for method in chosen)
+    upright = [trained(augnet.Config(), digits(()), seed) for seed in range(3)]
+    assert all(learned(method, "rotation/weight") < 0.5 for method in upright)

@@ -1,0 +1,103 @@
+"""Hands items to a slow, unreliable writer on a thread of its own; the caller never waits, nor sees an error."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+BATCH = 2000             # items per call of the writer
+LINGER_SECONDS = 0.5     # a batch waits this long for company
+FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.5, 30.0
+ERRORS_KEPT = 20
+
+
+class Background(Generic[T]):
+    """Keeps what is put until the writer has taken it, in order, in batches, however often that fails.
+
+    Args:
+        write: takes a batch and returns how many of its items it refuses for good; raises to be asked
+            again with the same items and perhaps more, so it must be idempotent.
+        finish: called once after the last batch.
+    """
+
+    def __init__(self, write: Callable[[Sequence[T]], int], finish: Callable[[], None]) -> None:
+        self.errors: list[str] = []
+        self._write, self._finish = write, finish
+        self._items: deque[T] = deque()
+        self._changed = threading.Condition()
+        self._closing = self._abandoned = False
+        self._refused = 0
+        self._thread: threading.Thread | None = None
+
+    def put(self, item: T) -> None:
+        """Returns at once; the first item starts the thread."""
+        with self._changed:
+            self._items.append(item)
+            self._changed.notify()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="background-writer", daemon=True)
+                self._thread.start()
+
+    def close(self, timeout: float) -> int:
+        """Write what is left within `timeout` seconds; the number of items that were not written."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(timeout)
+        with self._changed:
+            self._abandoned = True
+            self._changed.notify()
+            return len(self._items) + self._refused
+
+    def note(self, error: object) -> None:
+        """Remember a message once."""
+        message = str(error) or type(error).__name__
+        if message not in self.errors and len(self.errors) < ERRORS_KEPT:
+            self.errors.append(message)
+
+    def _run(self) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while batch := self._next():
+            try:
+                refused = self._write(batch)
+            except Exception as error:  # whatever a store raises, the sweep goes on
+                self.note(error)
+                self._wait(pause)
+                pause = min(2 * pause, LAST_PAUSE_SECONDS)
+                continue
+            pause = FIRST_PAUSE_SECONDS
+            with self._changed:
+                self._refused += refused
+                for _ in batch:
+                    self._items.popleft()
+        if not self._abandoned:
+            try:
+                self._finish()
+            except Exception as error:
+                self.note(error)
+
+    def _next(self) -> list[T]:
+        """The next batch, still in the queue until it is written; empty when there is nothing more to do."""
+        with self._changed:
+            while not self._items and not self._closing:
+                self._changed.wait()
+            self._changed.wait_for(lambda: self._closing or len(self._items) >= BATCH, LINGER_SECONDS)
+            return [] if self._abandoned else list(islice(self._items, BATCH))
+
+    def _wait(self, seconds: float) -> None:
+        """Pause after a failure; shorter pauses once somebody waits for the end."""
+        until = time.monotonic() + seconds
+        with self._changed:
+            while not self._abandoned and (left := until - time.monotonic()) > 0:
+                if self._closing:
+                    left = min(left, until - seconds + FIRST_PAUSE_SECONDS - time.monotonic())
+                    if left <= 0:
+                        return
+                self._changed.wait(left)

@@ -1,0 +1,311 @@
+"""A plain observer of journal events that keeps MLflow up to date and is never in the way of the sweep.
+
+A run per sweep (study, provenance, report), a parent run per (problem, method), a child run per trial. Every
+run carries the sequence number of the last event written to it and every row the journal's timestamp, so
+observing a journal again, in whole or in part, stores nothing twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracking import mlflow_rows as rows
+from tracking.background import Background
+from tracking.read import TRIAL, Store, connect, default_store, experiment_id, sweep_runs
+from tracking.record import Status
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+__all__ = ["MlflowLog", "Store", "default_store"]
+
+Event = Mapping[str, Any]
+Key = tuple[str, ...]
+
+SWEEP, PARENT = "sweep", "parent"  # the tag `role`; TRIAL is the third
+ATTACH = "attach"                  # an event of our own: files for the sweep's run
+METRICS_PER_CALL, TEXTS_PER_CALL = 900, 90  # MLflow takes 1000 entities, 100 of them params and 100 tags
+# Errors of the store that no retry helps.
+REFUSED = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE", "RESOURCE_DOES_NOT_EXIST")
+
+
+class MlflowLog:
+    """Writes events on a thread of its own; nothing that MLflow does reaches the caller.
+
+    Args:
+        store: where to.
+        sweep: its name; runs are found again by it.
+    """
+
+    def __init__(self, store: Store, sweep: str) -> None:
+        writer = _Writer(store, sweep)
+        self._background: Background[Event] = Background(writer.write, writer.finish)
+        writer.note = self._background.note
+        self.errors = self._background.errors
+
+    def observe(self, event: Event) -> None:
+        """Returns at once. Kinds other than `_Writer.KINDS` are none of MLflow's business."""
+        if event.get("kind") in _Writer.KINDS:
+            self._background.put(dict(event))
+
+    def attach(self, paths: Path | Iterable[Path]) -> None:
+        """Files or folders, such as the report, for the sweep's run."""
+        chosen = [paths] if isinstance(paths, Path) else list(paths)
+        self._background.put({"kind": ATTACH, "paths": chosen})
+
+    def close(self, timeout: float) -> int:
+        """Write what is left within `timeout` seconds; the number of events that were not written."""
+        return self._background.close(timeout)
+
+
+@dataclass
+class _Run:
+    """One MLflow run: what is stored, and what waits for the next flush.
+
+    Args:
+        seq: the last event stored.
+        step: the last report seen.
+        latest: the last value of each metric.
+    """
+
+    run_id: str
+    role: str
+    status: str
+    seq: int = -1
+    step: int = 0
+    latest: dict[str, float] = field(default_factory=dict)
+    points: list[tuple[str, float, int, int]] = field(default_factory=list)  # name, value, time_ms, step
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    final: tuple[str, int] | None = None  # status, time_ms
+    waiting: list[int] = field(default_factory=list)  # sequence numbers
+
+    def is_news(self, event: Event) -> bool:
+        """Whether the event is not stored yet; then it will be with the next flush."""
+        if event["seq"] <= self.seq:
+            return False
+        self.waiting.append(event["seq"])
+        return True
+
+    def add(self, metrics: Mapping[str, float], time_ms: int, step: int) -> None:
+        self.points += [(name, value, time_ms, step) for name, value in metrics.items()]
+
+    def drop_waiting(self) -> None:
+        self.points, self.params, self.tags, self.final, self.waiting = [], {}, {}, None, []
+
+
+class _Writer:
+    """Turns batches of events into few calls; every call may be repeated."""
+
+    KINDS = ("sweep", "resumed", "asked", "result", "ended", "stage_done")
+
+    def __init__(self, store: Store, sweep: str) -> None:
+        self.note: Callable[[object], None] = lambda error: None
+        self._store, self._sweep = store, sweep
+        self._client: MlflowClient | None = None
+        self._experiment = ""
+        self._known: dict[int, dict[Key, _Run]] = {}  # the sweep's start -> its runs
+        self._started: int | None = None
+        self._provenance: dict[str, str] = {}
+        self._last_ms = 0
+
+    @property
+    def _runs(self) -> dict[Key, _Run]:
+        return self._known.setdefault(self._started or 0, {})
+
+    def write(self, events: Sequence[Event]) -> int:
+        """Store a batch; how many of its events no retry would help."""
+        if self._client is None:
+            self._connect()
+        for run in self._runs.values():
+            run.drop_waiting()  # what a failed attempt left behind comes again with the events
+        refused = 0
+        for event in events:
+            try:
+                self._take(event)
+            except (KeyError, TypeError, AttributeError) as error:
+                self.note(f"an event of kind {event.get('kind')} is malformed: {error!r}")
+                refused += 1
+        return refused + sum(self._flush(run) for run in self._runs.values())
+
+    def finish(self) -> None:
+        """Nothing stays RUNNING: a trial without an end was interrupted; news of it will open it again."""
+        unended = [run for run in self._runs.values() if run.role == TRIAL and run.status in ("RUNNING", "KILLED")]
+        others = [run for run in self._runs.values() if run.role != TRIAL]
+        for runs, status in ((unended, "KILLED"), (others, "KILLED" if unended else "FINISHED")):
+            for run in runs:
+                if run.status != status:
+                    self._end(run, status, self._last_ms)
+
+    def _connect(self) -> None:
+        client = connect(self._store)
+        experiment, known = experiment_id(client, self._store), dict[int, dict[Key, _Run]]()
+        for run in sweep_runs(client, experiment, self._sweep):
+            tags = run.data.tags
+            found = _Run(
+                run.info.run_id, tags.get("role", ""), run.info.status,
+                seq=int(tags.get("written_seq", -1)), step=int(tags.get("written_step", 0)),
+                latest={} if run.info.status == "FINISHED" else dict(run.data.metrics),
+            )
+            known.setdefault(int(tags.get("sweep_started_ms", 0)), {})[_key(tags)] = found
+        self._client, self._experiment, self._known = client, experiment, known
+        self._started = max(known, default=None)
+
+    def _take(self, event: Event) -> None:
+        """Sort one event into the runs' waiting rows."""
+        kind = event["kind"]
+        if kind == ATTACH:
+            return self._attach(event["paths"])
+        self._last_ms = max(self._last_ms, event["time_ms"])
+        if kind == "sweep" or self._started is None:
+            self._started = event["time_ms"]  # tells this sweep from an earlier one of the same name
+        match kind:
+            case "sweep" | "resumed":
+                self._take_sweep(event)
+            case "asked":
+                self._take_asked(event)
+            case "result":
+                self._take_result(event)
+            case "ended":
+                self._take_ended(event)
+            case "stage_done":
+                run = self._parent(event)
+                if run.is_news(event):
+                    summary = {f"{event['stage']}/{name}": value for name, value in event["summary"].items()}
+                    run.add(rows.numbers(summary), event["time_ms"], 0)
+
+    def _take_sweep(self, event: Event) -> None:
+        provenance = event.get("provenance") or {}
+        self._provenance = rows.tags(provenance, "provenance.")
+        if provenance.get("commit"):
+            self._provenance["mlflow.source.git.commit"] = str(provenance["commit"])
+        run = self._run((SWEEP,), SWEEP, self._sweep, event["time_ms"], {})
+        if run.is_news(event):
+            run.params |= rows.params(event.get("study") or event.get("comparison"))
+            run.tags |= self._provenance
+            for other in self._runs.values():
+                if other.role == PARENT and other.status == "KILLED":
+                    self._open(other)
+
+    def _take_asked(self, event: Event) -> None:
+        parent = self._parent(event)
+        tags = {name: str(event[name]) for name in ("uid", "problem", "method", "stage", "index")}
+        tags["mlflow.parentRunId"] = parent.run_id
+        run = self._run((TRIAL, event["uid"]), TRIAL, event["uid"], event["time_ms"], tags)
+        if run.is_news(event):
+            run.params |= {"seed": str(event["seed"])} | rows.params(event["config"])
+            run.tags |= self._provenance
+
+    def _take_result(self, event: Event) -> None:
+        run, metrics = self._runs[TRIAL, event["uid"]], rows.numbers(event["metrics"])
+        run.latest, run.step = metrics, event["index"]
+        if run.is_news(event):
+            run.add(metrics, event["time_ms"], event["index"])
+
+    def _take_ended(self, event: Event) -> None:
+        run, status = self._runs[TRIAL, event["uid"]], Status(event["status"])
+        final = "FAILED" if status is Status.FAILED else "FINISHED"
+        if run.is_news(event):
+            metrics = rows.numbers(event.get("metrics")) | rows.ledger_numbers(event.get("ledger"))
+            # The last report holds most of them: a second point of the same value would bend no curve.
+            fresh = {name: value for name, value in metrics.items() if run.latest.get(name) != value}
+            run.add(fresh, event["time_ms"], run.step)
+            run.tags |= rows.tags({"outcome": str(status), "reason": event.get("reason"),
+                                   "uncounted": (event.get("ledger") or {}).get("uncounted")})
+        if run.waiting or run.status != final:
+            run.final = (final, event["time_ms"])
+
+    def _parent(self, event: Event) -> _Run:
+        problem, method = str(event["problem"]), str(event["method"])
+        tags = {"problem": problem, "method": method, **self._provenance}
+        return self._run((PARENT, problem, method), PARENT, f"{problem} / {method}", event["time_ms"], tags)
+
+    def _run(self, key: Key, role: str, name: str, time_ms: int, tags: Mapping[str, str]) -> _Run:
+        """The known run, or a new one."""
+        if key in self._runs:
+            return self._runs[key]
+        own = {"sweep": self._sweep, "sweep_started_ms": str(self._started), "role": role}
+        title = rows.shorten(name, rows.NAME_LENGTH)
+        created = self._api.create_run(
+            self._experiment, start_time=time_ms, tags={**tags, **own}, run_name=title
+        )
+        self._runs[key] = _Run(created.info.run_id, role, created.info.status)
+        return self._runs[key]
+
+    def _flush(self, run: _Run) -> int:
+        """Store what waits; how many events the store refuses for good."""
+        from mlflow.exceptions import MlflowException
+
+        if not run.waiting and run.final is None:
+            return 0
+        refused = 0
+        try:
+            self._send(run)
+        except MlflowException as error:
+            if error.error_code not in REFUSED:
+                raise
+            self.note(error)
+            refused = len(run.waiting)
+        run.seq = max([run.seq, *run.waiting])
+        run.drop_waiting()
+        return refused
+
+    def _send(self, run: _Run) -> None:
+        """Rows, then the mark that they are stored, then the end: a crash between repeats and loses nothing."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        if run.waiting and run.status != "RUNNING":
+            self._open(run)
+        for points in _chunks(run.points, METRICS_PER_CALL):
+            metrics = [Metric(*point) for point in points]
+            self._api.log_batch(run.run_id, metrics=metrics, synchronous=True)
+        for pairs in _chunks(list(run.params.items()), TEXTS_PER_CALL):
+            self._api.log_batch(run.run_id, params=[Param(*pair) for pair in pairs], synchronous=True)
+        if run.waiting:
+            mark = {"written_seq": str(max(run.waiting)), "written_step": str(run.step)}
+            for pairs in _chunks(list((run.tags | mark).items()), TEXTS_PER_CALL):
+                self._api.log_batch(run.run_id, tags=[RunTag(*pair) for pair in pairs], synchronous=True)
+        if run.final is not None:
+            self._end(run, *run.final)
+
+    def _open(self, run: _Run) -> None:
+        self._api.update_run(run.run_id, status="RUNNING")
+        run.status = "RUNNING"
+
+    def _end(self, run: _Run, status: str, time_ms: int) -> None:
+        self._api.set_terminated(run.run_id, status=status, end_time=time_ms)
+        run.status = status
+        run.latest = {}
+
+    def _attach(self, paths: Iterable[Path]) -> None:
+        run = self._run((SWEEP,), SWEEP, self._sweep, self._last_ms, {})
+        for path in paths:
+            if path.is_dir():
+                self._api.log_artifacts(run.run_id, str(path), f"report/{path.name}")
+            elif path.exists():
+                self._api.log_artifact(run.run_id, str(path), "report")
+            else:
+                self.note(f"{path} does not exist, so it was not attached")
+
+    @property
+    def _api(self) -> MlflowClient:
+        assert self._client is not None
+        return self._client
+
+
+def _key(tags: Mapping[str, str]) -> Key:
+    """What a stored run is about."""
+    match tags.get("role"):
+        case "trial":
+            return (TRIAL, tags["uid"])
+        case "parent":
+            return (PARENT, tags["problem"], tags["method"])
+        case role:
+            return (str(role),)
+
+
+def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
