@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from tracking.errors import UserError
-from trainables import plugins
 from trainables import contract as method_contract
+from trainables import plugins
 from trainables.method import MethodConfig
 from trainables.problems import contract as problem_contract
 from trainables.problems.dataset import SourceConfig

@@ -21,16 +21,17 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.2 numbers and booleans: `1e-5` is a number, `on` and `no` are words."""
 
 
+_FLOAT, _BOOL = "tag:yaml.org,2002:float", "tag:yaml.org,2002:bool"
 _Loader.yaml_implicit_resolvers = {
-    letter: [(tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:float", "tag:yaml.org,2002:bool")]
+    letter: [(tag, pattern) for tag, pattern in resolvers if tag not in (_FLOAT, _BOOL)]
     for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
+    _FLOAT,
     re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$"),
     list("-+0123456789."),
 )
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+_Loader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 
 
 def load(source: str, overrides: Sequence[str] = (), modules: Sequence[Path] = ()) -> Comparison:
@@ -77,7 +78,7 @@ def _from_file(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise UserError("the comparison's file must be YAML", f"{path}: {error}") from None
     if not isinstance(data, dict):
-        raise UserError("the comparison's file must hold `field: value` lines", path, "see `invsearch recipes --show NAME`")
+        raise UserError("a comparison's file holds `field: value` lines", path, "see `invsearch recipes --show smoke`")
     return data
 
 

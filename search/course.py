@@ -98,7 +98,8 @@ class Course:
         """One report of one of this study's trials."""
         done = report.status is Status.COMPLETE
         if stage is Stage.TUNE:
-            assert self.tuning is not None and report.score is not None
+            assert self.tuning is not None
+            assert report.score is not None
             verdict = self.tuning.report(
                 report.uid, report.index, report.flops, report.score, report.ready, done
             )

@@ -20,6 +20,7 @@ from search.sweep import Observer, Sweep
 from tracking.errors import UserError
 from tracking.mlflow_log import MlflowLog, default_store
 
+FILE_WIDTH = 120  # where the output is no terminal
 DRAIN_SECONDS = 120.0  # how long the end of a sweep waits for MLflow
 
 
@@ -62,7 +63,7 @@ def resume(name: str, options: Options) -> int:
 
 def status(name: str | None, root: Path | None) -> None:
     """Where one sweep stands, or one line for each."""
-    base, console = sweeps.root(root), Console()
+    base, console = sweeps.root(root), _console()
     if name is None:
         known = sweeps.names(base)
         for sweep in known:
@@ -78,11 +79,11 @@ def status(name: str | None, root: Path | None) -> None:
 def report(name: str, root: Path | None) -> None:
     """Make the report of a sweep again from its journal."""
     made = sweeps.find(name, sweeps.root(root))
-    _report(made, Console())
+    _report(made, _console())
 
 
 def _watched(made: Sweep, run: Callable[[Sequence[Observer]], Outcome], options: Options, seen: int) -> int:
-    console = Console()
+    console = _console()
     store = default_store(made.folder.parent, options.experiment or made.name)
     log = MlflowLog(store, made.name)
     try:
@@ -107,6 +108,12 @@ def _report(made: Sweep, console: Console) -> list[Path]:
     console.print(*reports.terminal(rows(events), events), sep="\n")
     console.print(f"report: {made.report_folder / 'report.html'}", highlight=False, soft_wrap=True)
     return written
+
+
+def _console() -> Console:
+    """The terminal's width where there is one; else wide enough for the tables."""
+    console = Console()
+    return console if console.is_terminal else Console(width=FILE_WIDTH)
 
 
 def _standing(made: Sweep) -> Standing:

@@ -58,7 +58,7 @@ class Screen:
 
     def _render(self) -> Group:
         bar = Progress(TextColumn("{task.description}"), BarColumn(bar_width=40), TextColumn("{task.percentage:.0f} %"))
-        bar.add_task("work", total=1.0, completed=self._standing.share_done)
+        bar.add_task("work", total=100, completed=round(100 * self._standing.share_done))
         return Group(standing_table(self._standing), bar, Text(self._standing.foot()))
 
 

@@ -19,7 +19,8 @@ from trainables.assignment import Report
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_ACTIONS = {Verdict.CONTINUE: TrialScheduler.CONTINUE, Verdict.STOP: TrialScheduler.STOP}
+FINISHED, STOP, CONTINUE = str(Searcher.FINISHED), str(TrialScheduler.STOP), str(TrialScheduler.CONTINUE)
+_ACTIONS = {Verdict.CONTINUE: CONTINUE, Verdict.STOP: STOP}
 
 
 class Guard:
@@ -51,8 +52,7 @@ class Router(Searcher):  # type: ignore[misc]  # Ray's classes carry no types
         return {}  # Tune pickles its parts for a restore that we never do; the journal is the state
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        suggestion = self._guard(self._suggest, Searcher.FINISHED, trial_id)
-        return suggestion
+        return self._guard(self._suggest, FINISHED, trial_id)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         self._in_flight.discard(trial_id)
@@ -68,7 +68,7 @@ class Router(Searcher):  # type: ignore[misc]  # Ray's classes carry no types
 
     def _suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if self._director.finished:
-            return str(Searcher.FINISHED)
+            return FINISHED
         if len(self._in_flight) >= self._limit:
             return None
         assignment = self._director.next()
@@ -89,12 +89,12 @@ class Gate(FIFOScheduler):  # type: ignore[misc]
         return {}  # as above
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        return self._guard(self._decide, TrialScheduler.STOP, result)
+        return self._guard(self._decide, STOP, result)
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         # A result that says `done` comes here and not to `on_trial_result`; a trial that the director stopped
         # comes here too, with the result it has judged: it is closed, so nothing happens twice.
-        self._guard(self._decide, TrialScheduler.STOP, result)
+        self._guard(self._decide, STOP, result)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         self._guard(self._director.lost, None, trial.config["uid"], "the worker died more often than it may")
@@ -107,5 +107,5 @@ class Gate(FIFOScheduler):  # type: ignore[misc]
 
     def _decide(self, result: dict[str, Any]) -> str:
         if "report" not in result:
-            return str(TrialScheduler.CONTINUE)
-        return str(_ACTIONS[self._director.report(Report.model_validate_json(result["report"]))])
+            return CONTINUE
+        return _ACTIONS[self._director.report(Report.model_validate_json(result["report"]))]

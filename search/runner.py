@@ -16,7 +16,8 @@ from typing import Any
 
 from ray import tune
 
-from search import cluster, sweep as sweeps
+from search import cluster
+from search import sweep as sweeps
 from search.director import Director
 from search.routing import Gate, Guard, Router
 from search.study import Comparison

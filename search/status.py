@@ -83,7 +83,7 @@ class Standing:
 
     def rows(self) -> list[tuple[str, ...]]:
         """problem, method, stage, trials, best score, budget used."""
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for (problem, method), study in self.studies.items():
             unit = self.units.get(problem)
             used = f"{study.spent_flops / unit:.1f} of {self._budget:g}" if unit else "-"

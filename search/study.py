@@ -8,13 +8,12 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from tracking.errors import UserError, nearest
 from trainables import plugins
 from trainables.assignment import Device, Protocol
 from trainables.method import MethodConfig
 from trainables.plugins import PluginFile
 from trainables.problems.spec import ProblemSpec
-from tracking.errors import UserError, nearest
-
 
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # labels become names of folders and of MLflow runs
 
@@ -90,6 +89,10 @@ class Comparison(_Frozen):
         sampler: who proposes; the method's defaults are always the first trial.
         parallel_trials: trials in flight per study. 1 (the default) makes every decision independent of timing.
         max_failures: a study that loses this many trials ends, with the reason.
+        score_examples: size limit of the fixed select examples that every report is scored on.
+        invariance_examples: size limit of the inputs that invariance is measured on.
+        copies: C of test-time averaging, the same for every row.
+        strengths: grid points per action and sign of the measured invariance.
         worker_retries: how often a trial whose worker died is started again.
     """
 
@@ -112,8 +115,9 @@ class Comparison(_Frozen):
     device: Device = Device.AUTO
     resources: Resources = Resources()
     score_examples: int = Field(default=1000, ge=1)
-    copies: int = Field(default=8, ge=1)
-    strengths: int = Field(default=4, ge=1)
+    invariance_examples: int = Field(default=200, ge=1)
+    copies: int = Field(default=4, ge=1)
+    strengths: int = Field(default=3, ge=1)
     checkpoint_seconds: float = Field(default=10.0, gt=0)
     plugins: tuple[PluginFile, ...] = ()
 

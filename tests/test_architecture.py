@@ -86,7 +86,7 @@ def test_the_check_rejects_a_wrong_arrow(path: str, source: str) -> None:
 
 def test_the_four_names_resolve_here_from_elsewhere(tmp_path: Path) -> None:
     """In a fresh interpreter in another folder: pytest itself puts the root on the path and would hide a shadow."""
-    code = "import search, trainables, spaces, tracking; print(*(m.__file__ for m in (search, trainables, spaces, tracking)))"
+    code = f"import importlib; print(*(importlib.import_module(name).__file__ for name in {PACKAGES}))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True, env={"PATH": ""}
     )

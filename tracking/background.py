@@ -1,4 +1,4 @@
-"""Hands items to a slow, unreliable writer on a thread of its own; the caller never waits, nor sees an error."""
+"""Hands items to a slow, unreliable writer on a thread of its own; the caller neither waits nor fails."""
 
 from __future__ import annotations
 

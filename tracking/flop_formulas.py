@@ -141,7 +141,7 @@ def _svd(args: Any, kwargs: Any, result: Any) -> int:
 
 def _lstsq(args: Any, kwargs: Any, result: Any) -> int:
     """Householder QR, 2 (m n^2 - n^3 / 3) for m >= n, then 4 m n per column of the right-hand side."""
-    longer, shorter = _sides(args[0])
+    _, shorter = _sides(args[0])
     return _rectangular(args, kwargs, result) // 2 + 4 * shorter * elements(args[1])
 
 

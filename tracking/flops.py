@@ -23,7 +23,6 @@ from torch.utils.flop_counter import flop_registry
 
 from tracking.flop_formulas import FORMULAS, MOVES, Formula, elements_in, elements_out
 
-
 NO_ARITHMETIC = ("profiler", "prim", "rngprims")
 
 

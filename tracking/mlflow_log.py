@@ -133,7 +133,8 @@ class _Writer:
 
     def finish(self) -> None:
         """Nothing stays RUNNING: a trial without an end was interrupted; news of it will open it again."""
-        unended = [run for run in self._runs.values() if run.role == TRIAL and run.status in ("RUNNING", "KILLED")]
+        trials = [run for run in self._runs.values() if run.role == TRIAL]
+        unended = [run for run in trials if run.status in ("RUNNING", "KILLED")]
         others = [run for run in self._runs.values() if run.role != TRIAL]
         for runs, status in ((unended, "KILLED"), (others, "KILLED" if unended else "FINISHED")):
             for run in runs:
@@ -254,7 +255,7 @@ class _Writer:
         return refused
 
     def _send(self, run: _Run) -> None:
-        """Rows, then the mark that they are stored, then the end: a crash between repeats and loses nothing."""
+        """Rows, then the mark that they are stored, then the end: a crash repeats some and loses none."""
         from mlflow.entities import Metric, Param, RunTag
 
         if run.waiting and run.status != "RUNNING":

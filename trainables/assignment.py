@@ -12,7 +12,6 @@ from tracking.record import Stage, Status
 from trainables.plugins import PluginFile
 from trainables.problems.spec import ProblemSpec
 
-
 PROBE_FRACTION = 0.1  # of the horizon: long enough for every kind of update to occur
 
 
@@ -33,6 +32,7 @@ class Protocol(BaseModel):
         slices: reports per training; one report is horizon / slices updates.
         seed: fixes the data: test split, few-shot draw, planted nuisance.
         score_examples: size limit of the fixed select examples that a report is scored on.
+        invariance_examples: size limit of the inputs that invariance is measured on.
         copies: C of test-time averaging.
         strengths: grid points per action and sign of the measured invariance.
         checkpoint_seconds: state is saved when this long has passed since the last time.
@@ -46,8 +46,9 @@ class Protocol(BaseModel):
     seed: int
     device: Device = Device.AUTO
     score_examples: int = 1000
-    copies: int = 8
-    strengths: int = 4
+    invariance_examples: int = 200
+    copies: int = 4
+    strengths: int = 3
     checkpoint_seconds: float = 10.0
     plugins: tuple[PluginFile, ...] = ()
 

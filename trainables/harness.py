@@ -58,10 +58,12 @@ class Harness:
         piece = self.method.step()
         self.meter.stop(clock, piece.phase)
         check_metrics(piece.metrics)
+        clock = self.meter.start()
         score = self._score()
         metrics: dict[str, float] = {**piece.metrics, "val/score": score, **self._learned()}
         if piece.done:
             metrics |= self._final()
+        self.meter.stop(clock, Phase.SELECT)
         metrics |= self.meter.ledger().metrics()
         report = self._report(piece, score, metrics)
         self._index += 1
@@ -134,12 +136,16 @@ class Harness:
         confirm = self.assignment.stage in (Stage.RERUN, Stage.REPLAY)
         x, y = self._examples(Split.TEST, None) if confirm else self._select
         protocol, bank = self.assignment.protocol, self.problem.transform_bank
-        measured = invariance.measure(
-            self.method.predict, x[: protocol.score_examples], bank, self.ranges(), protocol.strengths,
-            self.problem.kind,
-        )
+        probed = x[: protocol.invariance_examples]
+        with self.meter.unit("invariance", probed.shape, phase=Phase.SELECT):
+            measured = invariance.measure(
+                self.method.predict, probed, bank, self.ranges(), protocol.strengths, self.problem.kind
+            )
         final = {f"invariance/{name}": value for name, value in measured.items()}
-        return final | (self._test(x, y) if confirm else {})
+        if confirm:
+            with self.meter.unit("test", x.shape, phase=Phase.SELECT):
+                final |= self._test(x, y)
+        return final
 
     def _test(self, x: Tensor, y: Tensor) -> dict[str, float]:
         """The test score without averaging, and with C copies of either kind; the same columns for every method."""

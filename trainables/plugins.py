@@ -84,12 +84,12 @@ def network_builder(name: str) -> NetworkBuilder:
 def offered(module: ModuleType) -> dict[str, Offered]:
     """The methods, sources and wrappers that a module defines, by name."""
     return {
-        value.name: value
+        str(value.__dict__["name"]): value
         for value in vars(module).values()
         if isinstance(value, type)
         and issubclass(value, MethodConfig | SourceConfig | WrapperConfig)
         and value.__module__ == module.__name__
-        and isinstance(getattr(value, "name", None), str)
+        and isinstance(value.__dict__.get("name"), str)
     }
 
 

@@ -21,7 +21,7 @@ from trainables.harness import Harness
 TRACE_CHARACTERS = 4000
 
 
-class Trial(tune.Trainable):
+class Trial(tune.Trainable):  # type: ignore[misc]  # Ray carries no types
     """Runs the assignment in `config["assignment"]` (JSON), one slice per step.
 
     Each result holds the report as JSON under "report", and "val/score", "cost/flops" and "done" beside it. Workers

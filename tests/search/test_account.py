@@ -37,7 +37,8 @@ def test_trials_are_folded_from_events() -> None:
     writer.trial("one", "plain", Stage.TUNE, 0, 100, status=Status.FAILED, reason="ValueError: no\ntrace")
     writer.trial("one", "plain", Stage.TUNE, 1, 300, score=0.75)
     writer.emit(
-        "asked", uid="open", problem="one", method="plain", stage="tune", index=2, seed=0, partition=0, config={}
+        "asked", uid="open", problem="one", method="plain", stage="tune", index=2, seed=0, partition=0,
+        config={},
     )
     failed, done, running = trials(writer.events).values()
     assert (failed.status, failed.flops, failed.why) == (Status.FAILED, 50, "ValueError: no")

@@ -54,7 +54,8 @@ def test_tuning_is_counted_by_outcome_and_the_best_whole_trial_is_chosen() -> No
     """Trial 3 has the highest score but was cut by the budget."""
     tune = row(rows(journal()), "unrolled").tune
     assert tune.trials == 4
-    assert (tune.outcomes[Status.COMPLETE], tune.outcomes[Status.PRUNED], tune.outcomes[Status.BUDGET]) == (2, 1, 1)
+    counted = [tune.outcomes[s] for s in (Status.COMPLETE, Status.PRUNED, Status.BUDGET)]
+    assert counted == [2, 1, 1]
     assert tune.best is not None
     assert tune.best.index == 2
 
@@ -97,7 +98,8 @@ def test_a_label_is_not_a_method() -> None:
     """A row called `plain` that is another method is no control; a relabelled plain is one."""
     events = journal({"one": {"plain": (0.8, 0.81), "mine": (0.7, 0.72)}}, replays=())
     events[0]["comparison"]["methods"] = [
-        {"name": "augnet", "label": "plain", "settings": {}}, {"name": "plain", "label": "mine", "settings": {}},
+        {"name": "augnet", "label": "plain", "settings": {}},
+        {"name": "plain", "label": "mine", "settings": {}},
     ]
     made = rows(events)
     assert [r.control for r in made] == [False, True]

@@ -10,6 +10,8 @@ import pytest
 
 from search import cli
 
+Captured = pytest.CaptureFixture[str]
+
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -19,7 +21,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "sweeps"
 
 
-def run(*arguments: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+def run(*arguments: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> tuple[int, str, str]:
     """Exit code, standard output, standard error."""
     monkeypatch.setattr(sys, "argv", ["invsearch", *arguments])
     with pytest.raises(SystemExit) as caught:
@@ -49,7 +51,7 @@ BAD = [
 
 @pytest.mark.parametrize(("arguments", "words"), BAD, ids=lambda v: " ".join(v) if isinstance(v, list) else "")
 def test_a_mistake_is_told_and_nothing_is_written(
-    arguments: list[str], words: list[str], root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], words: list[str], root: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     code, _, err = run(*arguments, monkeypatch=monkeypatch, capsys=capsys)
     assert code == 2
@@ -58,7 +60,7 @@ def test_a_mistake_is_told_and_nothing_is_written(
     assert not root.exists() or not list(root.glob("*/journal.jsonl"))
 
 
-def test_a_name_that_exists(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_that_exists(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     (root / "mine").mkdir(parents=True)
     (root / "mine" / "journal.jsonl").write_text("kept\n")
     code, _, err = run("compare", "smoke", "--name", "mine", monkeypatch=monkeypatch, capsys=capsys)
@@ -68,7 +70,7 @@ def test_a_name_that_exists(root: Path, monkeypatch: pytest.MonkeyPatch, capsys:
 
 
 def test_storage_that_cannot_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     (tmp_path / "file").write_text("in the way")  # root may write anywhere, so a file stands for a closed folder
     code, _, err = run(
@@ -78,7 +80,7 @@ def test_storage_that_cannot_be_written(
     assert "writable" in err
 
 
-def test_the_nearest_sweep_is_named(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_nearest_sweep_is_named(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     (root / "digits-1").mkdir(parents=True)
     (root / "digits-1" / "journal.jsonl").touch()
     _, _, err = run("resume", "digits-l", monkeypatch=monkeypatch, capsys=capsys)
@@ -96,7 +98,7 @@ def test_the_nearest_sweep_is_named(root: Path, monkeypatch: pytest.MonkeyPatch,
     ],
 )
 def test_listings(
-    arguments: list[str], words: list[str], root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], words: list[str], root: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     code, out, _ = run(*arguments, monkeypatch=monkeypatch, capsys=capsys)
     assert code == 0

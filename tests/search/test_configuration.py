@@ -22,7 +22,10 @@ def test_every_recipe_is_a_valid_comparison(name: str) -> None:
 def test_overrides() -> None:
     made = configuration.load(
         "smoke",
-        ["budget=1e-1", "sampler=random", "problems.0.label=mine", "asha.grace=0.5", "methods.0.settings.batch_size=32"],
+        [
+            "budget=1e-1", "sampler=random", "problems.0.label=mine", "asha.grace=0.5",
+            "methods.0.settings.batch_size=32",
+        ],
     )
     assert made.budget == 0.1  # YAML 1.1 would have read "1e-1" as a word
     assert made.sampler is SamplerName.RANDOM
@@ -36,8 +39,11 @@ def test_asha_can_be_switched_off() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("1e-5", 1e-5), ("1e5", 1e5), ("-.5", -0.5), ("3", 3), ("on", "on"), ("no", "no"), ("true", True),
-                        ("1.5e+3", 1500.0), ("null", None), ("0.1", 0.1), ("1.0.1", "1.0.1"), ("[1, 2]", [1, 2])]
+    ("text", "value"),
+    [
+        ("1e-5", 1e-5), ("1e5", 1e5), ("-.5", -0.5), ("3", 3), ("on", "on"), ("no", "no"), ("true", True),
+        ("1.5e+3", 1500.0), ("null", None), ("0.1", 0.1), ("1.0.1", "1.0.1"), ("[1, 2]", [1, 2]),
+    ],
 )
 def test_yaml_is_1_2(text: str, value: Any) -> None:
     parsed = configuration.parse(text)

@@ -124,10 +124,8 @@ class TestRouter:
             report = simulated(assignment, index)
             result = {"report": report.model_dump_json()}
             trial = SimpleNamespace(config={"uid": assignment.uid})
-            if report.status == "complete":  # Ray does not ask the scheduler about a result that says `done`
-                gate.on_trial_complete(None, trial, result)
-                router.on_trial_complete(trial_id)
-            elif gate.on_trial_result(None, trial, result) == TrialScheduler.STOP:
+            # Ray does not ask the scheduler about a result that says `done`.
+            if report.status == "complete" or gate.on_trial_result(None, trial, result) == TrialScheduler.STOP:
                 gate.on_trial_complete(None, trial, result)
                 router.on_trial_complete(trial_id)
             else:

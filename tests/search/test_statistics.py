@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from search.statistics import Paired, detectable, estimate, holm, paired
@@ -85,6 +86,12 @@ def test_holm_by_hand() -> None:
     assert holm([0.03, 0.01, 0.2, 0.02]) == pytest.approx([0.06, 0.04, 0.2, 0.06])
     assert holm([]) == []
     assert holm([0.8, 0.9]) == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_holm_is_that_of_statsmodels(count: int) -> None:
+    p_values = list(np.random.default_rng(count).random(count) ** 3)
+    assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]))
 
 
 @pytest.mark.parametrize("pairs", [4, 5, 10, 40])

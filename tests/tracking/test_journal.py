@@ -74,7 +74,8 @@ def test_one_writer_at_a_time(path: Path) -> None:
         "import sys; from pathlib import Path; from tracking.journal import Journal; "
         "j = Journal(Path(sys.argv[1])); print('open', flush=True); sys.stdin.read()"
     )
-    with subprocess.Popen([sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+    command = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None and other.stdout.readline() == b"open\n"
         with pytest.raises(UserError, match="one driver"):
             Journal(path)

@@ -1,0 +1,76 @@
+"""The picture shows the rows' numbers, and leaves no trace in the process."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from matplotlib import rcParams
+
+from search.analysis import rows
+from search.figures import COLOURS, MARKERS, describe, picture, png, svg
+from tests.support.journals import SCORES, journal
+
+
+def test_a_panel_per_problem_with_every_row_in_its_legend() -> None:
+    panels = picture(rows(journal())).axes
+    assert [panel.get_title(loc="left") for panel in panels] == list(SCORES)
+    legend = panels[0].get_legend()
+    assert legend is not None
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert labels == ["plain", "trivial_augment", "augnet", "augnet (replay)", "unrolled"]
+
+
+def test_large_marks_stand_at_mean_and_total_cost_inside_the_axes() -> None:
+    made = [row for row in rows(journal()) if row.problem == "digits-rotated"]
+    (panel,) = picture(made).axes
+    drawn = [tuple(map(float, c.lines[0].get_xydata()[0])) for c in panel.containers]
+    assert drawn == [
+        pytest.approx((row.multiples(row.total.flops), 100 * row.test.mean)) for row in made if row.test is not None
+    ]
+    low, high = panel.get_ylim()
+    ends = [100 * end for row in made if row.test is not None for end in (row.test.low, row.test.high) if end]
+    assert low < min(ends)
+    assert max(ends) < high
+    left, right = panel.get_xlim()
+    assert left < min(x for x, _ in drawn)
+    assert max(x for x, _ in drawn) < right
+
+
+def test_a_method_looks_the_same_in_every_picture() -> None:
+    made = rows(journal())
+    alone = picture(made, "which-rotation").axes[0]
+    together = picture(made).axes[1]
+    for one, other in zip(alone.containers, together.containers, strict=True):
+        assert one.lines[0].get_color() == other.lines[0].get_color()
+        assert one.lines[0].get_marker() == other.lines[0].get_marker()
+
+
+def test_colour_and_marker_together_tell_many_methods_apart() -> None:
+    count = len(COLOURS) * len(MARKERS)
+    assert len({(COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]) for k in range(count)}) == count
+
+
+def test_no_global_state_is_touched() -> None:
+    before = dict(rcParams)
+    made = rows(journal())
+    assert svg(picture(made)) == svg(picture(made))
+    assert png(picture(made)) == png(picture(made))
+    assert dict(rcParams) == before
+    assert "matplotlib.pyplot" not in sys.modules
+
+
+@pytest.mark.parametrize("label", ["_hidden", "$x^$", "a$b$c", "旋转", ""])
+def test_any_label_can_be_drawn(label: str) -> None:
+    events = journal({"one $x": {"plain": (0.8, 0.81), label: (0.7, 0.72)}}, replays=())
+    figure = picture(rows(events))
+    png(figure)
+    legend = figure.axes[0].get_legend()
+    assert legend is not None
+    assert len(legend.get_texts()) == 2
+
+
+def test_nothing_to_draw_is_a_picture_too() -> None:
+    for events in ([], journal()[:3]):
+        assert png(picture(rows(events))).startswith(b"\x89PNG")
+    assert describe(()) == "Test score against total cost: no results yet."

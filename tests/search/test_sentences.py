@@ -1,0 +1,97 @@
+"""What the report says, word for word."""
+
+from __future__ import annotations
+
+from search.analysis import rows
+from search.sentences import conclusions, p_text, score_text, study_line, trials_text, truth_text
+from search.statistics import estimate
+from tests.support.journals import SCORES, Writer, journal
+from tracking.record import Stage, Status
+
+ONE = {
+    "one": {
+        "plain": (0.800, 0.810, 0.820), "trivial_augment": (0.840, 0.850, 0.860),
+        "augnet": (0.870, 0.882, 0.891), "unrolled": (0.850, 0.830, 0.880),
+    }
+}
+
+
+def said(scores: dict[str, dict[str, tuple[float, ...]]]) -> list[str]:
+    return conclusions(rows(journal(scores, replays=())))
+
+
+def test_better_equal_and_control() -> None:
+    plain, trivial, augnet, unrolled = said(ONE)
+    assert trivial == "one: trivial_augment is the best control, at 85.0 [82.5, 87.5]."
+    assert augnet == (
+        "one: augnet is better than the best control (trivial_augment) by 3.1 points [2.7, 3.5], p = 0.0024 "
+        "after Holm."
+    )
+    assert plain.startswith("one: plain is worse than the best control (trivial_augment) by 4.0 points [4.0, 4.0]") or (
+        "sign-flip" in plain
+    )
+    assert unrolled.startswith(
+        "one: unrolled and trivial_augment: no difference found at 3 seeds (+0.3 points [-4.8, +5.5], p = "
+    )
+    assert unrolled.endswith("would have been found in four of five such sweeps.")
+
+
+def test_equal_differences_name_their_test() -> None:
+    """4 points on each of three seeds: p = 1/4 by the sign-flip test, so nothing is claimed."""
+    plain = said(ONE)[0]
+    assert "no difference found at 3 seeds (-4.0 points [-4.0, -4.0]" in plain
+    assert "by the sign-flip test since all seeds differ alike" in plain
+
+
+def test_the_same_scores_are_called_the_same() -> None:
+    found = said({"one": {"plain": (0.8, 0.9), "augnet": (0.8, 0.9)}})
+    assert found[1] == "one: augnet and plain: no difference found at 2 seeds (the scores are the same on every seed)."
+    assert found[2] == "one: no method was found to be better than the best control."
+
+
+def test_one_seed_is_said_to_be_one_seed() -> None:
+    found = said({"one": {"plain": (0.8,), "augnet": (0.9,)}})
+    assert found[1] == "one: augnet: 90.0 (one seed); not compared: 1 seed, and it takes two in common with a control."
+
+
+def test_a_negative_result_is_a_result() -> None:
+    lines = said({"which-rotation": SCORES["which-rotation"]})
+    assert lines[-1] == "which-rotation: no method was found to be better than the best control."
+    assert not any(line.endswith("found to be better than the best control.") for line in said(ONE))
+
+
+def test_what_a_study_got() -> None:
+    row = next(r for r in rows(journal()) if r.method == "augnet")
+    assert study_line(row) == (
+        "digits-rotated, augnet: 4 trials: 2 complete, 1 stopped early, 1 cut by the budget; tuning spent 4.48 "
+        "plain trainings."
+    )
+
+
+def test_failures_are_named_in_the_count() -> None:
+    writer = Writer()
+    writer.begin(["one"], ["plain"], 1, {})
+    writer.trial("one", "plain", Stage.TUNE, 0, 10, status=Status.FAILED, reason="no")
+    (row,) = rows(writer.events)
+    assert trials_text(row) == "1 trial: 1 failed"
+    assert study_line(row).endswith("no plain training was measured.")
+
+
+def test_scores_in_percent_or_as_they_are() -> None:
+    one = estimate((0.5,))
+    assert score_text(one, accuracy=True) == "50.0 (one seed)"
+    assert score_text(one, accuracy=False) == "0.500 (one seed)"
+    assert score_text(None, accuracy=True) == "-"
+
+
+def test_truths_with_units() -> None:
+    made = {r.problem: r for r in rows(journal())}
+    helps, nothing = made["digits-rotated"].invariances
+    assert truth_text(helps) == "rotation: helps up to 60 deg"
+    assert truth_text(nothing) == "brightness: nothing planted"
+    assert truth_text(made["which-rotation"].invariances[0]) == "rotation: harms from 40 deg"
+
+
+def test_p_values_are_not_called_zero() -> None:
+    assert p_text(0.0) == "p < 0.001"
+    assert p_text(0.0312) == "p = 0.031"
