@@ -45,12 +45,16 @@ def load(source: str, overrides: Sequence[str] = (), modules: Sequence[Path] = (
     Raises:
         UserError: an unknown recipe or field, a value out of its domain, a file that is not YAML.
     """
-    plugins = [PluginFile.of(path).model_dump(mode="json") for path in modules]
     data = _from_file(Path(source)) if _looks_like_file(source) else recipes.get(source)
-    data["plugins"] = [*data.get("plugins", []), *plugins]
+    data["plugins"] = [*data.get("plugins", []), *plugin_files(modules)]
     for override in overrides:
         _apply(data, override)
     return validate(data)
+
+
+def plugin_files(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """The users' files as a comparison remembers them."""
+    return [PluginFile.of(path).model_dump(mode="json") for path in paths]
 
 
 def validate(data: Mapping[str, Any]) -> Comparison:

@@ -47,7 +47,7 @@ def picture(rows: Sequence[Row], only: str | None = None) -> Figure:
     problems = list(dict.fromkeys(row.problem for row in rows if only in (None, row.problem)))
     across = max(1, min(2, len(problems)))
     down = max(1, -(-len(problems) // across))
-    figure = Figure(figsize=(5.0 * across, 4.1 * down), layout="constrained", dpi=DPI)
+    figure = Figure(figsize=(4.4 * across, 4.0 * down), layout="constrained", dpi=DPI)
     FigureCanvasAgg(figure)
     panels = figure.subplots(down, across, squeeze=False).ravel()
     styles = _styles(rows)
@@ -101,13 +101,13 @@ def _panel(panel: Axes, rows: Sequence[Row], styles: Mapping[str, Style]) -> Non
     panel.margins(x=0.12)
     panel.legend(
         handles, [_plain(row.label) for row, _, _ in known], fontsize=8, frameon=False, ncols=2,
-        loc="upper center", bbox_to_anchor=(0.5, -0.17),
+        loc="upper center", bbox_to_anchor=(0.5, -0.21),
     )
 
 
 def _frame(panel: Axes, title: str, accuracy: bool) -> None:
     panel.set_title(title, fontsize=11, loc="left")
-    panel.set_xlabel("cost in plain trainings (small: one training, large: everything)", fontsize=9)
+    panel.set_xlabel("cost in plain trainings\n(small: one training, large: everything)", fontsize=9)
     score = "test accuracy (%)" if accuracy else "test score"
     panel.set_ylabel(f"{score}, 95 % interval", fontsize=9)
     panel.grid(color="#dddddd", linewidth=0.6)

@@ -59,7 +59,7 @@ def _table(problem: str, rows: Sequence[Row]) -> Table:
     accuracy = any(row.accuracy for row in rows)
     table.add_column("method", overflow="fold")
     table.add_column(f"{'accuracy, %' if accuracy else 'score'}\n[95 %]", justify="right", no_wrap=True)
-    table.add_column("against the\nbest control", max_width=20)
+    table.add_column("against the\nbest control", min_width=14, max_width=20)
     for name in ("trials", "tuning*", "one\ntraining*", "every-\nthing*"):
         table.add_column(name, justify="right")
     planted = [found for found in rows[0].invariances if found.effect is not Effect.UNKNOWN]

@@ -83,8 +83,8 @@ def paired(a: Sequence[float], b: Sequence[float]) -> Paired | None:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjusted p-values (Holm 1979): compared with alpha, they keep the family-wise error rate at alpha.
 
-    With p_(1) <= ... <= p_(m): p~_(i) = max over j <= i of min(1, (m - j + 1) p_(j)). Not statsmodels' own, with
-    which the tests compare: that collects the whole process's garbage at every call.
+    With p_(1) <= ... <= p_(m): p~_(i) = max over j <= i of min(1, (m - j + 1) p_(j)). Not statsmodels' own,
+    which the tests compare with: that one collects the garbage of the whole process at every call.
     """
     order = np.argsort(p_values, kind="stable")
     steps = np.arange(len(order), 0, -1) * np.asarray(p_values, dtype=np.float64)[order]

@@ -125,8 +125,8 @@ class Comparison(_Frozen):
     @classmethod
     def _plugins_first(cls, data: Any) -> Any:
         """Names of a user's own methods and problems are known only once his files are loaded."""
-        if isinstance(data, dict) and data.get("plugins"):
-            plugins.load([PluginFile.model_validate(file) for file in data["plugins"]])
+        if isinstance(data, dict):
+            plugins.load_named(data.get("plugins"))
         return data
 
     @model_validator(mode="after")

@@ -193,7 +193,7 @@ FORMULAS: dict[str, Formula] = {
     "convolution_backward": _convolution_backward,
     **_table(_inner, "mv addmv dot vdot"),
     **_table(_addbmm, "addbmm"),
-    **_table(elements_out(2), "addr lerp _trilinear native_dropout _foreach_lerp"),
+    **_table(elements_out(2), "addr _trilinear native_dropout"),
     **_table(_batch_norm, "native_batch_norm _native_batch_norm_legit cudnn_batch_norm miopen_batch_norm"),
     **_table(elements_in(8), "_batch_norm_with_update native_layer_norm native_group_norm"),
     **_table(elements_in(4), "_native_batch_norm_legit_no_training _batch_norm_no_update _fused_rms_norm"),

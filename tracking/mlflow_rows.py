@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
-from tracking.cost import Ledger
+from tracking.ledger import Ledger
 
 NAME_LENGTH, PARAM_LENGTH, TAG_LENGTH = 250, 6000, 5000  # 5000 is what every kind of MLflow store takes
 _FORBIDDEN = re.compile(r"[^\w\-. :/]")

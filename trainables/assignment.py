@@ -6,9 +6,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from tracking.record import Stage, Status
+from trainables import plugins
 from trainables.plugins import PluginFile
 from trainables.problems.spec import ProblemSpec
 
@@ -81,6 +82,14 @@ class Assignment(BaseModel):
     folder: Path
     cache: Path
 
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plugins_first(cls, data: Any) -> Any:
+        """A worker knows a user's problems only once his files are loaded."""
+        if isinstance(data, dict) and isinstance(data.get("protocol"), dict):
+            plugins.load_named(data["protocol"].get("plugins"))
+        return data
 
     @property
     def horizon(self) -> int:

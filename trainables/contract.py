@@ -2,8 +2,7 @@
 
 A check takes a configuration class whose fields all have defaults, and a function that gives a fresh, equal
 context at every call; it raises AssertionError with what is wrong. All of them together take a second or two
-on
-the default toy.
+on the default toy.
 """
 
 from __future__ import annotations

@@ -35,7 +35,6 @@ class Harness:
     def __init__(self, assignment: Assignment) -> None:
         self.assignment = assignment
         protocol = assignment.protocol
-        plugins.load(protocol.plugins)
         self._device = resolve_device(protocol.device)
         self.meter = Meter(self._device)
         self.meter.reset_peaks()

@@ -16,6 +16,7 @@ from hashlib import sha256
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -55,6 +56,11 @@ def load(files: Sequence[PluginFile]) -> tuple[ModuleType, ...]:
         UserError: a file changed since the sweep began, cannot be imported, or takes a house name.
     """
     return tuple(_load(file) for file in files)
+
+
+def load_named(files: Any) -> None:
+    """Load what a model's raw `plugins` field names, before the fields that need it are validated."""
+    load([PluginFile.model_validate(file) for file in files or ()])
 
 
 def method_config(name: str) -> type[MethodConfig]:

@@ -75,6 +75,11 @@ def check_self_contained(text: str) -> Parsed:
     return parsed
 
 
+def small(seconds: float = 1.0) -> list[Event]:
+    """One problem, two methods: enough where only files matter."""
+    return journal({"one": {"plain": (0.8, 0.82), "augnet": (0.9, 0.95)}}, replays=(), seconds=seconds)
+
+
 def html(events: Sequence[Event]) -> str:
     return page(rows(events), events)
 
@@ -87,12 +92,12 @@ def test_four_files_whole_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_the_same_journal_gives_the_same_bytes(tmp_path: Path) -> None:
-    once, twice = (report.write(journal(), tmp_path / name) for name in ("a", "b"))
+    once, twice = (report.write(small(), tmp_path / name) for name in ("a", "b"))
     assert [path.read_bytes() for path in once] == [path.read_bytes() for path in twice]
 
 
 def test_a_failed_write_leaves_the_old_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    report.write(journal(), tmp_path)
+    report.write(small(), tmp_path)
     before = {name: (tmp_path / name).read_bytes() for name in FILES}
 
     def full(*_: object) -> None:
@@ -100,7 +105,7 @@ def test_a_failed_write_leaves_the_old_report(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OSError, match="No space"):
-        report.write(journal(seconds=2.0), tmp_path)
+        report.write(small(seconds=2.0), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -165,7 +170,7 @@ def test_the_terminal_table_fits() -> None:
         assert label in text
 
 
-@pytest.mark.parametrize("count", [0, 1, 3, 40, 90])
+@pytest.mark.parametrize("count", [0, 1, 90])
 def test_an_unfinished_sweep_has_a_report_that_says_so(count: int, tmp_path: Path) -> None:
     events = journal()[:count]
     report.write(events, tmp_path)

@@ -11,7 +11,7 @@ from trainables.method import MethodConfig
 
 def names() -> tuple[str, ...]:
     """The house methods; imports none of them."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")))
 
 
 def config_class(name: str) -> type[MethodConfig]:

@@ -27,14 +27,18 @@ from trainables.problems.problem import Batch
 class Config(RecipeConfig):
     """J = CE - reward * || mu * w ||_2 + decay * (|| mu ||^2 + || a ||^2) / 2.
 
+    The reward pays for any operation that does no harm, and the softmax leaves room for one: which one wins
+    depends on the units (the physical maxima) and on the seed. The defaults were chosen on 16x16 digits with
+    a planted rotation, where it wins in about 7 of 10 seeds; on upright digits the harmless shear does.
+    Compare several seeds.
+
     Args:
         reward: lambda >= 0.
         decay: >= 0; published: Adam's weight decay of 1 on the augmentation's parameters. Data aside, mu of a
             selected operation settles at reward / decay.
         augmentation_learning_rate: Adam's, for the range logits. The choice logits take it times the
-            temperature,
-            so that a / T moves as fast as the ranges (published: one rate for both, which decides the choice
-            within about 100 updates by the gradient's sign).
+            temperature, so that a / T moves as fast as the ranges (published: one rate for both, which
+            decides the choice within about 100 updates by the gradient's sign).
         temperature: T of the choice.
         initial_range: mu at the start.
         policy: what a search found; then nothing is learned, and training is from scratch through it.
@@ -65,9 +69,8 @@ class AugNet:
     """Network and layer take one step each per update, on the same batch of train + outer.
 
     `predict` is the network alone, on the input as it is; averaging over the layer's own copies is the
-    harness's
-    business, through `sample`. The layer is trained by the soft mixture and used by one drawn operation per
-    image.
+    harness's business, through `sample`. The layer is trained by the soft mixture and used by one drawn
+    operation per image.
     """
 
     def __init__(self, context: Context, config: Config) -> None:

@@ -19,8 +19,7 @@ class Config(RecipeConfig):
 
     Args:
         variant: WIDE is the published table; CAPPED limits the translation, which at 32 pixels blanks an
-            image
-            of 16 or 28, to 0.45 of the side.
+            image of 16 or 28, to 0.45 of the side.
     """
 
     space: ClassVar[Space] = Space(RECIPE_DOMAINS)

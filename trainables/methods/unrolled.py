@@ -47,8 +47,7 @@ class Config(RecipeConfig):
         tail: share of the search, at its end, over which the logits are averaged.
         mixing: how the choice of operation enters the inner loss.
         operations: what is searched over; those that do not fit (colour on grey images) are left out. The
-            limit of
-            rotation is 180 degrees, of the others that of `spaces.transforms`.
+            limit of rotation is 180 degrees, of the others that of `spaces.transforms`.
         initial_range: r of every operation at the start.
         policy: what a search found; then there is no search.
     """

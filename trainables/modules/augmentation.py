@@ -28,14 +28,11 @@ class AugmentationLayer(nn.Module):
 
     Operation k moves image b by v = u_kb mu_k s_k, u ~ U(-1, 1), s_k its physical maximum (reparametrised, so
     dL/dmu_k flows through the warp). `augment` gives the training output sum_k w_k op_k(x); use of the layer
-    draws
-    one operation per image instead (`policy`).
+    draws one operation per image instead (`policy`).
 
     Deviations from the paper: mu = sigmoid(phi) instead of clamp(phi, 0, 1), whose gradient is zero beyond
-    the
-    bounds, and since torch 2.15 at the bounds too; shears are about the image's centre; one operation is
-    drawn per
-    image, not per batch.
+    the bounds, and since torch 2.15 at the bounds too; shears are about the image's centre; one operation is
+    drawn per image, not per batch.
 
     Args:
         temperature: T > 0. At the published 0.01 a difference of 0.05 in the logits is a weight of 0.99.
@@ -74,18 +71,18 @@ class AugmentationLayer(nn.Module):
         matrix = affine_matrix(self._affine(noise), x.shape[-2], x.shape[-1])
         copies = x.expand(count, *x.shape).flatten(0, 1)
         warped = warp(copies, matrix).reshape(count, -1)
-        return torch.mv(warped.T, self.weights).reshape(x.shape)
+        mixed: Tensor = torch.mv(warped.T, self.weights).reshape(x.shape)
+        return mixed
 
     def reward(self) -> Tensor:
         """|| mu * w ||_2, 0-d; to be made large."""
-        return torch.linalg.vector_norm(self.ranges * self.weights)
+        return (self.ranges * self.weights).square().sum().sqrt()
 
     def penalty(self) -> Tensor:
         """(|| mu ||^2 + || a ||^2) / 2, 0-d: the published coupled weight decay as a term of the loss.
 
         On the effective range mu. Decay of phi itself would pull mu to 1/2, not to 0. It matters: without it
-        the
-        choice locks onto whatever operation does no harm.
+        the choice locks onto whatever operation does no harm.
         """
         return 0.5 * (self.ranges.square().sum() + self.choice_logits.square().sum())
 

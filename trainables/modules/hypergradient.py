@@ -44,9 +44,8 @@ def one_step_hypergradient(
     because only g depends on phi. The MINUS SIGN is part of it: without it the outer optimiser raises the
     validation loss (a defect of a published implementation).
 
-    Cost in gradient evaluations (one forward + backward of one image), for an inner batch B and an outer
-    batch B_v:
-    B for g, B_v for v, and about 2 B for the double backward, so 3 B + B_v.
+    Cost in gradient evaluations (one forward + backward of one image), for batches B and B_v: B for g, B_v for
+    v, and about 2 B for the double backward, so 3 B + B_v.
 
     Args:
         inner: theta -> L_tr(theta, phi), 0-d; phi enters by closure and must require gradients.

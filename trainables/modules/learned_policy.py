@@ -45,8 +45,7 @@ class LearnedPolicy(nn.Module):
     """pi = softmax(w) over identity and K operations; range r_k = sigmoid(s_k) times operation k's limit.
 
     An image gets one choice k ~ pi and, for an operation with a range, the signed strength u r_k with u ~
-    U(0, 1);
-    blends (no strength of their own) are applied in full and have no range to learn.
+    U(0, 1); blends (no strength of their own) are applied in full and have no range to learn.
 
     Args:
         operations: the K operations.
@@ -104,11 +103,9 @@ class LearnedPolicy(nn.Module):
 
         EXACT: sum_k pi_k mean_b CE(op_k(x_b)).
         SAMPLED: sum_b w_b CE_b / sum_b w_b with k_b ~ pi and w_b = pi_{k_b} / stopgrad(pi_{k_b}). The value
-        is the
-        plain mean; the gradient with respect to the logits is mean_b (CE_b - mean CE) grad log pi_{k_b}, the
-        score
-        function with the batch mean as its baseline. An image is part of its own baseline, so the gradient is
-        (1 - 1/B) times the true one: a bias of O(1/B) in length, none in sign.
+        is the plain mean; the gradient with respect to the logits is mean_b (CE_b - mean CE) grad log
+        pi_{k_b}, the score function with the batch mean as its baseline. An image is part of its own
+        baseline, so the gradient is (1 - 1/B) times the true one: a bias of O(1/B) in length, none in sign.
         """
         if mixing is Mixing.EXACT:
             draw = self.draw_all(len(x), generator)

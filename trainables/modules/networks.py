@@ -44,9 +44,8 @@ def small_cnn(shape: tuple[int, ...], outputs: int, widths: Sequence[int] = (16,
     """Three convolution blocks, a linear head on the mean and the maximum over positions; 15k weights.
 
     GroupNorm, not BatchNorm: no statistics that couple examples or change in `predict`, and second
-    derivatives
-    (unrolled search) that mean what they say. Pooling over all positions makes it nearly invariant to small
-    shifts.
+    derivatives (unrolled search) that mean what they say. Pooling over all positions makes it nearly
+    invariant to small shifts.
 
     Args:
         shape: (C, H, W) with both sides of 4 pixels at least.

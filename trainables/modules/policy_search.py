@@ -1,8 +1,7 @@
 """The search of `unrolled`: a network that is thrown away and the policy that stays.
 
 Per update: an ordinary step on `train` through the policy, and every `outer_interval` updates the exact
-one-step
-hypergradient of the loss on `outer`, un-augmented.
+one-step hypergradient of the loss on `outer`, un-augmented.
 """
 
 from __future__ import annotations
@@ -51,8 +50,7 @@ class PolicySearch:
     Args:
         context: problem, seeds, meter.
         recipe: of the inner steps; the learning rate stays constant after warm-up, for at rate 0 the
-            unrolled step
-            no longer depends on the policy.
+            unrolled step no longer depends on the policy.
         settings: of the outer steps.
         policy: where the search starts; changed in place.
         updates: length of the search.
@@ -92,7 +90,7 @@ class PolicySearch:
         return inner_loss, outer_loss
 
     def policy(self) -> Policy:
-        """From the logits averaged over the tail of the search, since iterates wander; before it, the last."""
+        """From the logits averaged over the tail, since single iterates wander; before it, the last."""
         if self._averaged:
             return fixed_policy(self.learned.operations, *(total / self._averaged for total in self._sums))
         return fixed_policy(self.learned.operations, *self._phi)

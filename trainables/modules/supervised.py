@@ -21,8 +21,7 @@ class Supervised:
     """Trains the shared network on train + outer through one augmentation.
 
     Streams (weights, order of examples) are those of role index 0, so that two methods with the same seed
-    start
-    from the same weights and see the same batches.
+    start from the same weights and see the same batches.
 
     Args:
         context: problem, horizon, seeds, meter.

@@ -37,8 +37,13 @@ def digits(rotated: Sequence[Split]) -> ArrayProblem:
 def trained(config: MethodConfig, problem: ArrayProblem, seed: int) -> Method:
     meter = Meter("cpu")
     context = Context(
-        problem=problem.view(meter), horizon=600, slice_updates=100, seed=seed, device=torch.device("cpu"),
-        meter=meter, network=networks.builder("small_cnn"),
+        problem=problem.view(meter),
+        horizon=600,
+        slice_updates=100,
+        seed=seed,
+        device=torch.device("cpu"),
+        meter=meter,
+        network=networks.builder("small_cnn"),
     )
     method = config.build(context)
     for _ in steps(method):

@@ -1,0 +1,154 @@
+"""Whole sweeps through real Ray, Optuna, ASHA, journal and MLflow, on a toy; stopped and killed on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from search import configuration, runner
+from search.analysis import decision_table
+from search.runner import ExitCode
+from search.sweep import Sweep
+from tracking.mlflow_log import MlflowLog, default_store
+from tracking.read import runs
+
+TOYS = Path(__file__).resolve().parent.parent / "support" / "toy_problems.py"
+LAB = Path(__file__).resolve().parent.parent / "support" / "lab.py"
+TOY: dict[str, Any] = {
+    "problems": [{"label": "toy", "source": {"name": "toy_images"}}],
+    "methods": [{"name": "plain"}, {"name": "augnet"}],
+    "horizon": 24, "slices": 6, "budget": 4.0, "confirm_seeds": 2, "checkpoint_seconds": 0.05,
+}
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
+
+
+def toy(**changes: Any) -> Any:
+    data = TOY | changes
+    return configuration.validate(data | {"plugins": configuration.plugin_files([TOYS, LAB])})
+
+
+@pytest.fixture(scope="module")
+def undisturbed(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+    outcome = runner.compare(toy(), tmp_path_factory.mktemp("sweeps") / "whole")
+    assert outcome.code is ExitCode.DONE
+    return outcome.sweep
+
+
+def test_the_stages_follow_each_other(undisturbed: Sweep) -> None:
+    events = undisturbed.events()
+    assert events[0]["kind"] == "sweep" and events[-1]["kind"] == "sweep_done"
+    stages = {(e["method"], e["stage"]) for e in events if e["kind"] == "asked"}
+    assert {("budget-unit", "unit"), ("plain", "probe"), ("plain", "tune"), ("plain", "rerun")} <= stages
+    assert ("augnet", "replay") in stages
+    assert all(e["status"] != "failed" for e in events if e["kind"] == "ended")
+    confirmed = [e for e in events if e["kind"] == "ended" and "/rerun-" in e["uid"]]
+    assert all({"test/score", "test/score_own_copies", "test/score_common_copies"} <= e["metrics"].keys()
+               for e in confirmed)
+    tuned = [e for e in events if e["kind"] == "ended" and "/tune-" in e["uid"]]
+    assert not any(name.startswith("test/") for e in tuned for name in e["metrics"])
+    assert not (undisturbed.folder / "checkpoints").exists() or not list(
+        (undisturbed.folder / "checkpoints").rglob("*.pt")
+    )
+
+
+def test_two_runs_give_the_same_table(undisturbed: Sweep, tmp_path: Path) -> None:
+    again = runner.compare(toy(), tmp_path / "again").sweep
+    assert decision_table(again.events()) == decision_table(undisturbed.events())
+    other = runner.compare(toy(seed=1), tmp_path / "other").sweep  # the control: the comparison above can fail
+    assert decision_table(other.events()) != decision_table(undisturbed.events())
+
+
+def test_a_trial_that_raises_fails_alone(ray_session: None, tmp_path: Path) -> None:
+    methods = [{"name": "plain"}, {"name": "explodes"}, {"name": "not_a_number"}]
+    outcome = runner.compare(toy(methods=methods, budget=2.0, confirm_seeds=1), tmp_path / "broken")
+    assert outcome.code is ExitCode.FAILED_TRIALS
+    events = outcome.sweep.events()
+    reasons = {e["uid"].split("/")[1]: e["reason"] for e in events if e["kind"] == "ended" and e["status"] == "failed"}
+    assert "RuntimeError: planted" in reasons["explodes"]
+    assert "finite" in reasons["not_a_number"]
+    assert any(e["kind"] == "ended" and e["uid"] == "toy/plain/rerun-1" and e["status"] == "complete" for e in events)
+
+
+def test_mlflow_has_one_run_per_trial(undisturbed: Sweep, tmp_path: Path) -> None:
+    """Also when the whole journal is shown to it twice, as after a crash."""
+    events = undisturbed.events()
+    store = default_store(tmp_path, "toy")
+    for _ in range(2):
+        log = MlflowLog(store, undisturbed.name)
+        for event in events:
+            log.observe(event)
+        assert log.close(60.0) == 0
+    uids = sorted(run["tags"]["uid"] for run in runs(store, undisturbed.name))
+    assert uids == sorted(e["uid"] for e in events if e["kind"] == "asked")
+
+
+def test_an_impossible_resource_is_told_before_anything_starts(ray_session: None, tmp_path: Path) -> None:
+    from tracking.errors import UserError
+
+    with pytest.raises(UserError, match="64 CPU"):
+        runner.compare(toy(resources={"cpus": 64}), tmp_path / "never")
+    assert not (tmp_path / "never").exists()
+
+
+class Driver:
+    """`invsearch` in a process of its own."""
+
+    def __init__(self, root: Path, *arguments: str) -> None:
+        environment = os.environ | {"INVSEARCH_ROOT": str(root)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "search.cli", *arguments], env=environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )
+
+    def interrupt_after(self, journal: Path, results: int, number: signal.Signals) -> int:
+        """Send a signal once the journal holds so many results; the exit code."""
+        deadline = time.monotonic() + 120
+        while count(journal, "result") < results:
+            assert self.process.poll() is None, self.process.communicate()[0]
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        self.output = self.process.communicate(timeout=180)[0]
+        return self.process.returncode
+
+
+def count(journal: Path, kind: str) -> int:
+    if not journal.exists():
+        return 0
+    return sum(f'"kind":"{kind}"' in line for line in journal.read_text().splitlines())
+
+
+def test_stopped_and_killed_and_resumed_it_ends_with_the_same_table(undisturbed: Sweep, tmp_path: Path) -> None:
+    """Ctrl-C, then SIGTERM, then kill -9 of the driver, each answered by `resume`: nothing lost, nothing doubled."""
+    described = tmp_path / "toy.yaml"
+    described.write_text(yaml.safe_dump(TOY))
+    root, journal = tmp_path / "sweeps", tmp_path / "sweeps" / "cut" / "journal.jsonl"
+    launch = ["compare", str(described), "--name", "cut", "--module", str(TOYS), "--module", str(LAB), "--cpus", "2"]
+    first = Driver(root, *launch)
+    assert first.interrupt_after(journal, 12, signal.SIGINT) == ExitCode.INTERRUPTED, first.output
+    assert "invsearch resume cut" in first.output
+    second = Driver(root, "resume", "cut", "--cpus", "2")
+    assert second.interrupt_after(journal, 30, signal.SIGTERM) == ExitCode.TERMINATED, second.output
+    third = Driver(root, "resume", "cut", "--cpus", "2")
+    assert third.interrupt_after(journal, 50, signal.SIGKILL) == -signal.SIGKILL
+    last = Driver(root, "resume", "cut", "--cpus", "2")
+    assert last.wait() == ExitCode.DONE, last.output
+    events = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert decision_table(events) == decision_table(undisturbed.events())
+    seen = [(e["uid"], e["index"]) for e in events if e["kind"] == "result"]
+    assert len(seen) == len(set(seen))
+    uids = [run["tags"]["uid"] for run in runs(default_store(root, "cut"), "cut")]
+    assert sorted(uids) == sorted({e["uid"] for e in events if e["kind"] == "asked"})
+    assert (journal.parent / "report" / "report.html").is_file()

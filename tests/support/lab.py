@@ -1,0 +1,57 @@
+"""A plug-in for tests: methods that break in known ways, and a network."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from spaces.domain import Space
+from trainables.method import Context, MethodConfig, Slice
+from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
+from trainables.modules.supervised import Supervised
+from trainables.problems.problem import Batch
+
+
+class Explodes(MethodConfig):
+    """Raises in its first step."""
+
+    name: ClassVar[str] = "explodes"
+    space: ClassVar[Space] = Space({})
+
+    def build(self, context: Context) -> Supervised:
+        return _Exploding(context, RecipeConfig())
+
+
+class NotANumber(RecipeConfig):
+    """Predicts NaN after its first slice, with a finite score until then."""
+
+    name: ClassVar[str] = "not_a_number"
+    space: ClassVar[Space] = Space(RECIPE_DOMAINS)
+
+    def build(self, context: Context) -> Supervised:
+        return _NotANumber(context, self)
+
+
+class _Exploding(Supervised):
+    def step(self) -> Slice:
+        raise RuntimeError("planted")
+
+
+class _NotANumber(Supervised):
+    def step(self) -> Slice:
+        piece = super().step()
+        return Slice({"loss": float("nan")}, piece.phase, piece.ready, piece.done)
+
+    def predict(self, x: Tensor, support: Batch | None = None) -> Tensor:
+        return super().predict(x, support)
+
+
+def _linear(shape: tuple[int, ...], outputs: int) -> nn.Module:
+    size = 1
+    for length in shape:
+        size *= length
+    return nn.Sequential(nn.Flatten(), nn.Linear(size, outputs))
+
+
+NETWORKS = {"linear": _linear}
