@@ -46,7 +46,7 @@ class Course:
         self.stand = Stand.PREPARE
         self.reason: str | None = None
         self.unit_flops: int | None = None
-        self.probe_flops = 0
+        self.full_flops: int | None = None
         self.tuning: Tuning | None = None
         self.confirm: Confirm | None = None
         self._comparison = comparison
@@ -60,7 +60,7 @@ class Course:
     def may_ask(self) -> bool:
         match self.stand:
             case Stand.PREPARE:
-                return self.unit_flops is not None and not self._probing
+                return not self._probing
             case Stand.TUNE:
                 return self.tuning is not None and self.tuning.may_ask
             case Stand.CONFIRM:
@@ -114,8 +114,15 @@ class Course:
             self._after_confirm()
         return Verdict.STOP if done else Verdict.CONTINUE
 
+    def set_unit(self, flops: int) -> None:
+        """What one plain training of the problem costs."""
+        self.unit_flops = flops
+        self._begin_tuning()
+
     def lose(self, uid: str, stage: Stage, reason: str) -> None:
         """One of this study's trials failed."""
+        if self.settled:
+            return
         if stage is Stage.PROBE:
             self.fail(f"the probe failed: {reason}")
         elif stage is Stage.TUNE and self.tuning is not None:
@@ -137,11 +144,15 @@ class Course:
         return f"{self.problem}/{self.method.key}"
 
     def _after_probe(self, flops: int) -> None:
-        assert self.unit_flops is not None
-        self.probe_flops = flops
-        protocol = self._comparison.protocol()
-        full = round(flops * protocol.horizon / max(1, round(protocol.horizon * PROBE_FRACTION)))
-        self.tuning = Tuning(self._comparison, self.problem, self.method, self.unit_flops, full)
+        horizon = self._comparison.horizon
+        self.full_flops = round(flops * horizon / max(1, round(horizon * PROBE_FRACTION)))
+        self._begin_tuning()
+
+    def _begin_tuning(self) -> None:
+        """Once both are known: the budget's unit, and what the method's own horizon costs."""
+        if self.unit_flops is None or self.full_flops is None or self.settled:
+            return
+        self.tuning = Tuning(self._comparison, self.problem, self.method, self.unit_flops, self.full_flops)
         self.stand = Stand.TUNE
 
     def _after_tuning(self, reason: str = "") -> None:

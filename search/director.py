@@ -193,7 +193,7 @@ class Director:
     def _set_unit(self, problem: str, flops: int) -> None:
         for (label, _), course in self.courses.items():
             if label == problem:
-                course.unit_flops = flops
+                course.set_unit(flops)
 
     def _course(self, assignment: Assignment) -> Course:
         return self.courses[assignment.problem.label, assignment.row]
