@@ -46,7 +46,7 @@ def _findings(base: Path, address: str | None) -> Iterator[Finding]:
     for package in PACKAGES:
         yield _guarded(package, lambda package=package: version(package))  # type: ignore[misc]
     yield _guarded("torch and torchvision import", _torch)
-    yield _guarded("names resolve here (driver)", lambda: names_resolve(_own_root()))
+    yield _guarded("names resolve here (driver)", names_resolve_here)
     yield _guarded("storage", lambda: _writable(base))
     yield _guarded("data cache", lambda: _writable(sweeps.cache_folder()))
     yield _guarded("MLflow", lambda: _mlflow(base))
@@ -61,10 +61,15 @@ def names_resolve(own: str) -> str:
         RuntimeError: another distribution shadows one of them.
     """
     for name in ROOTS:
-        found = Path(importlib.import_module(name).__file__ or "").parent.parent
+        found = Path(getattr(importlib.import_module(name), "__file__", None) or "").parent.parent
         if str(found) != own:
             raise RuntimeError(f"`{name}` comes from {found}, not from {own}: another package of that name shadows it")
     return own
+
+
+def names_resolve_here() -> str:
+    """As above, against the folder that this very module comes from: a node may have its own place for it."""
+    return names_resolve(_own_root())
 
 
 def _guarded(what: str, body: Callable[[], str]) -> Finding:
@@ -144,6 +149,5 @@ def _start_ray(address: str | None) -> str:
 def _worker_names() -> str:
     import ray
 
-    own = _own_root()
-    answer = ray.remote(num_cpus=0)(names_resolve).remote(own)
+    answer = ray.remote(num_cpus=0)(names_resolve_here).remote()
     return str(ray.get(answer, timeout=RAY_SECONDS))

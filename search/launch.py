@@ -18,6 +18,7 @@ from search.runner import ExitCode, Outcome
 from search.status import Standing
 from search.sweep import Observer, Sweep
 from tracking.errors import UserError
+from tracking.journal import JournalError
 from tracking.mlflow_log import MlflowLog, default_store
 
 FILE_WIDTH = 120  # where the output is no terminal
@@ -62,16 +63,24 @@ def resume(name: str, options: Options) -> int:
 
 
 def status(name: str | None, root: Path | None) -> None:
-    """Where one sweep stands, or one line for each."""
+    """Where one sweep stands, or one line for each; a damaged journal is told and hides no other sweep.
+
+    Raises:
+        UserError: there is no sweep of that name, or its journal is damaged.
+    """
     base, console = sweeps.root(root), _console()
     if name is None:
         known = sweeps.names(base)
         for sweep in known:
-            console.print(f"{sweep}: {_standing(Sweep(base / sweep)).foot()}", highlight=False)
+            console.print(f"{sweep}: {_foot(Sweep(base / sweep))}", highlight=False, markup=False, soft_wrap=True)
         if not known:
             console.print(f"no sweeps in {base}", highlight=False)
         return
-    standing = _standing(sweeps.find(name, base))
+    made = sweeps.find(name, base)
+    try:
+        standing = _standing(made)
+    except JournalError as error:
+        raise UserError("a sweep's journal must be undamaged", error, "restore it from a copy") from None
     console.print(standing_table(standing))
     console.print(standing.foot(), highlight=False)
 
@@ -114,6 +123,13 @@ def _console() -> Console:
     """The terminal's width where there is one; else wide enough for the tables."""
     console = Console()
     return console if console.is_terminal else Console(width=FILE_WIDTH)
+
+
+def _foot(made: Sweep) -> str:
+    try:
+        return _standing(made).foot()
+    except JournalError as error:
+        return f"damaged: {error}"
 
 
 def _standing(made: Sweep) -> Standing:

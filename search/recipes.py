@@ -14,16 +14,21 @@ from typing import Any
 from tracking.errors import UserError, nearest
 
 Recipe = Callable[[], dict[str, Any]]
-METHODS = ("plain", "trivial_augment", "augnet", "unrolled")
 
 
 def digits() -> dict[str, Any]:
     """The main job: handwritten digits, one problem where rotation invariance helps, one where it harms."""
     return {
         "problems": [_rotated_digits(shots=30), _which_rotation(shots=20)],
-        "methods": [{"name": name} for name in METHODS],
+        "methods": [
+            {"name": "plain"},
+            {"name": "trivial_augment"},
+            {"name": "augnet"},
+            # A shorter search than the default, so that the common budget holds at least six of its trials.
+            {"name": "unrolled", "settings": {"search_fraction": 0.5, "outer_interval": 2}},
+        ],
         "horizon": 240,
-        "budget": 16.0,
+        "budget": 14.0,
         "confirm_seeds": 3,
     }
 
@@ -60,13 +65,13 @@ def _recipes() -> dict[str, Recipe]:
 
 
 def _rotated_digits(shots: int) -> dict[str, Any]:
-    """Digits turned by up to 60 degrees everywhere, few of them: knowing the invariance replaces data."""
+    """Few digits, upright in `train` and turned by up to 60 degrees elsewhere: knowing the invariance replaces data."""
     return {
         "label": "digits-rotated",
         "source": {"name": "digits"},
         "wrappers": [
             {"name": "few_shot", "shots": shots},
-            {"name": "nuisance", "ranges": {"rotation": 60.0}, "on": ["train", "outer", "select", "test"]},
+            {"name": "nuisance", "ranges": {"rotation": 60.0}, "on": ["outer", "select", "test"]},
         ],
     }
 

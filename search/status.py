@@ -12,7 +12,12 @@ CONFIRM = (Stage.RERUN, Stage.REPLAY)
 
 @dataclass
 class StudyStanding:
-    """One (problem, method)."""
+    """One (problem, method).
+
+    Args:
+        confirmed: confirm trainings that have ended; `replayed` of them replays of what was found.
+        finds: whether the method has something to replay.
+    """
 
     stage: str = "waiting"
     tuned: int = 0
@@ -21,6 +26,8 @@ class StudyStanding:
     best: float | None = None
     spent_flops: float = 0.0
     confirmed: int = 0
+    replayed: int = 0
+    finds: bool = False
 
 
 @dataclass
@@ -35,6 +42,8 @@ class Standing:
     _full: dict[tuple[str, str], float] = field(default_factory=dict)  # FLOPs of one whole training
     _budget: float = 0.0
     _seeds: int = 0
+    _replay: bool = False
+    _share: float = 0.0
     _started_ms: int = 0
     _now_ms: int = 0
     _driver_started_ms: int = 0
@@ -61,6 +70,7 @@ class Standing:
                 self.state = "interrupted"
             case "sweep_done":
                 self.state = "done"
+        self._share = max(self._share, self._share_now())
 
     @property
     def total_flops(self) -> float:
@@ -69,9 +79,11 @@ class Standing:
 
     @property
     def share_done(self) -> float:
-        """Of the planned work, in [0, 1]; what the methods have not shown yet is assumed to cost one plain training."""
-        done, left = self.total_flops, self._left_flops()
-        return done / (done + left) if done + left else 0.0
+        """Of the planned work, in [0, 1]; what the methods have not shown yet is assumed to cost one plain training.
+
+        Never falls: where a method turns out to be dearer than was assumed, the share waits for it.
+        """
+        return self._share
 
     @property
     def seconds_left(self) -> float | None:
@@ -105,10 +117,10 @@ class Standing:
             case "ended":
                 score = event["metrics"].get("val/score")
                 shown = "" if score is None else f" select {score:.4f}"
-                why = f": {str(event['reason']).splitlines()[0]}" if event.get("reason") else ""
+                why = f": {first_line(event['reason'])}" if event.get("reason") else ""
                 return f"{self.share_done:4.0%} {event['uid']} {event['status']}{shown}{why}"
             case "stage_done" if event["reason"]:
-                return f"{event['problem']}/{event['method']} gave up: {str(event['reason']).splitlines()[0]}"
+                return f"{event['problem']}/{event['method']} gave up: {first_line(event['reason'])}"
             case "sweep" | "resumed" | "interrupted" | "sweep_done":
                 return f"{event['kind'].replace('_', ' ')}: {self.foot()}"
         return None
@@ -117,6 +129,7 @@ class Standing:
         comparison = event["comparison"]
         self.state, self._started_ms, self._driver_started_ms = "running", event["time_ms"], event["time_ms"]
         self._budget, self._seeds = comparison["budget"], comparison["confirm_seeds"]
+        self._replay = comparison.get("replay", False)
         for problem in comparison["problems"]:
             for method in comparison["methods"]:
                 self._study(problem["label"], method["label"] or method["name"])
@@ -129,6 +142,8 @@ class Standing:
 
     def _result(self, event: Event) -> None:
         uid, asked = event["uid"], self._trials[event["uid"]]
+        if event.get("found") is not None and asked["stage"] == Stage.RERUN:
+            self._study(asked["problem"], asked["method"]).finds = True
         gained = event["flops"] - self._flops.get(uid, 0.0)
         if gained <= 0:
             return
@@ -147,10 +162,17 @@ class Standing:
         study = self._study(*key)
         study.failed += event["status"] == Status.FAILED
         study.confirmed += stage in CONFIRM
+        study.replayed += stage == Stage.REPLAY
         if stage == Stage.TUNE and complete:
             self._full[key] = self._flops[event["uid"]]
             score = event["metrics"]["val/score"]
             study.best = score if study.best is None else max(study.best, score)
+
+    def _share_now(self) -> float:
+        if not self.units:
+            return 0.0  # nothing is known yet about what is to come
+        done, left = self.total_flops, self._left_flops()
+        return done / (done + left) if done + left else 0.0
 
     def _left_flops(self) -> float:
         """Tuning budget and confirm trainings that are still to come."""
@@ -163,11 +185,19 @@ class Standing:
             if study.stage in ("waiting", "tune"):
                 left += max(0.0, self._budget * unit - study.spent_flops)
             if study.stage in ("waiting", "tune", "confirm"):
-                left += max(0, self._seeds - study.confirmed) * self._full.get((problem, method), unit)
+                left += max(0, self._seeds - study.confirmed + study.replayed) * self._full.get((problem, method), unit)
+                replays = self._seeds if study.finds and self._replay else 0
+                left += max(0, replays - study.replayed) * unit  # what was found trains without a search
         return left
 
     def _study(self, problem: str, method: str) -> StudyStanding:
         return self.studies.setdefault((problem, method), StudyStanding())
+
+
+def first_line(reason: str) -> str:
+    """Of what an exception said, without what would move a terminal's cursor or change its colours."""
+    line = next(iter(reason.strip().splitlines()), "")
+    return "".join(character for character in line if character.isprintable())
 
 
 def duration(seconds: float) -> str:

@@ -66,23 +66,34 @@ class Sweep:
 
 
 def root(given: Path | None) -> Path:
-    """Where sweeps live: `--root`, then INVSEARCH_ROOT, then the user's configuration file, then ./sweeps."""
+    """Where sweeps live: `--root`, then INVSEARCH_ROOT, then the user's configuration file, then ./sweeps.
+
+    Raises:
+        UserError: the configuration file is damaged.
+    """
     if given is not None:
         return given.expanduser().resolve()
-    if ROOT_VARIABLE in os.environ:
-        return Path(os.environ[ROOT_VARIABLE]).expanduser().resolve()
+    chosen = os.environ.get(ROOT_VARIABLE) or _configured_root() or "sweeps"
+    return Path(chosen).expanduser().resolve()
+
+
+def _configured_root() -> str | None:
     file = CONFIGURATION.expanduser()
-    if file.is_file():
+    if not file.is_file():
+        return None
+    try:
         configured = yaml.safe_load(file.read_text())
-        if isinstance(configured, dict) and "root" in configured:
-            return Path(configured["root"]).expanduser().resolve()
-    return Path("sweeps").resolve()
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError("the configuration file must be readable YAML", f"{file}: {error}") from None
+    found = configured.get("root") if isinstance(configured, dict) else None
+    if found is not None and not isinstance(found, str):
+        raise UserError("`root` in the configuration file must be a path", f"{found!r} in {file}")
+    return found
 
 
 def cache_folder() -> Path:
-    """Where a node keeps prepared data."""
-    given = os.environ.get(CACHE_VARIABLE)
-    return Path(given).resolve() if given else Path("~/.cache/invsearch").expanduser()
+    """Where a node keeps prepared data: INVSEARCH_CACHE, else below the user's own cache."""
+    return Path(os.environ.get(CACHE_VARIABLE) or "~/.cache/invsearch").expanduser().resolve()
 
 
 def fresh_name(prefix: str) -> str:
@@ -140,8 +151,14 @@ def find(name: str, base: Path) -> Sweep:
 
 def names(base: Path) -> list[str]:
     """The sweeps below a root, oldest first."""
-    found = [path.parent for path in base.glob("*/journal.jsonl")]
-    return [folder.name for folder in sorted(found, key=lambda f: (f.stat().st_ctime, f.name))]
+    found = [Sweep(path.parent) for path in base.glob("*/journal.jsonl")]
+    return [sweep.name for sweep in sorted(found, key=lambda s: (_began(s), s.name))]
+
+
+def _began(sweep: Sweep) -> float:
+    """The frozen description is written once; everything else in the folder changes later."""
+    path = sweep.study_path if sweep.study_path.exists() else sweep.journal_path
+    return path.stat().st_mtime
 
 
 class Recorder:

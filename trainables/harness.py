@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from tracking.cost import Meter, Phase
+from tracking.cost import Meter, Phase, PhaseCost
 from tracking.record import Stage, Status, check_metrics
 from trainables import invariance, plugins
 from trainables.assignment import Assignment, Device, Report
@@ -23,6 +23,10 @@ CHECKPOINT_SCHEMA = 1
 
 class NotFiniteError(ArithmeticError):
     """A score or a metric is NaN or infinite: the trial has failed, whatever else it shows."""
+
+
+class MisplacedCostError(RuntimeError):
+    """A method booked its own work as the harness's evaluation, which no budget pays for."""
 
 
 class Harness:
@@ -50,11 +54,16 @@ class Harness:
         """One slice, scored; the last one carries the final measurements.
 
         Raises:
-            NotFiniteError: the score or a metric is not a finite number.
+            NotFiniteError: an output, the score or a metric is not a finite number.
             ReservedMetricError: the method reported a name that belongs to the harness.
+            MisplacedCostError: the method charged its work to the phase `select`.
         """
+        self._save_if_due()
+        evaluated = self._evaluation()
         clock = self.meter.start()
         piece = self.method.step()
+        if piece.phase is Phase.SELECT or self._evaluation() != evaluated:
+            raise MisplacedCostError(f"a method may charge any phase but `{Phase.SELECT}`, the harness's own")
         self.meter.stop(clock, piece.phase)
         check_metrics(piece.metrics)
         clock = self.meter.start()
@@ -66,8 +75,6 @@ class Harness:
         metrics |= self.meter.ledger().metrics()
         report = self._report(piece, score, metrics)
         self._index += 1
-        if not piece.done and time.monotonic() - self._saved_at > self.assignment.protocol.checkpoint_seconds:
-            self.save()
         return report
 
     def save(self) -> Path:
@@ -86,6 +93,14 @@ class Harness:
         temporary.replace(target)
         self._saved_at = time.monotonic()
         return target
+
+    def _save_if_due(self) -> None:
+        """Before a step: it is asked for once the report before is journaled, so the state never runs ahead of it."""
+        if self._index > 0 and time.monotonic() - self._saved_at > self.assignment.protocol.checkpoint_seconds:
+            self.save()
+
+    def _evaluation(self) -> PhaseCost:
+        return self.meter.ledger().phases[Phase.SELECT]
 
     def _resume(self) -> None:
         path = self.assignment.folder / "latest.pt"
@@ -115,8 +130,11 @@ class Harness:
         """`val/score` on fixed select examples."""
         x, y = self._select
         with self.meter.unit("score", x.shape, phase=Phase.SELECT):
-            score = float(self.problem.score(self.method.predict(x), y))
+            outputs = self.method.predict(x)
+            score = float(self.problem.score(outputs, y))
         self.meter.read_labels(len(y), Phase.SELECT)
+        if not bool(outputs.isfinite().all()):  # an argmax over NaN is a class like any other
+            raise NotFiniteError("predict gives outputs that are not finite")
         if not math.isfinite(score):
             raise NotFiniteError(f"val/score must be finite, but got {score}")
         return score

@@ -24,7 +24,7 @@ def measure(
 
     For classification two numbers: the agreement E_v[argmax f(T_v x) = argmax f(x)] in [0, 1], and the expected
     Kullback-Leibler divergence E_v KL(f(x) || f(T_v x)) in nats, over `strengths` evenly spaced |v| in (0, r] and
-    both signs where the action has one. For regression the mean squared change of the outputs.
+    both signs where the action has one. For all other kinds the mean squared change of the outputs.
 
     Args:
         x: inputs (B, *shape).
@@ -36,7 +36,7 @@ def measure(
         reach = min(ranges.get(action.name, action.limit) / action.limit, 1.0)
         changed = [predict(_transform(action, x, v)) for v in _grid(reach, strengths, action.signed)]
         moved = torch.stack(changed)  # (G, B, K)
-        if kind is Kind.REGRESSION:
+        if kind is not Kind.CLASSIFICATION:
             found[f"{action.name}/change"] = float((moved - plain).square().mean())
             continue
         log_p, log_q = log_softmax(plain, -1), log_softmax(moved, -1)
@@ -55,11 +55,16 @@ def averaged(predict: Predict, sample: Sampler, x: Tensor, copies: int, generato
 
 
 def common_sampler(bank: tuple[Action, ...], ranges: Mapping[str, float]) -> Sampler:
-    """Copies that every method gets alike: the bank's actions in turn, strengths uniform over each range."""
+    """Copies that every method gets alike: the bank's actions in turn, strengths uniform over each range.
+
+    Without any action a copy is the input itself.
+    """
     turn = 0
 
     def sample(x: Tensor, generator: Generator) -> Tensor:
         nonlocal turn
+        if not bank:
+            return x
         action = bank[turn % len(bank)]
         turn += 1
         reach = min(ranges.get(action.name, action.limit) / action.limit, 1.0)

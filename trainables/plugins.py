@@ -53,7 +53,8 @@ def load(files: Sequence[PluginFile]) -> tuple[ModuleType, ...]:
     """Import the users' files into this process, once each.
 
     Raises:
-        UserError: a file changed since the sweep began, cannot be imported, or takes a house name.
+        UserError: a file changed since the sweep began, cannot be imported, takes a house name, or a name that
+            another file has taken.
     """
     return tuple(_load(file) for file in files)
 
@@ -116,12 +117,31 @@ def _load(file: PluginFile) -> ModuleType:
         return sys.modules[name]
     if PluginFile.of(file.path).digest != file.digest:
         raise UserError("a plug-in may not change within a sweep", file.path, "start a new sweep with the new file")
+    others = [names for module in modules() for names in _all_names(module)]
     module = _execute(name, file.path)
-    taken = sorted({*methods.names(), *entries()} & set(offered(module)))
-    if taken:
+    taken = sorted({*methods.names(), *entries(), *networks.names()} & _all_names(module))
+    twice = sorted(set(others) & _all_names(module))
+    if taken or twice:
         del sys.modules[name]
-        raise UserError("a plug-in may not take the name of a house method or problem", f"{taken} in {file.path}")
+    if taken:
+        rule = "a plug-in may not take the name of a house method, problem or network"
+        raise UserError(rule, f"{taken} in {file.path}")
+    if twice:
+        raise UserError(
+            "two plug-ins may not offer the same name", f"{twice} in {file.path}",
+            "rename one of them; another version of a file needs a new process",
+        )
     return module
+
+
+def own_networks(module: ModuleType) -> dict[str, NetworkBuilder]:
+    """The networks that a module declares in `NETWORKS`, by name."""
+    declared = getattr(module, "NETWORKS", {})
+    return dict(declared) if isinstance(declared, Mapping) else {}
+
+
+def _all_names(module: ModuleType) -> set[str]:
+    return {*offered(module), *own_networks(module)}
 
 
 def _execute(name: str, path: Path) -> ModuleType:
@@ -150,9 +170,4 @@ def _own_methods() -> dict[str, type[MethodConfig]]:
 
 
 def _own_networks() -> dict[str, NetworkBuilder]:
-    found: dict[str, NetworkBuilder] = {}
-    for module in modules():
-        declared = getattr(module, "NETWORKS", {})
-        if isinstance(declared, Mapping):
-            found |= declared
-    return found
+    return {name: builder for module in modules() for name, builder in own_networks(module).items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -19,7 +18,7 @@ from search.analysis import decision_table
 from search.runner import ExitCode
 from search.sweep import Sweep
 from tracking.mlflow_log import MlflowLog, default_store
-from tracking.read import runs
+from tracking.read import history, runs
 
 TOYS = Path(__file__).resolve().parent.parent / "support" / "toy_problems.py"
 LAB = Path(__file__).resolve().parent.parent / "support" / "lab.py"
@@ -60,6 +59,7 @@ def test_the_stages_follow_each_other(undisturbed: Sweep) -> None:
     )
 
 
+@pytest.mark.slow
 def test_two_runs_give_the_same_table(undisturbed: Sweep, tmp_path: Path) -> None:
     again = runner.compare(toy(), tmp_path / "again").sweep
     assert decision_table(again.events()) == decision_table(undisturbed.events())
@@ -130,25 +130,56 @@ def count(journal: Path, kind: str) -> int:
     return sum(f'"kind":"{kind}"' in line for line in journal.read_text().splitlines())
 
 
-def test_stopped_and_killed_and_resumed_it_ends_with_the_same_table(undisturbed: Sweep, tmp_path: Path) -> None:
-    """Ctrl-C, then SIGTERM, then kill -9 of the driver, each answered by `resume`: nothing lost, nothing doubled."""
+@pytest.fixture
+def launch(tmp_path: Path) -> list[str]:
+    """The undisturbed sweep's comparison, as a user would launch it."""
     described = tmp_path / "toy.yaml"
     described.write_text(yaml.safe_dump(TOY))
+    return ["compare", str(described), "--name", "cut", "--module", str(TOYS), "--module", str(LAB), "--cpus", "2"]
+
+
+def test_killed_and_resumed_it_ends_with_the_same_table(
+    undisturbed: Sweep, tmp_path: Path, launch: list[str]
+) -> None:
+    """kill -9 of the driver, then `resume`: the table of an undisturbed run in another process."""
     root, journal = tmp_path / "sweeps", tmp_path / "sweeps" / "cut" / "journal.jsonl"
-    launch = ["compare", str(described), "--name", "cut", "--module", str(TOYS), "--module", str(LAB), "--cpus", "2"]
+    assert Driver(root, *launch).interrupt_after(journal, 25, signal.SIGKILL) == -signal.SIGKILL
+    last = Driver(root, "resume", "cut", "--cpus", "2")
+    assert last.wait() == ExitCode.DONE, last.output
+    check_ended_well(root, undisturbed)
+
+
+@pytest.mark.slow
+def test_stopped_killed_and_resumed_many_times(undisturbed: Sweep, tmp_path: Path, launch: list[str]) -> None:
+    """Ctrl-C, then SIGTERM, then kill -9 twice, each answered by `resume`: nothing lost, nothing doubled."""
+    root, journal = tmp_path / "sweeps", tmp_path / "sweeps" / "cut" / "journal.jsonl"
+    resume = ["resume", "cut", "--cpus", "2"]
     first = Driver(root, *launch)
     assert first.interrupt_after(journal, 12, signal.SIGINT) == ExitCode.INTERRUPTED, first.output
     assert "invsearch resume cut" in first.output
-    second = Driver(root, "resume", "cut", "--cpus", "2")
+    second = Driver(root, *resume)
     assert second.interrupt_after(journal, 30, signal.SIGTERM) == ExitCode.TERMINATED, second.output
-    third = Driver(root, "resume", "cut", "--cpus", "2")
-    assert third.interrupt_after(journal, 50, signal.SIGKILL) == -signal.SIGKILL
-    last = Driver(root, "resume", "cut", "--cpus", "2")
+    for results in (50, 70):
+        assert Driver(root, *resume).interrupt_after(journal, results, signal.SIGKILL) == -signal.SIGKILL
+    last = Driver(root, *resume)
     assert last.wait() == ExitCode.DONE, last.output
-    events = [json.loads(line) for line in journal.read_text().splitlines()]
+    check_ended_well(root, undisturbed)
+    again = Driver(root, *resume)  # a finished sweep is left as it is
+    assert again.wait() == ExitCode.DONE, again.output
+    check_ended_well(root, undisturbed)
+
+
+def check_ended_well(root: Path, undisturbed: Sweep) -> None:
+    """Same table, no result twice, one MLflow run per trial with one unbroken curve, a report."""
+    sweep = Sweep(root / "cut")
+    events = sweep.events()
     assert decision_table(events) == decision_table(undisturbed.events())
     seen = [(e["uid"], e["index"]) for e in events if e["kind"] == "result"]
     assert len(seen) == len(set(seen))
-    uids = [run["tags"]["uid"] for run in runs(default_store(root, "cut"), "cut")]
-    assert sorted(uids) == sorted({e["uid"] for e in events if e["kind"] == "asked"})
-    assert (journal.parent / "report" / "report.html").is_file()
+    store = default_store(root, "cut")
+    stored = runs(store, "cut")
+    assert sorted(run["tags"]["uid"] for run in stored) == sorted({e["uid"] for e in events if e["kind"] == "asked"})
+    for run in stored:
+        steps = [point[0] for point in history(store, run["run_id"], "val/score")]
+        assert steps == [index for uid, index in seen if uid == run["tags"]["uid"]]
+    assert (sweep.report_folder / "report.html").is_file()

@@ -1,0 +1,113 @@
+"""`invsearch doctor`: all is well in a normal session, and each thing that can be wrong is named."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import time
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from search import cluster, doctor
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def told(out: str) -> dict[str, str]:
+    """check -> ok or FAILED."""
+    found = {}
+    for line in out.splitlines():
+        for word in ("ok", "FAILED"):
+            name, separator, _ = line.partition(f" {word} ")
+            if separator:
+                found[name.strip()] = word
+    return found
+
+
+@pytest.fixture
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line per check."""
+    monkeypatch.setenv("COLUMNS", "400")
+
+
+@pytest.fixture
+def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_ray", lambda address: iter(()))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
+def test_all_is_well(ray_session: None, wide: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctor.examine(tmp_path, None) == 0
+    out = capsys.readouterr().out
+    findings = told(out)
+    assert set(findings.values()) == {"ok"}
+    assert {*doctor.PACKAGES, "storage", "MLflow", "Ray", "names resolve here (worker)"} <= set(findings)
+    assert "1 node(s), 2 CPU" in out
+
+
+def test_a_shadowed_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Another distribution with a package `search`, before ours on the path."""
+    assert doctor.names_resolve_here() == str(ROOT)
+    other = ModuleType("tracking")
+    other.__file__ = str(tmp_path / "site-packages" / "tracking" / "__init__.py")
+    monkeypatch.setitem(sys.modules, "tracking", other)
+    finding = doctor._guarded("names", doctor.names_resolve_here)
+    assert not finding.good
+    assert "`tracking` comes from" in finding.detail and "site-packages" in finding.detail
+
+
+def test_a_namespace_package_shadows_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder `spaces` without `__init__.py` has no file at all."""
+    monkeypatch.setitem(sys.modules, "spaces", ModuleType("spaces"))
+    with pytest.raises(RuntimeError, match="`spaces` comes from"):
+        doctor.names_resolve_here()
+
+
+def test_storage_that_cannot_be_written(
+    no_ray: None, wide: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file where the folder should be; the cache beside it is fine, so the exit code is the storage's."""
+    (tmp_path / "file").touch()
+    assert doctor.examine(tmp_path / "file", None) == 1
+    findings = told(capsys.readouterr().out)
+    assert (findings["storage"], findings["data cache"]) == ("FAILED", "ok")
+    assert findings["names resolve here (driver)"] == "ok"
+
+
+def test_a_package_that_is_missing(no_ray: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor, "version", missing)
+    monkeypatch.setattr(doctor, "_mlflow", lambda base: "not asked")
+    findings = {finding.what: finding for finding in doctor._findings(tmp_path, None)}
+    assert (findings["torch"].good, findings["torch"].detail) == (False, "not installed")
+
+
+def test_an_import_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch and torchvision of different builds import with a RuntimeError."""
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    finding = doctor._guarded("torch and torchvision import", doctor._torch)
+    assert not finding.good and "ModuleNotFoundError" in finding.detail
+    monkeypatch.undo()
+    importlib.import_module("torchvision")
+    assert doctor._guarded("torch and torchvision import", doctor._torch).good
+
+
+def test_ray_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(address: str | None, cpus: int | None) -> None:
+        raise ConnectionError(f"nobody at {address}")
+
+    monkeypatch.setattr(cluster, "start", refused)
+    (finding,) = doctor._ray("far:6379")
+    assert not finding.good and "nobody at far:6379" in finding.detail
+
+
+def test_ray_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "RAY_SECONDS", 0.05)
+    monkeypatch.setattr(cluster, "start", lambda address, cpus: time.sleep(1.0))
+    (finding,) = doctor._ray("far:6379")
+    assert not finding.good and "is the address right?" in finding.detail

@@ -1,0 +1,198 @@
+"""A sweep's folder: where it is, what it holds, and what `invsearch status` makes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from search import cli, sweep
+from search.sweep import Recorder, Sweep
+from tests.support.journals import journal
+from tests.support.simulation import comparison
+from tracking.errors import UserError
+from tracking.journal import Event, Journal
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def nothing_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(sweep.ROOT_VARIABLE, raising=False)
+    monkeypatch.setattr(sweep, "CONFIGURATION", tmp_path / "config.yaml")
+    monkeypatch.chdir(tmp_path)
+
+
+def stored(base: Path, name: str, events: list[Event], began: float = 0.0) -> Sweep:
+    """A sweep on disk with this journal."""
+    made = sweep.create(base / name, comparison())
+    made.journal_path.write_text("".join(json.dumps(event) + "\n" for event in events))
+    os.utime(made.study_path, (began, began))
+    return made
+
+
+# Where
+
+
+def test_the_root_is_looked_for_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """./sweeps, then the configuration file, then the variable, then the option: each beats the ones before."""
+    assert sweep.root(None) == tmp_path / "sweeps"
+    (tmp_path / "config.yaml").write_text(f"root: {tmp_path / 'configured'}\n")
+    assert sweep.root(None) == tmp_path / "configured"
+    monkeypatch.setenv(sweep.ROOT_VARIABLE, str(tmp_path / "variable"))
+    assert sweep.root(None) == tmp_path / "variable"
+    assert sweep.root(Path("option")) == tmp_path / "option"
+    monkeypatch.setenv(sweep.ROOT_VARIABLE, "")
+    assert sweep.root(None) == tmp_path / "configured", "an empty variable is no root"
+
+
+def test_the_users_folder_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv(sweep.ROOT_VARIABLE, "~/sweeps")
+    monkeypatch.setenv(sweep.CACHE_VARIABLE, "~/cache")
+    assert sweep.root(None) == tmp_path / "home" / "sweeps"
+    assert sweep.cache_folder() == tmp_path / "home" / "cache"
+    monkeypatch.delenv(sweep.CACHE_VARIABLE)
+    assert sweep.cache_folder() == tmp_path / "home" / ".cache" / "invsearch"
+
+
+@pytest.mark.parametrize("text", ["root: [1, 2", "root: 5", "root: {a: b}"])
+def test_a_damaged_configuration_file_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(UserError, match="configuration file"):
+        sweep.root(None)
+    assert sweep.root(Path("given")) == tmp_path / "given", "what is not needed is not read"
+
+
+@pytest.mark.parametrize("text", ["", "other: 1", "- a list"])
+def test_a_configuration_file_without_a_root(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    assert sweep.root(None) == tmp_path / "sweeps"
+
+
+def test_a_sweep_is_found_by_name_or_by_folder(tmp_path: Path) -> None:
+    made = stored(tmp_path, "digits-1", journal())
+    assert sweep.find("digits-1", tmp_path) == made
+    assert sweep.find(str(made.folder), tmp_path / "elsewhere") == made
+    with pytest.raises(UserError, match="did you mean `digits-1`"):
+        sweep.find("digits-l", tmp_path)
+
+
+def test_names_come_in_the_order_of_their_beginning(tmp_path: Path) -> None:
+    """Also when an older sweep was resumed, or reported on, later."""
+    for name, began in (("c", 100.0), ("a", 300.0), ("b", 200.0)):
+        stored(tmp_path, name, [], began)
+    (tmp_path / "c" / "report").mkdir()
+    (tmp_path / "no-sweep").mkdir()
+    assert sweep.names(tmp_path) == ["c", "b", "a"]
+    assert sweep.names(tmp_path / "nowhere") == []
+
+
+def test_fresh_names_are_names() -> None:
+    assert sweep.NAME.fullmatch(sweep.fresh_name("digits"))
+    assert not sweep.NAME.fullmatch("../up") and not sweep.NAME.fullmatch(".hidden")
+
+
+# What it holds
+
+
+def test_a_description_is_frozen_and_read_back(tmp_path: Path) -> None:
+    described = comparison(horizon=77)
+    made = sweep.create(tmp_path / "deep" / "mine", described)
+    assert made.comparison() == described
+    assert made.events() == []
+    with pytest.raises(UserError, match="name of its own"):
+        sweep.create(made.folder, described)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"strange": 1}'])
+def test_a_damaged_description_is_told(tmp_path: Path, text: str) -> None:
+    made = sweep.create(tmp_path / "mine", comparison())
+    made.study_path.write_text(text)
+    with pytest.raises(UserError, match="readable by this version"):
+        made.comparison()
+
+
+def test_checking_a_name_leaves_no_sweep_behind(tmp_path: Path) -> None:
+    sweep.check_new(tmp_path / "base" / "mine")
+    assert list((tmp_path / "base").iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="writable"):
+        sweep.check_new(tmp_path / "file" / "mine")
+
+
+def test_an_event_is_on_disk_before_anybody_sees_it(tmp_path: Path) -> None:
+    made, seen = sweep.create(tmp_path / "mine", comparison()), []
+    with Journal(made.journal_path) as book:
+        record = Recorder(made, book)
+        record.add(lambda event: seen.append((event, made.events()[-1] == event)))
+        event = record("asked", uid="one/plain/tune-0")
+        assert seen == [(event, True)]
+
+
+def test_checkpoints_go_once_the_end_is_journaled(tmp_path: Path) -> None:
+    """Those of the ended trial, and not before."""
+    made = sweep.create(tmp_path / "mine", comparison())
+    folders = [made.folder / "checkpoints" / "one" / "plain" / f"tune-{index}" for index in (1, 10)]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "latest.pt").touch()
+    with Journal(made.journal_path) as book:
+        record = Recorder(made, book)
+        record("result", uid="one/plain/tune-1")
+        assert all(folder.exists() for folder in folders)
+        record("ended", uid="one/plain/tune-1")
+        assert [folder.exists() for folder in folders] == [False, True]
+        record("ended", uid="one/plain/tune-7")  # one that never saved
+
+
+# What status says
+
+
+def status(monkeypatch: pytest.MonkeyPatch, capsys: Captured, *arguments: str) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["invsearch", "status", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    out = capsys.readouterr()
+    code = caught.value.code
+    return (0 if code is None else int(code)), out.out, out.err
+
+
+def test_status_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    """Finished, under way, with a torn last line, just begun, and damaged: one line each, oldest first."""
+    events, base = journal(), tmp_path / "sweeps"
+    stored(base, "finished", events, 1.0)
+    stored(base, "half", events[: len(events) // 2], 2.0)
+    torn = stored(base, "torn", events[:30], 3.0)
+    torn.journal_path.write_bytes(torn.journal_path.read_bytes() + b'{"schema": 1, "seq": 30, "ti')
+    stored(base, "begun", [], 4.0)
+    damaged = stored(base, "damaged", events[:30], 5.0)
+    damaged.journal_path.write_text("not JSON\n" + damaged.journal_path.read_text())
+    code, out, _ = status(monkeypatch, capsys, "--root", str(base))
+    lines = out.splitlines()
+    assert code == 0 and len(lines) == 5
+    starts = ["finished: done", "half: running", "torn: running", "begun: not started", "damaged: damaged: line 1"]
+    assert all(line.startswith(start) for line, start in zip(lines, starts, strict=True)), out
+    assert "left" not in lines[0] and "left" in lines[1]
+
+
+def test_status_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    stored(tmp_path / "sweeps", "half", journal()[:120])
+    code, out, _ = status(monkeypatch, capsys, "half")
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0].split() == ["problem", "method", "stage", "trials", "best", "select", "score", "budget", "used"]
+    assert [line.split()[:2] for line in lines[1:5]] == [
+        ["digits-rotated", method] for method in ("plain", "trivial_augment", "augnet", "unrolled")
+    ]
+    assert lines[-1].startswith("running: ")
+
+
+def test_status_of_a_damaged_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    stored(tmp_path / "sweeps", "bad", []).journal_path.write_text("not JSON\n")
+    code, _, err = status(monkeypatch, capsys, "bad")
+    assert code == 2
+    assert "undamaged" in err and "line 1" in err and "Traceback" not in err

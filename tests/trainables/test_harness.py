@@ -1,0 +1,305 @@
+"""One trial: what it may not do, that it resumes exactly, what it reads, and what its cost is."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.support.toy_problems import TestSplitTrap
+from tests.support.trials import ROTATED, SIGNALS, assignment, finish, logical
+from tracking.cost import Meter, Phase
+from tracking.record import ReservedMetricError, Stage
+from trainables import harness as harnesses
+from trainables import invariance, methods
+from trainables.assignment import Device, Report
+from trainables.harness import Harness, MisplacedCostError, NotFiniteError, resolve_device
+from trainables.method import Context
+from trainables.modules.networks import mlp
+from trainables.modules.supervised import Supervised
+from trainables.problems.problem import Batch, ForbiddenSplitError, Split
+from trainables.problems.spec import ProblemSpec
+
+STAGES_WITHOUT_TEST = (Stage.UNIT, Stage.PROBE, Stage.TUNE)
+STAGES_WITH_TEST = (Stage.RERUN, Stage.REPLAY)
+
+
+def test_an_honest_trial_reports_to_its_end(tmp_path: Path) -> None:
+    """Indices, statuses, and everything that the optional members add."""
+    reports = finish(Harness(assignment(tmp_path)))
+    assert [report.index for report in reports] == [0, 1, 2]
+    assert [report.status for report in reports] == ["running", "running", "complete"]
+    assert [report.metrics["learned/updates"] for report in reports] == [2, 4, 6]
+    assert all(report.metrics["val/score"] == report.score for report in reports)
+    assert [report.ledger is None for report in reports] == [True, True, False]
+    assert reports[-1].found is not None and reports[-1].found["learning_rate"] == 0.05
+
+
+@pytest.mark.parametrize(
+    ("method", "error", "words"),
+    [
+        ("draws_select", ForbiddenSplitError, "select"),
+        ("draws_test", ForbiddenSplitError, "test"),
+        ("episode_of_test", ForbiddenSplitError, "test"),
+        ("size_of_select", ForbiddenSplitError, "select"),
+        ("asks_truth", AttributeError, "truth"),
+        ("asks_examples", AttributeError, "examples"),
+        ("writes_score", ReservedMetricError, "val/score"),
+        ("writes_cost", ReservedMetricError, "cost/flops"),
+        ("writes_nan", ValueError, "loss = nan"),
+        ("writes_infinity", ValueError, "loss = inf"),
+        ("learns_nan", ValueError, "rotation/width_deg = nan"),
+        ("predicts_nan", NotFiniteError, "predict"),
+        ("names_the_wrong_phase", MisplacedCostError, "select"),
+        ("hides_work", MisplacedCostError, "select"),
+    ],
+)
+def test_a_cheat_is_refused(tmp_path: Path, method: str, error: type[Exception], words: str) -> None:
+    """At its first slice; the control is the honest method above, from the same base class."""
+    with pytest.raises(error, match=words):
+        Harness(assignment(tmp_path, method)).advance()
+
+
+def test_a_score_that_is_not_finite_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = {"label": "r", "source": {"name": "toy_regression"}}
+    trial = Harness(assignment(tmp_path, problem=problem, settings={"learning_rate": 0.01}))
+    assert math.isfinite(float(trial.advance().metrics["val/score"]))
+    monkeypatch.setattr(type(trial.problem), "score", lambda self, outputs, y: torch.tensor(float("inf")))
+    with pytest.raises(NotFiniteError, match="val/score"):
+        trial.advance()
+
+
+# Resume
+
+
+@pytest.mark.parametrize("method", ["honest", *methods.names()])
+def test_a_resumed_trial_reports_what_a_straight_one_does(tmp_path: Path, method: str) -> None:
+    """After each slice: a new harness on the same folder, bit for bit, final measurements and ledger included."""
+    straight = [logical(report) for report in finish(Harness(assignment(tmp_path, method, Stage.RERUN)))]
+    assert len(straight) >= 3
+    for k in range(1, len(straight)):
+        described = assignment(tmp_path, method, Stage.RERUN, folder=tmp_path / f"after-{k}")
+        first = Harness(described)
+        for _ in range(k):
+            first.advance()
+        first.save()
+        assert [logical(report) for report in finish(Harness(described))] == straight[k:]
+
+
+def test_the_comparison_above_can_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A method that forgets its state on loading, and another seed, are both noticed."""
+    straight = [logical(report) for report in finish(Harness(assignment(tmp_path)))]
+    other = [logical(report) for report in finish(Harness(assignment(tmp_path, seed=2)))]
+    assert other != straight
+    first = Harness(assignment(tmp_path))
+    first.advance()
+    first.save()
+    monkeypatch.setattr(Supervised, "load_state_dict", lambda self, state: None)
+    assert [logical(report) for report in finish(Harness(assignment(tmp_path)))] != straight[1:]
+
+
+def test_a_torn_write_never_replaces_a_good_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Disk full in the middle of a write: the former checkpoint stands, and a trial goes on from it."""
+    straight = [logical(report) for report in finish(Harness(assignment(tmp_path)))]
+    trial = Harness(assignment(tmp_path))
+    trial.advance()
+    good = trial.save().read_bytes()
+
+    def torn(state: Any, file: IO[bytes]) -> None:
+        file.write(good[: len(good) // 2])
+        raise OSError("no space left on device")
+
+    trial.advance()
+    with monkeypatch.context() as patch:
+        patch.setattr(harnesses.torch, "save", torn)
+        with pytest.raises(OSError, match="no space"):
+            trial.save()
+    assert (tmp_path / "checkpoints" / "latest.pt").read_bytes() == good
+    assert [logical(report) for report in finish(Harness(assignment(tmp_path)))] == straight[1:]
+
+
+def test_a_torn_checkpoint_would_be_noticed(tmp_path: Path) -> None:
+    """The control: had a torn write replaced the good one, the trial could not go on."""
+    trial = Harness(assignment(tmp_path))
+    trial.advance()
+    path = trial.save()
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(Exception, match=r"archive|zip|file"):
+        Harness(assignment(tmp_path))
+
+
+def test_a_checkpoint_never_runs_ahead_of_the_journal(tmp_path: Path) -> None:
+    """A step is asked for once the report before is journaled, so only then may the state hold that report.
+
+    A checkpoint written with the report itself could outlive a driver that never journaled it: the resumed trial
+    would start after it, and the report would be missing for good.
+    """
+    trial, path = Harness(assignment(tmp_path, checkpoint_seconds=0.0)), tmp_path / "checkpoints" / "latest.pt"
+    trial.advance()
+    assert not path.exists()
+    for acknowledged in (1, 2):
+        trial.advance()
+        assert torch.load(path, weights_only=True)["index"] == acknowledged
+
+
+def test_a_checkpoint_waits_for_its_time(tmp_path: Path) -> None:
+    finish(Harness(assignment(tmp_path, checkpoint_seconds=1000.0)))
+    assert not (tmp_path / "checkpoints").exists()
+
+
+# What is read, and when
+
+
+class Spy(TestSplitTrap):
+    """Counts who asks for the examples of which split; nothing is forbidden to the harness."""
+
+    __test__ = False
+
+    def __init__(self, problem: Any, counts: Counter[Split]) -> None:
+        super().__init__(problem)
+        self._counts = counts
+
+    @property
+    def truth(self) -> Any:
+        return self._problem.truth
+
+    def examples(self, split: Split, limit: int | None = None) -> Batch:
+        self._counts[split] += 1
+        return self._problem.examples(split, limit)
+
+
+@pytest.fixture
+def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[Split]:
+    """How often each split was handed out in full, in this test."""
+    found: Counter[Split] = Counter()
+    build = ProblemSpec.build
+    monkeypatch.setattr(ProblemSpec, "build", lambda self, *arguments: Spy(build(self, *arguments), found))
+    return found
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_the_test_split_is_read_once_and_in_confirm_only(tmp_path: Path, counts: Counter[Split], stage: Stage) -> None:
+    trial = Harness(assignment(tmp_path, stage=stage))
+    trial.advance()
+    assert counts[Split.TEST] == 0, "nothing is read before the last report"
+    last = finish(trial)[-1]
+    confirms = stage in STAGES_WITH_TEST
+    assert counts[Split.TEST] == int(confirms)
+    assert counts[Split.SELECT] == 1
+    scores = {"test/score", "test/score_own_copies", "test/score_common_copies"}
+    assert {name for name in last.metrics if name.startswith("test/")} == (scores if confirms else set())
+    measured = any(name.startswith("invariance/") for name in last.metrics)
+    assert measured == (stage not in (Stage.UNIT, Stage.PROBE))
+
+
+def test_the_spy_sees_a_second_reading(tmp_path: Path, counts: Counter[Split]) -> None:
+    """The control: a harness that looks at the test split while it trains would be seen."""
+    trial = Harness(assignment(tmp_path))
+    trial.problem.examples(Split.TEST, 4)
+    finish(trial)
+    assert counts[Split.TEST] == 1
+
+
+def test_invariance_is_measured_where_it_was_planted(tmp_path: Path) -> None:
+    assert Harness(assignment(tmp_path)).ranges() == {"rotation": 30.0}
+    assert Harness(assignment(tmp_path, problem=ROTATED | {"wrappers": []})).ranges() == {}
+
+
+# Cost
+
+
+def test_cost_is_what_the_method_did(tmp_path: Path) -> None:
+    """Against a bare loop with a meter of its own, no harness around."""
+    described = assignment(tmp_path, "plain", Stage.RERUN)
+    last = finish(Harness(described))[-1]
+    meter = Meter("cpu")
+    problem = described.problem.build(0, 0, described.cache).view(meter)
+    context = Context(problem, 6, 2, described.seed, torch.device("cpu"), meter, mlp)
+    method = methods.config_class("plain").model_validate(described.settings).build(context)
+    while not method.step().done:
+        pass
+    bare = meter.ledger().phases[Phase.TRAIN]
+    assert (last.metrics["cost/flops"], last.metrics["cost/examples"]) == (bare.flops, bare.examples)
+    assert last.flops == bare.flops
+
+
+def test_evaluation_is_kept_apart(tmp_path: Path) -> None:
+    """More scored examples: more evaluation, the same cost; and the ledger's phases say the same."""
+    few, many = (_last(tmp_path, score_examples=n) for n in (2, 16))
+    for unit in ("flops", "examples"):
+        assert few.metrics[f"cost/{unit}"] == many.metrics[f"cost/{unit}"] > 0
+    assert 0 < few.metrics["evaluation/flops"] < many.metrics["evaluation/flops"]
+    assert many.metrics["cost/label_reads"] - few.metrics["cost/label_reads"] == 3 * (16 - 2)
+    assert many.ledger is not None
+    assert many.ledger["phases"]["select"]["flops"] == many.metrics["evaluation/flops"]
+    assert many.metrics["evaluation/examples"] == 0, "the harness takes no gradients"
+
+
+def test_the_final_measurements_cost_the_method_nothing(tmp_path: Path) -> None:
+    probe, rerun = (_last(tmp_path, stage=stage) for stage in (Stage.PROBE, Stage.RERUN))
+    assert probe.flops == rerun.flops
+    assert probe.metrics["evaluation/flops"] < rerun.metrics["evaluation/flops"]
+
+
+def _last(tmp_path: Path, **changes: Any) -> Report:
+    return finish(Harness(assignment(tmp_path, **changes)))[-1]
+
+
+# Averaging
+
+
+def test_common_copies_are_the_same_for_every_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The very same inputs for the same seed, whatever the method; others for another seed."""
+    seen: dict[tuple[str, int], list[Tensor]] = {}
+    make = invariance.common_sampler
+
+    def noted(key: tuple[str, int]) -> Any:
+        def sampler(*arguments: Any) -> Any:
+            sample = make(*arguments)
+
+            def keep(x: Tensor, generator: torch.Generator) -> Tensor:
+                copies = sample(x, generator)
+                seen.setdefault(key, []).append(copies)
+                return copies
+
+            return keep
+
+        return sampler
+
+    for key in (("plain", 1), ("trivial_augment", 1), ("plain", 2)):
+        monkeypatch.setattr(invariance, "common_sampler", noted(key))
+        finish(Harness(assignment(tmp_path, key[0], Stage.RERUN, seed=key[1])))
+    first, same, other = (torch.stack(copies) for copies in seen.values())
+    assert len(first) == 2
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+
+
+def test_a_method_without_a_distribution_averages_copies_of_itself(tmp_path: Path) -> None:
+    plain = _last(tmp_path, method="plain", stage=Stage.RERUN).metrics
+    assert plain["test/score_own_copies"] == plain["test/score"]
+
+
+def test_regression_has_no_copies(tmp_path: Path) -> None:
+    problem = {"label": "r", "source": {"name": "toy_regression"}}
+    settings = {"learning_rate": 0.01, "batch_size": 8}
+    last = _last(tmp_path, stage=Stage.RERUN, problem=problem, method="plain", settings=settings)
+    assert {name for name in last.metrics if name.startswith("test/")} == {"test/score"}
+    assert all(name.endswith("/change") for name in last.metrics if name.startswith("invariance/"))
+
+
+def test_signals_are_probed_with_their_own_bank(tmp_path: Path) -> None:
+    last = _last(tmp_path, stage=Stage.RERUN, problem=SIGNALS, method="plain")
+    assert "invariance/time_shift/agreement" in last.metrics
+    assert "invariance/rotation/agreement" not in last.metrics
+
+
+@pytest.mark.parametrize("device", [Device.CPU, Device.AUTO])
+def test_devices(device: Device) -> None:
+    expected = "cuda" if device is Device.AUTO and torch.cuda.is_available() else "cpu"
+    assert resolve_device(device).type == expected
