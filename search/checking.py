@@ -70,7 +70,7 @@ def _checks(module: ModuleType, scratch: Path) -> Iterator[Checked]:
                 yield name, _title(method_check), partial(method_check, part)
             continue
         wraps = issubclass(part, WrapperConfig)
-        fields: dict[str, Any] = {"source": around, "wrappers": [{"name": name}]} if wraps else {"source": {"name": name}}
+        fields = {"source": around, "wrappers": [{"name": name}]} if wraps else {"source": {"name": name}}
         for problem_check in problem_contract.ALL_CHECKS:
             yield name, _title(problem_check), partial(problem_check, partial(_build, name, fields, scratch))
     for name, network in plugins.own_networks(module).items():

@@ -214,8 +214,9 @@ class Director:
         if last is not None:
             fields |= {"metrics": last.metrics, "ledger": last.ledger}
         self._derived.append(("ended", uid, fields))
-        if assignment.stage is not Stage.UNIT:
-            self._note_stage(self._course(assignment))
+        for course in self.courses.values():  # a unit that failed ends all studies of its problem
+            if course.problem == assignment.problem.label and assignment.row in (course.method.key, UNIT_ROW):
+                self._note_stage(course)
 
     def _note_stage(self, course: Course) -> None:
         """A study that entered a new stage has done the one before."""

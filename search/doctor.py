@@ -1,4 +1,7 @@
-"""`invsearch doctor`: is this machine or cluster ready, and if not, why?"""
+"""`invsearch doctor`: is this machine or cluster ready, and if not, why?
+
+What may be broken is imported only inside of the checks: a torch that does not load is a finding, not a traceback.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-
-from search import sweep as sweeps
 
 PACKAGES = ("ray", "torch", "torchvision", "optuna", "mlflow", "numpy", "scikit-learn", "pydantic")
 ROOTS = ("search", "trainables", "spaces", "tracking")
@@ -35,21 +36,21 @@ def examine(root: Path | None, address: str | None) -> int:
     table = Table(box=None, pad_edge=False)
     for column in ("check", "", "detail"):
         table.add_column(column)
-    findings = list(_findings(sweeps.root(root), address))
+    findings = list(_findings(root, address))
     for finding in findings:
         table.add_row(finding.what, "ok" if finding.good else "FAILED", finding.detail)
     Console().print(table)
     return 0 if all(finding.good for finding in findings) else 1
 
 
-def _findings(base: Path, address: str | None) -> Iterator[Finding]:
+def _findings(root: Path | None, address: str | None) -> Iterator[Finding]:
     for package in PACKAGES:
         yield _guarded(package, lambda package=package: version(package))  # type: ignore[misc]
     yield _guarded("torch and torchvision import", _torch)
     yield _guarded("names resolve here (driver)", names_resolve_here)
-    yield _guarded("storage", lambda: _writable(base))
-    yield _guarded("data cache", lambda: _writable(sweeps.cache_folder()))
-    yield _guarded("MLflow", lambda: _mlflow(base))
+    yield _guarded("storage", lambda: _writable(_base(root)))
+    yield _guarded("data cache", lambda: _writable(_cache()))
+    yield _guarded("MLflow", lambda: _mlflow(_base(root)))
     yield _guarded("GPU", _gpu)
     yield from _ray(address)
 
@@ -83,6 +84,18 @@ def _guarded(what: str, body: Callable[[], str]) -> Finding:
 
 def _own_root() -> str:
     return str(Path(__file__).resolve().parent.parent)
+
+
+def _base(root: Path | None) -> Path:
+    from search import sweep
+
+    return sweep.root(root)
+
+
+def _cache() -> Path:
+    from search import sweep
+
+    return sweep.cache_folder()
 
 
 def _torch() -> str:

@@ -187,7 +187,8 @@ def test_a_file_that_offers_nothing(write: Write) -> None:
     ],
 )
 def test_exit_codes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], file: str, code: int, words: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    file: str, code: int, words: str,
 ) -> None:
     texts = {
         "nothing.py": "", "torn.py": "    def (:", "good.py": DROPOUT.replace("nn.Dropout(), ", ""), "bad.py": DROPOUT,

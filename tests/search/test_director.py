@@ -144,6 +144,8 @@ def test_a_failure_ends_what_it_must_and_nothing_else(bad: str, lost: set[tuple[
     director = Simulation(comparison(), events, curve=failing(bad)).run()
     assert {key for key, course in director.courses.items() if course.stand is Stand.FAILED} == lost
     assert any(e["kind"] == "ended" and e["status"] == "failed" and "planted" in e["reason"] for e in events)
+    given_up = {(e["problem"], e["method"]) for e in events if e["kind"] == "stage_done" and e["reason"]}
+    assert given_up == lost
     for key in lost:
         assert "planted" in (director.courses[key].reason or "")
     again = Simulation(comparison(), list(events), curve=failing(bad)).director

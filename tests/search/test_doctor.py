@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
 import time
 from importlib.metadata import PackageNotFoundError
@@ -95,6 +96,18 @@ def test_an_import_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     importlib.import_module("torchvision")
     assert doctor._guarded("torch and torchvision import", doctor._torch).good
+
+
+def test_a_broken_torch_is_a_finding() -> None:
+    """In a fresh process: the doctor itself must load without the patient."""
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from search import doctor\n"
+        "f = {f.what: f for f in (doctor._guarded('torch', doctor._torch), doctor._guarded('base', lambda: '.'))}\n"
+        "print(f['torch'].good, f['base'].good, doctor.names_resolve_here())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == ["False", "True", str(ROOT)]
 
 
 def test_ray_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::F
 READ_BY_THE_SCHEDULER = {"report", "val/score", "cost/flops", "done"}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def process_as_before() -> Iterator[None]:
     """`setup` is for a worker's whole life: one torch thread, imports out of the collector's sight."""
     threads = torch.get_num_threads()
