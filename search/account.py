@@ -108,7 +108,7 @@ def first_line(reason: str | None) -> str:
 
 
 def trials(events: Iterable[Event]) -> dict[str, Trial]:
-    """uid -> trial, in the order they were asked; a failed report brings no score and no cost."""
+    """uid -> trial, in the order they were asked; a failed report brings its cost and no score."""
     found: dict[str, Trial] = {}
     for event in events:
         match event["kind"]:
@@ -117,9 +117,13 @@ def trials(events: Iterable[Event]) -> dict[str, Trial]:
                     event["uid"], event["problem"], event["method"], Stage(event["stage"]), event["index"],
                     event["config"],
                 )
-            case "result" if event["status"] != Status.FAILED:
+            case "result":
                 trial = found[event["uid"]]
-                trial.metrics, trial.flops, trial.score = event["metrics"], event["flops"], event["score"]
+                failed = event["status"] == Status.FAILED
+                # A failed report may not know its cost (the worker could not even begin): then the last one stands.
+                if not failed or event["metrics"]:
+                    trial.metrics, trial.flops = event["metrics"], event["flops"]
+                trial.score = None if failed else event["score"]
             case "ended":
                 trial = found[event["uid"]]
                 trial.status, trial.reason = Status(event["status"]), event["reason"]

@@ -14,8 +14,6 @@ from search.verdicts import judged
 from tracking.journal import Event
 from tracking.record import Stage, Status
 
-# Methods that search nothing; the best of them is what every other row has to beat.
-CONTROLS = frozenset({"plain", "trivial_augment"})
 WAYS = (Stage.RERUN, Stage.REPLAY)
 
 
@@ -60,10 +58,10 @@ def _row(
         confirmed += total(stages[Stage.REPLAY])
     failures = tuple(t for t in own if t.status is Status.FAILED)
     return Row(
-        problem=problem, method=method, way=way, control=planned.methods[method] in CONTROLS,
+        problem=problem, method=method, way=way, control=method in planned.controls,
         planned_seeds=planned.seeds, scores=scores,
         estimates={averaging: e for averaging, e in found.items() if e is not None},
-        accuracy=any("agreement" in name for t in own for name in t.metrics),
+        accuracy=problem in planned.accuracies,
         training=total(done).per(len(done)) if done else None,
         tuning=tuning, total=total(stages[Stage.PROBE]) + tuning + confirmed,
         unit_flops=unit_flops, tune=_tune(stages[Stage.TUNE], tuning, unit_flops),

@@ -19,7 +19,7 @@ _ENVIRONMENT = {
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # the journal is the state; Ray's snapshot is never read
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths keep their meaning in workers
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial that was given no GPU sees none
 }
 
 
@@ -38,7 +38,13 @@ def start(address: str | None, cpus: int | None) -> None:
     if address is None:
         ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
     else:
-        ray.init(address=address, **quiet)
+        try:
+            ray.init(address=address, **quiet)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise UserError(
+                "--address must be that of a running Ray cluster", f"{address}: {str(error).splitlines()[0]}",
+                "for example 10.0.0.1:6379; see `ray status` on the head node",
+            ) from None
     logging.getLogger("ray").setLevel(logging.CRITICAL)  # what fails is told by us, once
 
 
@@ -48,14 +54,15 @@ def slots(resources: Resources) -> int:
     Raises:
         UserError: not even one fits; Ray would wait for ever without a word.
     """
-    total: Mapping[str, float] = ray.cluster_resources()
-    asked = {"CPU": resources.cpus, "GPU": resources.gpus}
-    fits = [total.get(name, 0.0) / amount for name, amount in asked.items() if amount > 0]
-    if int(min(fits)) < 1:
-        has = ", ".join(f"{total.get(name, 0.0):g} {name}" for name in asked)
+    asked = {name: amount for name, amount in (("CPU", resources.cpus), ("GPU", resources.gpus)) if amount > 0}
+    nodes: list[Mapping[str, float]] = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    # Per node: two nodes of one CPU hold no trial of two.
+    fits = sum(int(min(node.get(name, 0.0) / amount for name, amount in asked.items())) for node in nodes)
+    if fits < 1:
+        has = "; ".join(f"{node.get('CPU', 0.0):g} CPU and {node.get('GPU', 0.0):g} GPU" for node in nodes)
         raise UserError(
-            "the cluster must have what one trial asks for",
-            f"a trial asks for {resources.cpus:g} CPU and {resources.gpus:g} GPU; the cluster has {has}",
+            "one node must have what one trial asks for",
+            f"a trial asks for {resources.cpus:g} CPU and {resources.gpus:g} GPU; the nodes have {has}",
             "ask for less with --set resources.cpus=... or resources.gpus=..., or connect to another --address",
         )
-    return int(min(fits))
+    return fits

@@ -46,7 +46,7 @@ def load(source: str, overrides: Sequence[str] = (), modules: Sequence[Path] = (
         UserError: an unknown recipe or field, a value out of its domain, a file that is not YAML.
     """
     data = _from_file(Path(source)) if _looks_like_file(source) else recipes.get(source)
-    data["plugins"] = [*data.get("plugins", []), *plugin_files(modules)]
+    data["plugins"] = [*(data.get("plugins") or []), *plugin_files(modules)]
     for override in overrides:
         _apply(data, override)
     return validate(data)
@@ -77,8 +77,8 @@ def _looks_like_file(source: str) -> bool:
 def _from_file(path: Path) -> dict[str, Any]:
     try:
         data = parse(path.read_text())
-    except OSError as error:
-        raise UserError("the comparison's file must be readable", f"{path}: {error.strerror}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError("the comparison's file must be readable text", f"{path}: {error}") from None
     except yaml.YAMLError as error:
         raise UserError("the comparison's file must be YAML", f"{path}: {error}") from None
     if not isinstance(data, dict):
@@ -115,7 +115,7 @@ def _step(place: Any, part: str, override: str) -> Any:
 
 
 def _number(place: list[Any], part: str, override: str) -> int:
-    if not part.isdigit() or int(part) >= len(place):
+    if not part.isdecimal() or int(part) >= len(place):
         raise UserError(f"an element of a list is named by its number, 0 to {len(place) - 1}", override)
     return int(part)
 

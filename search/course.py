@@ -119,14 +119,14 @@ class Course:
         self.unit_flops = flops
         self._begin_tuning()
 
-    def lose(self, uid: str, stage: Stage, reason: str) -> None:
+    def lose(self, uid: str, stage: Stage, reason: str, flops: int) -> None:
         """One of this study's trials failed."""
         if self.settled:
             return
         if stage is Stage.PROBE:
             self.fail(f"the probe failed: {reason}")
         elif stage is Stage.TUNE and self.tuning is not None:
-            self.tuning.fail(uid)
+            self.tuning.fail(uid, flops)
             self._after_tuning(reason)
         elif self.confirm is not None:
             self.confirm.fail(uid)
@@ -144,6 +144,9 @@ class Course:
         return f"{self.problem}/{self.method.key}"
 
     def _after_probe(self, flops: int) -> None:
+        if flops == 0:
+            self.fail("the probe charged no FLOPs: a method wraps its updates in `meter.unit(...)`")
+            return
         horizon = self._comparison.horizon
         self.full_flops = round(flops * horizon / max(1, round(horizon * PROBE_FRACTION)))
         self._begin_tuning()
@@ -151,6 +154,13 @@ class Course:
     def _begin_tuning(self) -> None:
         """Once both are known: the budget's unit, and what the method's own horizon costs."""
         if self.unit_flops is None or self.full_flops is None or self.settled:
+            return
+        multiples = self.full_flops / self.unit_flops
+        if multiples > self._comparison.budget:
+            self.fail(
+                f"one training costs {multiples:.1f} plain trainings, more than the budget of "
+                f"{self._comparison.budget:g}: no trial could reach its horizon"
+            )
             return
         self.tuning = Tuning(self._comparison, self.problem, self.method, self.unit_flops, self.full_flops)
         self.stand = Stand.TUNE

@@ -166,7 +166,7 @@ class Director:
 
     def _take(self, report: Report) -> Verdict:
         if report.status is Status.FAILED or report.score is None:
-            self._lose(report.uid, report.reason or "no reason given")
+            self._lose(report.uid, report.reason or "no reason given", report)
             return Verdict.STOP
         self._last[report.uid] = report
         assignment = self._open[report.uid]
@@ -180,14 +180,17 @@ class Director:
             self._close(report.uid, self._status(assignment), None)
         return verdict
 
-    def _lose(self, uid: str, reason: str) -> None:
+    def _lose(self, uid: str, reason: str, report: Report | None = None) -> None:
+        """A failed trial costs what it has cost, the slice that failed included."""
         assignment = self._open[uid]
+        if report is not None and report.metrics:
+            self._last[uid] = report
         if assignment.stage is Stage.UNIT:
             for (problem, _), course in self.courses.items():
                 if problem == assignment.problem.label:
                     course.fail(f"the plain training that measures the budget failed: {reason}")
         else:
-            self._course(assignment).lose(uid, assignment.stage, reason)
+            self._course(assignment).lose(uid, assignment.stage, reason, 0 if report is None else report.flops)
         self._close(uid, Status.FAILED, reason)
 
     def _set_unit(self, problem: str, flops: int) -> None:

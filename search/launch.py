@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -18,9 +19,10 @@ from search.runner import ExitCode, Outcome
 from search.status import Standing
 from search.sweep import Observer, Sweep
 from tracking.errors import UserError
-from tracking.journal import JournalError
-from tracking.mlflow_log import MlflowLog, default_store
+from tracking.journal import JournalError, held
+from tracking.mlflow_log import MlflowLog, Store, default_store
 
+TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 FILE_WIDTH = 120  # where the output is no terminal
 DRAIN_SECONDS = 120.0  # how long the end of a sweep waits for MLflow
 
@@ -40,26 +42,35 @@ def compare(
 ) -> int:
     """Launch a sweep and see it through to its report; the exit code."""
     comparison = configuration.load(source, overrides, modules)
-    chosen = name or sweeps.fresh_name(Path(source).stem)
+    chosen = name or sweeps.fresh_name(sweeps.plain_name(Path(source).stem))
     if not sweeps.NAME.fullmatch(chosen):
         raise UserError("a sweep's name is made of letters, digits, `.`, `_` and `-`", chosen)
     made = Sweep(sweeps.root(options.root) / chosen)
     sweeps.check_new(made.folder)
 
-    def run(observers: Sequence[Observer]) -> Outcome:
-        return runner.compare(comparison, made.folder, observers, options.address, options.cpus)
+    store = default_store(made.folder.parent, options.experiment or made.name)
+    notes = {"tracking_uri": store.uri, "experiment": store.experiment}
 
-    return _watched(made, run, options, seen=0)
+    def run(observers: Sequence[Observer]) -> Outcome:
+        return runner.compare(comparison, made.folder, observers, options.address, options.cpus, notes)
+
+    return _watched(made, run, store, options, seen=0)
 
 
 def resume(name: str, options: Options) -> int:
     """Go on with a sweep and see it through to its report; the exit code."""
     made = sweeps.find(name, sweeps.root(options.root))
+    events = made.events()
+    notes = events[0].get("notes", {}) if events else {}
+    # The sweep goes on in the experiment it began in, unless it is told another.
+    store = default_store(made.folder.parent, options.experiment or notes.get("experiment", made.name))
+    if "tracking_uri" in notes and TRACKING_VARIABLE not in os.environ:
+        store = replace(store, uri=notes["tracking_uri"])
 
     def run(observers: Sequence[Observer]) -> Outcome:
         return runner.resume(made, observers, options.address, options.cpus)
 
-    return _watched(made, run, options, seen=len(made.events()))
+    return _watched(made, run, store, options, seen=len(events))
 
 
 def status(name: str | None, root: Path | None) -> None:
@@ -91,23 +102,25 @@ def report(name: str, root: Path | None) -> None:
     _report(made, _console())
 
 
-def _watched(made: Sweep, run: Callable[[Sequence[Observer]], Outcome], options: Options, seen: int) -> int:
+def _watched(
+    made: Sweep, run: Callable[[Sequence[Observer]], Outcome], store: Store, options: Options, seen: int
+) -> int:
     console = _console()
-    store = default_store(made.folder.parent, options.experiment or made.name)
+    again = f"invsearch resume {made.name if options.root is None else made.folder}"
     log = MlflowLog(store, made.name)
     try:
         with Screen(console) as screen:
             screen.skip(seen)
             outcome = run((log.observe, screen))
         if outcome.code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
-            console.print(f"interrupted; go on with: invsearch resume {made.name}", highlight=False)
+            console.print(f"interrupted; go on with: {again}", highlight=False, soft_wrap=True)
         else:
             log.attach(_report(made, console))
     finally:
         left = log.close(DRAIN_SECONDS)
     if left:
         print(f"warning: MLflow ({store.uri}) missed {left} events: {'; '.join(log.errors)}; "
-              f"`invsearch resume {made.name}` writes them", file=sys.stderr)
+              f"`{again}` writes them", file=sys.stderr)
     return int(outcome.code)
 
 
@@ -136,4 +149,6 @@ def _standing(made: Sweep) -> Standing:
     standing = Standing()
     for event in made.events():
         standing.take(event)
+    if standing.state == "running" and not held(made.journal_path):
+        standing.state = "stopped without a word"  # its driver was killed; `resume` goes on
     return standing

@@ -10,6 +10,8 @@ from search.account import Trial, first_line, trials
 from tracking.journal import Event
 from tracking.record import Stage, Status
 
+CLASSIFICATION = "classification"  # the kind of problem whose score is an accuracy
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -22,6 +24,8 @@ class Plan:
         truths: problem -> {"invariant" | "harmful": {action: physical value}}, None where nothing is planted.
         units: action -> physical unit.
         provenance: commit, versions, hardware.
+        controls: labels of the rows that search nothing.
+        accuracies: problems whose score is an accuracy.
     """
 
     name: str
@@ -33,6 +37,8 @@ class Plan:
     truths: Mapping[str, Any]
     units: Mapping[str, str]
     provenance: Mapping[str, Any]
+    controls: frozenset[str]
+    accuracies: frozenset[str]
 
 
 def plan(events: Sequence[Event]) -> Plan:
@@ -52,6 +58,8 @@ def plan(events: Sequence[Event]) -> Plan:
         budget=float(comparison.get("budget", 0.0)),
         comparison=comparison,
         truths=head.get("truths", {}), units=head.get("units", {}), provenance=head.get("provenance", {}),
+        controls=frozenset(head.get("controls", ())),
+        accuracies=frozenset(p for p, kind in head.get("kinds", {}).items() if kind == CLASSIFICATION),
     )
 
 

@@ -46,7 +46,7 @@ class Router(Searcher):  # type: ignore[misc]  # Ray's classes carry no types
     def __init__(self, director: Director, limit: int, guard: Guard) -> None:
         super().__init__(metric="val/score", mode="max")
         self._director, self._limit, self._guard = director, limit, guard
-        self._in_flight: set[str] = set()
+        self._in_flight: dict[str, str] = {}  # Ray's trial id -> our uid
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its parts for a restore that we never do; the journal is the state
@@ -55,7 +55,9 @@ class Router(Searcher):  # type: ignore[misc]  # Ray's classes carry no types
         return self._guard(self._suggest, FINISHED, trial_id)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        self._in_flight.discard(trial_id)
+        uid = self._in_flight.pop(trial_id, None)
+        if error and uid is not None:  # said once a worker's retries are used up; every death goes to the scheduler
+            self._guard(self._director.lost, None, uid, "the worker died more often than it may")
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """The scheduler has seen it already."""
@@ -74,7 +76,7 @@ class Router(Searcher):  # type: ignore[misc]  # Ray's classes carry no types
         assignment = self._director.next()
         if assignment is None:
             return None
-        self._in_flight.add(trial_id)
+        self._in_flight[trial_id] = assignment.uid
         return {"uid": assignment.uid, "assignment": assignment.model_dump_json()}
 
 
@@ -97,7 +99,7 @@ class Gate(FIFOScheduler):  # type: ignore[misc]
         self._guard(self._decide, STOP, result)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        self._guard(self._director.lost, None, trial.config["uid"], "the worker died more often than it may")
+        """Nothing: Ray says this at every death, also when it starts the trial again."""
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
         """Nothing: Ray removes pending trials only when the whole sweep stops, and a resume starts them again."""

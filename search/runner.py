@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
@@ -18,6 +18,7 @@ from ray import tune
 
 from search import cluster
 from search import sweep as sweeps
+from search.course import Stand
 from search.director import Director
 from search.routing import Gate, Guard, Router
 from search.study import Comparison
@@ -48,29 +49,39 @@ class Outcome:
     code: ExitCode
 
 
+class Interrupted(BaseException):
+    """SIGTERM came while Tune was not there to stop in order."""
+
+
 def compare(
     comparison: Comparison, folder: Path, observers: Sequence[Observer] = (), address: str | None = None,
-    cpus: int | None = None,
+    cpus: int | None = None, notes: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Launch a sweep in a new folder and drive it to its end.
 
     Everything that the user could have got wrong is checked before the folder is made: the data are prepared,
     the resources are compared with the cluster's.
 
+    Args:
+        observers: shown every event.
+        notes: what a later `resume` should know beside the comparison; stored in the first event.
+
     Raises:
         UserError: before anything was started or written.
     """
-    truths = prepare(comparison)
+    known = prepare(comparison)
     cluster.start(address, cpus)
     slots = cluster.slots(comparison.resources)
     made = sweeps.create(folder, comparison)
-    with Journal(made.journal_path) as journal:
-        recorder = _recorder(made, journal, observers)
+    with _signals() as caught, Journal(made.journal_path) as journal:
+        recorder = Recorder(made, journal)
+        for observer in observers:
+            recorder.add(observer)
         recorder(
             "sweep", name=made.name, comparison=comparison.model_dump(mode="json"),
-            provenance=collect(Path(__file__).parent), **truths,
+            provenance=collect(Path(__file__).parent), notes=dict(notes or {}), **known,
         )
-        return _drive(made, comparison, journal, recorder, slots)
+        return _drive(made, comparison, journal, recorder, slots, caught)
 
 
 def resume(
@@ -83,9 +94,9 @@ def resume(
     """
     comparison = made.comparison()
     with Journal(made.journal_path) as journal:
-        recorder = _recorder(made, journal, ())
+        recorder = Recorder(made, journal)
         if not journal.events:
-            raise UserError("a sweep needs its first event to go on", made.journal_path, "launch it again")
+            raise UserError("a sweep needs its first event to go on", made.folder, "remove the folder and launch again")
         for event in journal.events:  # observers are idempotent: what they know already is not stored twice
             for observer in observers:
                 observer(event)
@@ -95,50 +106,52 @@ def resume(
             return Outcome(made, _code(journal))
         prepare(comparison)
         cluster.start(address, cpus)
-        recorder("resumed", provenance=collect(Path(__file__).parent))
-        return _drive(made, comparison, journal, recorder, cluster.slots(comparison.resources))
+        slots = cluster.slots(comparison.resources)
+        with _signals() as caught:
+            recorder("resumed", provenance=collect(Path(__file__).parent))
+            return _drive(made, comparison, journal, recorder, slots, caught)
 
 
 def prepare(comparison: Comparison) -> dict[str, Any]:
     """Build every problem once on this node, so that bad data is told before anything starts; the planted truths."""
     truths: dict[str, Any] = {}
     units: dict[str, str] = {}
+    kinds: dict[str, str] = {}
     for spec in comparison.problems:
         for partition in range(comparison.confirm_seeds + 1):
             problem = spec.build(comparison.seed, partition, sweeps.cache_folder())
-        truth = problem.truth
+        truth, kinds[spec.label] = problem.truth, str(problem.kind)
         truths[spec.label] = None if truth is None else {
             "invariant": dict(truth.invariant), "harmful": dict(truth.harmful)
         }
         units |= {action.name: action.unit for action in problem.transform_bank}
-    return {"truths": truths, "units": units}
+    controls = [method.key for method in comparison.methods if method.config_class().control]
+    return {"truths": truths, "units": units, "kinds": kinds, "controls": controls}
 
 
-def _recorder(made: Sweep, journal: Journal, observers: Sequence[Observer]) -> Recorder:
-    recorder = Recorder(made, journal)
-    for observer in observers:
-        recorder.add(observer)
-    return recorder
-
-
-def _drive(made: Sweep, comparison: Comparison, journal: Journal, recorder: Recorder, slots: int) -> Outcome:
+def _drive(
+    made: Sweep, comparison: Comparison, journal: Journal, recorder: Recorder, slots: int, caught: dict[str, int]
+) -> Outcome:
     """Run until the director has nothing left, or a signal comes."""
     director = Director(comparison, made.folder, sweeps.cache_folder(), recorder)
-    director.replay(list(journal.events))
-    director.settle()
     guard = Guard()
-    if not director.finished:
-        with _signals() as caught, _scratch() as scratch:
-            _fit(director, guard, comparison, slots, scratch)
-            guard.stopping = True
-        if guard.error is not None:
-            raise guard.error
+    try:
+        director.replay(list(journal.events))
+        director.settle()
         if not director.finished:
-            terminated = caught.get("signal") == signal.SIGTERM
-            recorder("interrupted", by=signal.Signals(caught.get("signal", signal.SIGINT)).name)
-            return Outcome(made, ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED)
-    recorder("sweep_done")
-    return Outcome(made, _code(journal))
+            with _scratch() as scratch:
+                _fit(director, guard, comparison, slots, scratch)
+    except (KeyboardInterrupt, Interrupted):
+        pass  # before or after Tune's own handling: the journal stands as it is
+    guard.stopping = True
+    if guard.error is not None:
+        raise guard.error
+    if director.finished:
+        recorder("sweep_done")
+        return Outcome(made, _code(journal))
+    number = signal.Signals(caught.get("signal", signal.SIGINT))
+    recorder("interrupted", by=number.name)
+    return Outcome(made, ExitCode.TERMINATED if number is signal.SIGTERM else ExitCode.INTERRUPTED)
 
 
 def _fit(director: Director, guard: Guard, comparison: Comparison, slots: int, scratch: str) -> None:
@@ -175,14 +188,18 @@ def _scratch() -> Iterator[str]:
 
 @contextmanager
 def _signals() -> Iterator[dict[str, int]]:
-    """Turn SIGTERM into Tune's graceful stop: Ray's own handler prints a stack and aborts.
+    """Turn SIGTERM into an orderly stop: Ray's own handler prints a stack and aborts.
 
-    SIGINT is Tune's already: the first one stops in order, the second at once. Only the main thread has signals.
+    While Tune runs it stops in order at SIGUSR1; at any other time the signal becomes an exception. SIGINT is
+    Tune's or Python's already. To be entered after Ray has started, which installs its handler; only the main thread
+    has signals.
     """
     caught: dict[str, int] = {}
 
     def stop(number: int, frame: FrameType | None) -> None:
         caught["signal"] = number
+        if signal.getsignal(signal.SIGUSR1) in (signal.SIG_DFL, signal.SIG_IGN, None):
+            raise Interrupted
         os.kill(os.getpid(), signal.SIGUSR1)
 
     try:
@@ -198,4 +215,5 @@ def _signals() -> Iterator[dict[str, int]]:
 
 def _code(journal: Journal) -> ExitCode:
     failed = of_kind(journal.events, "ended", status=str(Status.FAILED))
+    failed += of_kind(journal.events, "stage_done", stage=str(Stand.FAILED))
     return ExitCode.FAILED_TRIALS if failed else ExitCode.DONE

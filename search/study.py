@@ -15,6 +15,7 @@ from trainables.method import MethodConfig
 from trainables.plugins import PluginFile
 from trainables.problems.spec import ProblemSpec
 
+RESERVED_LABELS = ("unit", "budget-unit")  # what the plain training that measures the budget is called
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # labels become names of folders and of MLflow runs
 
 
@@ -137,9 +138,10 @@ class Comparison(_Frozen):
                             f"slices={self.slices}, horizon={self.horizon}")
         for what, names in {"problem labels": [p.label for p in self.problems],
                             "method labels": [m.key for m in self.methods]}.items():
-            odd = [name for name in names if not LABEL.fullmatch(name)]
+            odd = [name for name in names if not LABEL.fullmatch(name) or name in RESERVED_LABELS]
             if odd:
-                raise UserError(f"{what} are made of letters, digits, `.`, `_` and `-`", ", ".join(odd))
+                rule = f"{what} are made of letters, digits, `.`, `_` and `-`, and not one of {RESERVED_LABELS}"
+                raise UserError(rule, ", ".join(odd))
             double = sorted({name for name in names if names.count(name) > 1})
             if double:
                 raise UserError(f"{what} must be unique", ", ".join(double), "set `label` on one of them")

@@ -55,7 +55,15 @@ class Sweep:
         """
         try:
             return Comparison.model_validate_json(self.study_path.read_text())
-        except (OSError, ValidationError) as error:
+        except ValidationError as error:
+            inner = error.errors()[0].get("ctx", {}).get("error")
+            if isinstance(inner, UserError):
+                raise inner from None
+            raise UserError(
+                "a sweep's comparison.json must be readable by this version", f"{self.study_path}: {error}",
+                "use the version of invsearch that made it",
+            ) from None
+        except OSError as error:
             raise UserError(
                 "a sweep's comparison.json must be readable by this version", f"{self.study_path}: {error}",
                 "use the version of invsearch that made it",
@@ -94,6 +102,11 @@ def _configured_root() -> str | None:
 def cache_folder() -> Path:
     """Where a node keeps prepared data: INVSEARCH_CACHE, else below the user's own cache."""
     return Path(os.environ.get(CACHE_VARIABLE) or "~/.cache/invsearch").expanduser().resolve()
+
+
+def plain_name(text: str) -> str:
+    """The text with everything that a name may not hold replaced."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).lstrip("._-") or "sweep"
 
 
 def fresh_name(prefix: str) -> str:

@@ -121,8 +121,9 @@ class Tuning:
             return self._end(trial, Status.BUDGET)
         return Verdict.CONTINUE
 
-    def fail(self, uid: str) -> None:
+    def fail(self, uid: str, flops: int) -> None:
         trial = self.trials[uid]
+        trial.flops = max(trial.flops, flops)
         if self._halving is not None:
             self._halving.remove(uid)
         trial.score = None

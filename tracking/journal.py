@@ -70,6 +70,16 @@ class Journal:
         self.close()
 
 
+def held(path: Path) -> bool:
+    """Whether a driver on this machine has the journal open."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
 def read(path: Path) -> Iterator[Event]:
     """The events of a journal, without a torn last line; safe while another process writes.
 

@@ -30,7 +30,7 @@ class Protocol(BaseModel):
     Args:
         network: name of the network that all methods share.
         horizon: updates of one training.
-        slices: reports per training; one report is horizon / slices updates.
+        slices: reports per training, at most; one report is horizon / slices updates, rounded up.
         seed: fixes the data: test split, few-shot draw, planted nuisance.
         score_examples: size limit of the fixed select examples that a report is scored on.
         invariance_examples: size limit of the inputs that invariance is measured on.
@@ -99,7 +99,7 @@ class Assignment(BaseModel):
     @property
     def slice_updates(self) -> int:
         """Updates per report."""
-        return min(self.horizon, max(1, self.protocol.horizon // self.protocol.slices))
+        return min(self.horizon, -(-self.protocol.horizon // self.protocol.slices))
 
 
 class Report(BaseModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import pickle
 import time
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,10 @@ class Harness:
         path = self.assignment.folder / "latest.pt"
         if not path.exists():
             return
-        state = torch.load(path, weights_only=True, map_location=self._device)
+        try:
+            state = torch.load(path, weights_only=True, map_location=self._device)
+        except (RuntimeError, EOFError, pickle.UnpicklingError, OSError):
+            return  # a damaged file, as after a full disk: the trial starts again, and what it repeats is waste
         self.method.load_state_dict(state["method"])
         self.meter.load_state_dict(state["meter"])
         self._index = state["index"]

@@ -55,23 +55,26 @@ def averaged(predict: Predict, sample: Sampler, x: Tensor, copies: int, generato
 
 
 def common_sampler(bank: tuple[Action, ...], ranges: Mapping[str, float]) -> Sampler:
-    """Copies that every method gets alike: the bank's actions in turn, strengths uniform over each range.
+    """Copies that every method gets alike: per input one action of the bank, its strength uniform over the range.
 
     Without any action a copy is the input itself.
     """
-    turn = 0
 
     def sample(x: Tensor, generator: Generator) -> Tensor:
-        nonlocal turn
         if not bank:
             return x
-        action = bank[turn % len(bank)]
-        turn += 1
-        reach = min(ranges.get(action.name, action.limit) / action.limit, 1.0)
-        v = torch.rand(len(x), generator=generator) * reach
-        if action.signed:
-            v = v * (torch.randint(0, 2, (len(x),), generator=generator) * 2 - 1)
-        return action.apply(x, v.to(x))
+        choice = torch.randint(0, len(bank), (len(x),), generator=generator)
+        u = torch.rand(len(x), generator=generator)
+        sign = torch.randint(0, 2, (len(x),), generator=generator) * 2 - 1
+        moved = x.clone()
+        for number, action in enumerate(bank):  # one group of kernels per action present
+            rows = (choice == number).nonzero()[:, 0]
+            if len(rows):
+                v = u[rows] * min(ranges.get(action.name, action.limit) / action.limit, 1.0)
+                v = v * sign[rows] if action.signed else v
+                here = rows.to(x.device)
+                moved[here] = action.apply(x[here], v.to(x))
+        return moved
 
     return sample
 

@@ -148,12 +148,14 @@ class MethodConfig(BaseModel):
     """Frozen, validated settings of one method; builds its method.
 
     Class attributes: `space` names the fields that may be tuned and their domains (their defaults lie inside).
+    `control` marks a baseline that searches nothing: the rows that others are compared with.
     A house method lives in `trainables/methods/NAME.py` as `Config`; a user's method sets `name`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     space: ClassVar[Space]
+    control: ClassVar[bool] = False
 
     def build(self, context: Context) -> Method:
         raise NotImplementedError

@@ -76,8 +76,10 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray carries no types
         return report
 
     def _failed(self) -> Report:
+        spent = {} if self._harness is None else self._harness.meter.ledger().metrics()
         return Report(
-            uid=self._uid, index=self._next, status=Status.FAILED, ready=False, score=None, flops=0,
+            uid=self._uid, index=self._next, status=Status.FAILED, ready=False, score=None,
+            flops=int(spent.get("cost/flops", 0)), metrics=spent,
             reason=self._failure or "the trial has no harness",
         )
 

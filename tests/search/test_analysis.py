@@ -101,6 +101,7 @@ def test_a_label_is_not_a_method() -> None:
         {"name": "augnet", "label": "plain", "settings": {}},
         {"name": "plain", "label": "mine", "settings": {}},
     ]
+    events[0]["controls"] = ["mine"]
     made = rows(events)
     assert [r.control for r in made] == [False, True]
     assert row(made, "mine", problem="one").verdict is Verdict.CONTROL

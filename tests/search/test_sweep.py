@@ -27,7 +27,9 @@ TOY: dict[str, Any] = {
     "methods": [{"name": "plain"}, {"name": "augnet"}],
     "horizon": 24, "slices": 6, "budget": 4.0, "confirm_seeds": 2, "checkpoint_seconds": 0.05,
 }
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
+)
 
 
 def toy(**changes: Any) -> Any:
@@ -68,13 +70,15 @@ def test_two_runs_give_the_same_table(undisturbed: Sweep, tmp_path: Path) -> Non
 
 
 def test_a_trial_that_raises_fails_alone(ray_session: None, tmp_path: Path) -> None:
-    methods = [{"name": "plain"}, {"name": "explodes"}, {"name": "not_a_number"}]
+    dying = {"name": "dies_once", "settings": {"marker": str(tmp_path / "died")}}
+    methods = [{"name": "plain"}, {"name": "explodes"}, {"name": "not_a_number"}, dying]
     outcome = runner.compare(toy(methods=methods, budget=2.0, confirm_seeds=1), tmp_path / "broken")
     assert outcome.code is ExitCode.FAILED_TRIALS
     events = outcome.sweep.events()
     reasons = {e["uid"].split("/")[1]: e["reason"] for e in events if e["kind"] == "ended" and e["status"] == "failed"}
     assert "RuntimeError: planted" in reasons["explodes"]
     assert "finite" in reasons["not_a_number"]
+    assert (tmp_path / "died").exists() and "dies_once" not in reasons  # a killed worker's trial is started again
     assert any(e["kind"] == "ended" and e["uid"] == "toy/plain/rerun-1" and e["status"] == "complete" for e in events)
 
 
@@ -138,6 +142,36 @@ def launch(tmp_path: Path) -> list[str]:
     return ["compare", str(described), "--name", "cut", "--module", str(TOYS), "--module", str(LAB), "--cpus", "2"]
 
 
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGINT, ExitCode.INTERRUPTED),
+        pytest.param(signal.SIGTERM, ExitCode.TERMINATED, marks=pytest.mark.slow),
+    ],
+)
+def test_stopped_in_order_and_resumed(
+    undisturbed: Sweep, tmp_path: Path, number: signal.Signals, code: ExitCode
+) -> None:
+    seen = 0
+
+    def interrupt(event: dict[str, Any]) -> None:
+        nonlocal seen
+        seen += event["kind"] == "result"
+        if seen == 25 and event["kind"] == "result":
+            os.kill(os.getpid(), number)
+
+    stopped = runner.compare(toy(), tmp_path / "stopped", (interrupt,))
+    assert stopped.code is code
+    assert stopped.sweep.events()[-1]["kind"] == "interrupted"
+    assert runner.resume(stopped.sweep).code is ExitCode.DONE
+    events = stopped.sweep.events()
+    assert decision_table(events) == decision_table(undisturbed.events())
+    assert len(events) > seen
+    assert runner.resume(stopped.sweep).code is ExitCode.DONE  # a finished sweep is left as it is
+    assert stopped.sweep.events() == events
+
+
+@pytest.mark.slow
 def test_killed_and_resumed_it_ends_with_the_same_table(
     undisturbed: Sweep, tmp_path: Path, launch: list[str]
 ) -> None:

@@ -174,7 +174,7 @@ def test_status_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     code, out, _ = status(monkeypatch, capsys, "--root", str(base))
     lines = out.splitlines()
     assert code == 0 and len(lines) == 5
-    starts = ["finished: done", "half: running", "torn: running", "begun: not started", "damaged: damaged: line 1"]
+    starts = ["finished: done", "half: stopped without a word", "torn: stopped without a word", "begun: not started", "damaged: damaged: line 1"]
     assert all(line.startswith(start) for line, start in zip(lines, starts, strict=True)), out
     assert "left" not in lines[0] and "left" in lines[1]
 
@@ -188,7 +188,7 @@ def test_status_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert [line.split()[:2] for line in lines[1:5]] == [
         ["digits-rotated", method] for method in ("plain", "trivial_augment", "augnet", "unrolled")
     ]
-    assert lines[-1].startswith("running: ")
+    assert lines[-1].startswith("stopped without a word: ")
 
 
 def test_status_of_a_damaged_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:

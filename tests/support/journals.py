@@ -50,7 +50,8 @@ class Writer:
         provenance = {"commit": "0123abc", "dirty": False, "versions": {"torch": "2.15.0"}, "gpu": None}
         self.emit(
             "sweep", name=self._label, comparison=comparison, provenance=provenance, truths=dict(truths),
-            units={"rotation": "deg", "brightness": ""},
+            units={"rotation": "deg", "brightness": ""}, kinds=dict.fromkeys(problems, "classification"),
+            controls=[name for name in methods if name in ("plain", "trivial_augment")],
         )
 
     def trial(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from pathlib import Path
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -31,6 +34,33 @@ class NotANumber(RecipeConfig):
 
     def build(self, context: Context) -> Supervised:
         return _NotANumber(context, self)
+
+
+class DiesOnce(RecipeConfig):
+    """Kills its own worker in the first step, unless a file shows that it did so before.
+
+    Args:
+        marker: path of that file.
+    """
+
+    name: ClassVar[str] = "dies_once"
+    space: ClassVar[Space] = Space(RECIPE_DOMAINS)
+    marker: str
+
+    def build(self, context: Context) -> Supervised:
+        return _Dying(context, self)
+
+
+class _Dying(Supervised):
+    def __init__(self, context: Context, config: DiesOnce) -> None:
+        super().__init__(context, config)
+        self._marker = Path(config.marker)
+
+    def step(self) -> Slice:
+        if not self._marker.exists():
+            self._marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().step()
 
 
 class _Exploding(Supervised):

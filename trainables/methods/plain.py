@@ -14,6 +14,7 @@ class Config(RecipeConfig):
     """The shared recipe and nothing else."""
 
     space: ClassVar[Space] = Space(RECIPE_DOMAINS)
+    control: ClassVar[bool] = True
 
     def build(self, context: Context) -> Supervised:
         return Supervised(context, self)

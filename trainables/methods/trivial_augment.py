@@ -23,6 +23,7 @@ class Config(RecipeConfig):
     """
 
     space: ClassVar[Space] = Space(RECIPE_DOMAINS)
+    control: ClassVar[bool] = True
 
     variant: TrivialAugmentSpace = TrivialAugmentSpace.CAPPED
 
