@@ -174,7 +174,10 @@ def test_status_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     code, out, _ = status(monkeypatch, capsys, "--root", str(base))
     lines = out.splitlines()
     assert code == 0 and len(lines) == 5
-    starts = ["finished: done", "half: stopped without a word", "torn: stopped without a word", "begun: not started", "damaged: damaged: line 1"]
+    starts = [
+        "finished: done", "half: stopped without a word", "torn: stopped without a word", "begun: not started",
+        "damaged: damaged: line 1",
+    ]
     assert all(line.startswith(start) for line, start in zip(lines, starts, strict=True)), out
     assert "left" not in lines[0] and "left" in lines[1]
 

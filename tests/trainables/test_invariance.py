@@ -166,18 +166,18 @@ def test_common_copies_depend_on_the_generator_only() -> None:
     assert not torch.equal(copies(1), copies(2))
 
 
-def test_common_copies_take_turns_and_stay_in_range() -> None:
-    """Rotations by at most 30 degrees to both sides, then growth by a factor in [1, 2], and so on."""
+def test_common_copies_mix_the_actions_and_stay_in_range() -> None:
+    """Each input is either turned by at most 30 degrees, to both sides, or grown by a factor in [1, 2]; never both."""
     x, generator = circle(), Generator().manual_seed(0)
-    sample = common_sampler((ROTATION, GROWTH), {"rotation": 30.0})
-    for _ in range(2):
-        turned, grown = sample(x, generator), sample(x, generator)
-        degrees = torch.rad2deg(torch.atan2(
-            x[:, 0] * turned[:, 1] - x[:, 1] * turned[:, 0], (x * turned).sum(1)
-        ))
-        assert 25 < float(degrees.max()) <= 30.001 and -30.001 <= float(degrees.min()) < -25
-        factor = grown.norm(dim=1)
-        assert 1 <= float(factor.min()) < 1.05 and 1.95 < float(factor.max()) <= 2
+    moved = common_sampler((ROTATION, GROWTH), {"rotation": 30.0})(x, generator)
+    factor = moved.norm(dim=1)
+    degrees = torch.rad2deg(torch.atan2(x[:, 0] * moved[:, 1] - x[:, 1] * moved[:, 0], (x * moved).sum(1)))
+    grown, turned = factor > 1 + 1e-6, degrees.abs() > 1e-6
+    assert not bool((grown & turned).any())
+    # Counts are binomial(360, 1/2): 120 to 240 is more than 6 standard deviations to either side.
+    assert 120 < int(grown.sum()) < 240 and int(grown.sum() + turned.sum()) == COUNT
+    assert 25 < float(degrees.max()) <= 30.001 and -30.001 <= float(degrees.min()) < -25
+    assert float(factor.min()) >= 1 - 1e-6 and 1.9 < float(factor.max()) <= 2
 
 
 def test_without_a_bank_copies_are_the_input() -> None:
