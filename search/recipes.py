@@ -29,7 +29,7 @@ def digits() -> dict[str, Any]:
         ],
         "horizon": 240,
         "budget": 14.0,
-        "confirm_seeds": 3,
+        "confirm_seeds": 5,
     }
 
 

@@ -81,11 +81,17 @@ class Router(Searcher):  # type: ignore[misc]  # Ray's classes carry no types
 
 
 class Gate(FIFOScheduler):  # type: ignore[misc]
-    """Hands every result to the director and does what it says."""
+    """Hands every result to the director and does what it says.
 
-    def __init__(self, director: Director, guard: Guard) -> None:
+    Args:
+        slots: how many workers to keep. Ray by itself keeps one idle worker, kills the others, and lets a running one
+            take the trial that a new one is being started for: with short trials a sweep ends up on one worker.
+    """
+
+    def __init__(self, director: Director, guard: Guard, slots: int = 1) -> None:
         super().__init__()
-        self._director, self._guard = director, guard
+        self._director, self._guard, self._slots = director, guard, slots
+        self._keeping = False
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # as above
@@ -94,9 +100,17 @@ class Gate(FIFOScheduler):  # type: ignore[misc]
         return self._guard(self._decide, STOP, result)
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        self._keep_workers(tune_controller, trial)
         # A result that says `done` comes here and not to `on_trial_result`; a trial that the director stopped
         # comes here too, with the result it has judged: it is closed, so nothing happens twice.
         self._guard(self._decide, STOP, result)
+
+    def _keep_workers(self, tune_controller: Any, trial: Trial) -> None:
+        """Raise the number of idle workers that Ray keeps; it has no public setting, and without it only speed is lost."""
+        cache = getattr(tune_controller, "_actor_cache", None)
+        if cache is not None and not self._keeping:
+            self._keeping = True
+            cache.increase_max(trial.placement_group_factory, by=self._slots)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Nothing: Ray says this at every death, also when it starts the trial again."""

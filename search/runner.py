@@ -155,12 +155,14 @@ def _drive(
 
 
 def _fit(director: Director, guard: Guard, comparison: Comparison, slots: int, scratch: str) -> None:
+    # All workers start at once, before one of them could take another's trial (see Gate).
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
     resources = {"cpu": comparison.resources.cpus, "gpu": comparison.resources.gpus}
     tuner = tune.Tuner(
         tune.with_resources(Trial, resources),
         tune_config=tune.TuneConfig(
             search_alg=Router(director, slots + 1, guard),  # one waits, so that a worker can be used again
-            scheduler=Gate(director, guard),
+            scheduler=Gate(director, guard, slots),
             num_samples=-1,
             reuse_actors=True,  # starting a worker costs more than many a trial
             trial_name_creator=lambda trial: trial.trial_id,

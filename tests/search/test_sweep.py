@@ -18,7 +18,7 @@ from search.analysis import decision_table
 from search.runner import ExitCode
 from search.sweep import Sweep
 from tracking.mlflow_log import MlflowLog, default_store
-from tracking.read import history, runs
+from tracking.read import connect, history, runs
 
 TOYS = Path(__file__).resolve().parent.parent / "support" / "toy_problems.py"
 LAB = Path(__file__).resolve().parent.parent / "support" / "lab.py"
@@ -93,6 +93,26 @@ def test_mlflow_has_one_run_per_trial(undisturbed: Sweep, tmp_path: Path) -> Non
         assert log.close(60.0) == 0
     uids = sorted(run["tags"]["uid"] for run in runs(store, undisturbed.name))
     assert uids == sorted(e["uid"] for e in events if e["kind"] == "asked")
+
+
+def test_an_existing_experiment_and_another_store_are_honoured(
+    undisturbed: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'theirs.db'}")
+    store = default_store(tmp_path / "ours", "team")
+    assert store.uri.endswith("theirs.db")
+    client = connect(store)
+    experiment = client.create_experiment("team")
+    before = client.create_run(experiment).info.run_id
+    log = MlflowLog(store, undisturbed.name)
+    for event in undisturbed.events():
+        log.observe(event)
+    assert log.close(60.0) == 0
+    assert client.get_experiment_by_name("team").experiment_id == experiment
+    assert client.get_run(before).info.status == "RUNNING"  # somebody else's, left alone
+    parents = {run["tags"].get("mlflow.parentRunId") for run in runs(store, undisturbed.name)}
+    assert len(runs(store, undisturbed.name)) > 10
+    assert len(parents) == 3 and None not in parents  # budget unit, plain, augnet
 
 
 def test_an_impossible_resource_is_told_before_anything_starts(ray_session: None, tmp_path: Path) -> None:
