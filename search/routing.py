@@ -106,7 +106,7 @@ class Gate(FIFOScheduler):  # type: ignore[misc]
         self._guard(self._decide, STOP, result)
 
     def _keep_workers(self, tune_controller: Any, trial: Trial) -> None:
-        """Raise the number of idle workers that Ray keeps; it has no public setting, and without it only speed is lost."""
+        """Raise the number of idle workers that Ray keeps: no public setting does; without it only speed is lost."""
         cache = getattr(tune_controller, "_actor_cache", None)
         if cache is not None and not self._keeping:
             self._keeping = True
