@@ -23,7 +23,19 @@ class SamplerName(StrEnum):
     """Who proposes configurations."""
 
     TPE = "tpe"
+    GP = "gp"
+    CMA_ES = "cma_es"
+    QUASI_RANDOM = "quasi_random"
     RANDOM = "random"
+    GRID = "grid"
+    NSGA_II = "nsga_ii"  # two objectives: score and cost
+
+
+class Placement(StrEnum):
+    """Which node of a cluster the next trial goes to."""
+
+    PACK = "pack"      # the fullest one that has room
+    SPREAD = "spread"  # the emptiest one
 
 
 class _Frozen(BaseModel):
@@ -43,11 +55,19 @@ class Asha(_Frozen):
 
 
 class MethodSpec(_Frozen):
-    """One row of the table: a method, a label, and settings that are fixed rather than tuned."""
+    """One row of the table.
+
+    Args:
+        settings: fields that are fixed rather than tuned.
+        points: configurations to try after the defaults and before what the sampler proposes.
+        limits: where the tuning of this row ends, beside the budget that all rows share.
+    """
 
     name: str
     label: str = ""
     settings: dict[str, Any] = {}
+    points: tuple[dict[str, Any], ...] = ()
+    limits: Limits = Limits()
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -68,10 +88,53 @@ class MethodSpec(_Frozen):
 
 
 class Resources(_Frozen):
-    """What one trial occupies while it runs."""
+    """What one trial occupies while it runs.
+
+    Args:
+        gpus: may be a fraction: so many trials share a GPU.
+        custom: other resources that the cluster's nodes declare.
+    """
 
     cpus: float = Field(default=1.0, gt=0)
     gpus: float = Field(default=0.0, ge=0)
+    custom: dict[str, float] = {}
+    placement: Placement = Placement.PACK
+
+
+class Limits(_Frozen):
+    """What may be spent; None is no limit. Waste and evaluation count: they are paid for like anything else.
+
+    Args:
+        wall_seconds: of a sweep: time with a driver running; of a method: time that its trials ran, summed.
+        flops: counted FLOPs.
+        device_seconds: seconds that trials held a device (a GPU where they ask for one, else a CPU), times how many.
+        money: device-hours times the comparison's `price_per_device_hour`.
+        trials: of any stage.
+    """
+
+    wall_seconds: float | None = Field(default=None, gt=0)
+    flops: float | None = Field(default=None, gt=0)
+    device_seconds: float | None = Field(default=None, gt=0)
+    money: float | None = Field(default=None, gt=0)
+    trials: int | None = Field(default=None, ge=1)
+
+
+class Retries(_Frozen):
+    """How often a trial is started again, from its last checkpoint, without having come further in between.
+
+    Args:
+        raised: the method raised; on the same machine with the same seed it mostly raises again.
+        not_finite: a score or a metric was NaN or infinite.
+        hung: no report came for `hang_seconds`.
+        died: its process or its node went.
+        memory: it was killed for the memory it took.
+    """
+
+    raised: int = Field(default=0, ge=0)
+    not_finite: int = Field(default=0, ge=0)
+    hung: int = Field(default=1, ge=0)
+    died: int = Field(default=2, ge=0)
+    memory: int = Field(default=1, ge=0)
 
 
 class Comparison(_Frozen):
@@ -88,13 +151,18 @@ class Comparison(_Frozen):
         confirm_seeds: S fresh seeds of the confirm stage.
         replay: whether what a search found is also trained from scratch, frozen.
         sampler: who proposes; the method's defaults are always the first trial.
-        parallel_trials: trials in flight per study. 1 (the default) makes every decision independent of timing.
+        parallel_trials: trials in flight per study. 1 makes every decision independent of timing. None (the default)
+            is 1 as long as there are as many studies as slots, else as many as fill the slots.
         max_failures: a study that loses this many trials ends, with the reason.
         score_examples: size limit of the fixed select examples that every report is scored on.
         invariance_examples: size limit of the inputs that invariance is measured on.
         copies: C of test-time averaging, the same for every row.
         strengths: grid points per action and sign of the measured invariance.
-        worker_retries: how often a trial whose worker died is started again.
+        retries: how often a failed trial is started again, by the cause of the failure.
+        hang_seconds: a trial that reports nothing for this long is taken to hang.
+        limits: where the whole sweep stops, resumable.
+        price_per_device_hour: what an hour of a GPU costs where trials ask for GPUs, else of a CPU; in any currency.
+        warm_start: names or folders of earlier sweeps whose observations the samplers begin with.
     """
 
     problems: tuple[ProblemSpec, ...] = Field(min_length=1)
@@ -109,9 +177,13 @@ class Comparison(_Frozen):
     sampler: SamplerName = SamplerName.TPE
     startup_trials: int = Field(default=4, ge=1)
     asha: Asha | None = Asha()
-    parallel_trials: int = Field(default=1, ge=1)
+    parallel_trials: int | None = Field(default=None, ge=1)
     max_failures: int = Field(default=3, ge=1)
-    worker_retries: int = Field(default=2, ge=0)
+    retries: Retries = Retries()
+    hang_seconds: float = Field(default=600.0, gt=0)
+    limits: Limits = Limits()
+    price_per_device_hour: float = Field(default=0.0, ge=0)
+    warm_start: tuple[str, ...] = ()
     seed: int = Field(default=0, ge=0)
     device: Device = Device.AUTO
     resources: Resources = Resources()
