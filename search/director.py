@@ -1,21 +1,24 @@
 """Decides what runs next and what a report leads to; a fold over the journal's events.
 
-Three kinds of event change the state: `asked`, `result` and `lost`. All others (`ended`, `stage_done`, ...) follow
-from them and are written for readers. So a resumed sweep feeds the journal through the same code that ran live, and
-stands where it stood.
+Four kinds of event change the state: `asked`, `result`, `retry` and `lost`. All others (`ended`, `stage_done`, ...)
+follow from them and are written for readers. So a resumed sweep feeds the journal through the same code that ran live,
+and stands where it stood.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from tracking.storage import Place
 
 from search.course import Asked, Course, Stand
 from search.study import Comparison
 from search.tuning import Verdict
 from tracking.journal import Event
-from tracking.record import Stage, Status
+from tracking.record import Cause, Stage, Status
 from trainables import plugins
 from trainables.assignment import PROBE_FRACTION, Assignment, Report
 from trainables.method import stable_seed
@@ -34,24 +37,25 @@ class Director:
 
     Args:
         comparison: what is to be found out.
-        folder: of the sweep; checkpoints go below it.
+        place: of the sweep; checkpoints go below it.
         cache: data, once per node.
         emit: writes an event to the journal and shows it to the observers.
     """
 
-    def __init__(self, comparison: Comparison, folder: Path, cache: Path, emit: Emit) -> None:
+    def __init__(self, comparison: Comparison, place: Place, cache: Path, emit: Emit) -> None:
         self.comparison = comparison
         self.courses = {
             (problem.label, method.key): Course(comparison, problem.label, method)
             for problem in comparison.problems
             for method in comparison.methods
         }
-        self._folder, self._cache, self._emit = folder, cache, emit
+        self._place, self._cache, self._emit = place, cache, emit
         self._problems = {problem.label: problem for problem in comparison.problems}
         self._units_asked: set[str] = set()
         self._open: dict[str, Assignment] = {}
         self._last: dict[str, Report] = {}  # the latest report of every open trial
-        self._restart: list[str] = []  # under way when the last driver went
+        self._restart: list[str] = []  # open, but no worker has them: to be started before anything new
+        self._failures: dict[str, Counter[Cause]] = {}  # of every open trial, since it last came further
         self._derived: list[tuple[str, str, dict[str, Any]]] = []
         self._written: set[tuple[str, str]] = set()
 
@@ -62,7 +66,8 @@ class Director:
     def next(self) -> Assignment | None:
         """What to start now; None while everything that could start waits for a running trial."""
         if self._restart:
-            return self._open[self._restart.pop(0)]
+            uid = self._restart.pop(0)
+            return self._open[uid].model_copy(update={"known": self._known(uid)})
         assignment = self._propose()
         if assignment is not None:
             self._emit("asked", **self._asked_fields(assignment))
@@ -71,24 +76,28 @@ class Director:
 
     def report(self, report: Report) -> Verdict:
         """Journal one report and decide. A report that a crash made a worker repeat moves nothing."""
-        if report.uid not in self._open:
-            return Verdict.STOP  # a late word from a trial that has ended
-        known = self._last.get(report.uid)
-        if known is not None and report.index <= known.index and report.status is not Status.FAILED:
-            costs = {name: value for name, value in report.metrics.items() if name.startswith("cost/")}
-            self._emit("repeated", uid=report.uid, index=report.index, metrics=costs)
-            return Verdict.CONTINUE
+        if report.uid not in self._open or report.uid in self._restart:
+            return Verdict.STOP  # a late word from a trial that has ended, or that another worker will go on with
+        if report.note is not None:
+            self._emit("warning", text=f"{report.uid}: {report.note}")
+        if report.status is Status.FAILED:
+            cause, reason = report.cause or Cause.RAISED, report.reason or "no reason given"
+            if self._start_again(report.uid, cause, reason, report.metrics):
+                return Verdict.STOP
+        elif (known := self._known(report.uid)) != report.index:
+            return self._out_of_turn(report, known)
         self._emit("result", **report.model_dump(mode="json"), values=[report.score])
         verdict = self._take(report)
         self.settle()
         return verdict
 
-    def lost(self, uid: str, reason: str) -> None:
-        """The worker died and its retries are used up."""
-        if uid in self._open:
-            self._emit("lost", uid=uid, reason=reason)
-            self._lose(uid, reason)
-            self.settle()
+    def lost(self, uid: str, cause: Cause, reason: str) -> None:
+        """A trial's worker went without a word of its own."""
+        if uid not in self._open or uid in self._restart or self._start_again(uid, cause, reason, {}):
+            return
+        self._emit("lost", uid=uid, cause=str(cause), reason=reason)
+        self._lose(uid, reason)
+        self.settle()
 
     def replay(self, events: list[Event]) -> None:
         """Take in a journal; trials that were under way are started again before anything new.
@@ -102,6 +111,8 @@ class Director:
                     self._replay_asked(event)
                 case "result":
                     self._take(Report.model_validate({n: event[n] for n in Report.model_fields if n in event}))
+                case "retry":
+                    self._failures.setdefault(event["uid"], Counter())[Cause(event["cause"])] += 1
                 case "lost":
                     self._lose(event["uid"], event["reason"])
                 case "ended" | "stage_done":
@@ -115,6 +126,34 @@ class Director:
                 self._written.add((kind, uid))
                 self._emit(kind, uid=uid, **fields)
         self._derived.clear()
+
+    def _known(self, uid: str) -> int:
+        """How many sound reports of a trial the journal holds."""
+        last = self._last.get(uid)
+        return 0 if last is None else last.index + 1
+
+    def _out_of_turn(self, report: Report, known: int) -> Verdict:
+        """A report that is known already costs and says nothing new; one that leaves a gap cannot be believed."""
+        if report.index < known:
+            spent = {n: value for n, value in report.metrics.items() if n.startswith(("cost/", "evaluation/"))}
+            self._emit("repeated", uid=report.uid, index=report.index, metrics=spent)
+            return Verdict.CONTINUE
+        self.lost(report.uid, Cause.DIED, f"report {report.index} came, but the journal holds {known}")
+        return Verdict.STOP
+
+    def _start_again(self, uid: str, cause: Cause, reason: str, metrics: Mapping[str, float]) -> bool:
+        """Queue a failed trial once more, unless it failed so often without having come further in between."""
+        failures = self._failures.setdefault(uid, Counter())
+        if failures[cause] >= getattr(self.comparison.retries, cause):
+            return False
+        spent = {name: value for name, value in metrics.items() if name.startswith(("cost/", "evaluation/"))}
+        self._emit(
+            "retry", uid=uid, cause=str(cause), reason=reason, attempt=failures[cause] + 1, index=self._known(uid),
+            metrics=spent,
+        )
+        failures[cause] += 1
+        self._restart.append(uid)
+        return True
 
     def _propose(self) -> Assignment | None:
         for problem in self._problems:
@@ -139,7 +178,7 @@ class Director:
             partition=asked.index if confirm else 0,
             protocol=self.comparison.protocol(),
             fraction=PROBE_FRACTION if asked.stage is Stage.PROBE else 1.0,
-            folder=self._folder / "checkpoints" / asked.uid, cache=self._cache,
+            place=str(self._place / "checkpoints" / asked.uid), cache=self._cache,
         )
 
     @staticmethod
@@ -169,6 +208,7 @@ class Director:
             self._lose(report.uid, report.reason or "no reason given", report)
             return Verdict.STOP
         self._last[report.uid] = report
+        self._failures.pop(report.uid, None)  # it came further
         assignment = self._open[report.uid]
         if assignment.stage is Stage.UNIT:
             verdict = Verdict.STOP if report.status is Status.COMPLETE else Verdict.CONTINUE
@@ -211,6 +251,7 @@ class Director:
 
     def _close(self, uid: str, status: Status, reason: str | None) -> None:
         assignment, last = self._open.pop(uid), self._last.pop(uid, None)
+        self._failures.pop(uid, None)
         if uid in self._restart:
             self._restart.remove(uid)
         fields: dict[str, Any] = {"status": str(status), "reason": reason, "metrics": {}, "ledger": None}

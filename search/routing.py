@@ -13,7 +13,9 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from search import slots as room
 from search.director import Director
+from search.flights import Flights
 from search.tuning import Verdict
 from trainables.assignment import Report
 
@@ -41,12 +43,14 @@ class Guard:
 
 
 class Router(Searcher):  # type: ignore[misc]  # Ray's classes carry no types
-    """Asks the director for the next trial while fewer than `limit` are in flight."""
+    """Asks the director for the next trial while fewer are in flight than there are slots, and one more.
 
-    def __init__(self, director: Director, limit: int, guard: Guard) -> None:
+    The one more waits, so that a worker that ends a trial can be used again at once.
+    """
+
+    def __init__(self, director: Director, flights: Flights, slots: room.Slots, guard: Guard) -> None:
         super().__init__(metric="val/score", mode="max")
-        self._director, self._limit, self._guard = director, limit, guard
-        self._in_flight: dict[str, str] = {}  # Ray's trial id -> our uid
+        self._director, self._flights, self._slots, self._guard = director, flights, slots, guard
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its parts for a restore that we never do; the journal is the state
@@ -55,9 +59,9 @@ class Router(Searcher):  # type: ignore[misc]  # Ray's classes carry no types
         return self._guard(self._suggest, FINISHED, trial_id)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        uid = self._in_flight.pop(trial_id, None)
-        if error and uid is not None:  # said once a worker's retries are used up; every death goes to the scheduler
-            self._guard(self._director.lost, None, uid, "the worker died more often than it may")
+        ended = self._flights.end(trial_id)
+        if error and ended is not None:
+            self._guard(self._director.lost, None, *ended)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """The scheduler has seen it already."""
@@ -71,49 +75,40 @@ class Router(Searcher):  # type: ignore[misc]  # Ray's classes carry no types
     def _suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if self._director.finished:
             return FINISHED
-        if len(self._in_flight) >= self._limit:
+        if len(self._flights) > self._slots.now():
             return None
         assignment = self._director.next()
         if assignment is None:
             return None
-        self._in_flight[trial_id] = assignment.uid
-        return {"uid": assignment.uid, "assignment": assignment.model_dump_json()}
+        self._flights.begin(trial_id, assignment.uid)
+        hang = assignment.protocol.hang_seconds
+        return {"uid": assignment.uid, "hang_seconds": hang, "assignment": assignment.model_dump_json()}
 
 
 class Gate(FIFOScheduler):  # type: ignore[misc]
-    """Hands every result to the director and does what it says.
+    """Hands every result to the director and does what it says."""
 
-    Args:
-        slots: how many workers to keep. Ray by itself keeps one idle worker, kills the others, and lets a running one
-            take the trial that a new one is being started for: with short trials a sweep ends up on one worker.
-    """
-
-    def __init__(self, director: Director, guard: Guard, slots: int = 1) -> None:
+    def __init__(self, director: Director, flights: Flights, slots: room.Slots, guard: Guard) -> None:
         super().__init__()
-        self._director, self._guard, self._slots = director, guard, slots
-        self._keeping = False
+        self._director, self._flights, self._slots, self._guard = director, flights, slots, guard
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # as above
 
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        self._guard(room.keep_workers, None, tune_controller, trial, self._slots)
+
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        return self._guard(self._decide, STOP, result)
+        return self._guard(self._decide, STOP, trial, result)
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
-        self._keep_workers(tune_controller, trial)
         # A result that says `done` comes here and not to `on_trial_result`; a trial that the director stopped
         # comes here too, with the result it has judged: it is closed, so nothing happens twice.
-        self._guard(self._decide, STOP, result)
-
-    def _keep_workers(self, tune_controller: Any, trial: Trial) -> None:
-        """Raise the number of idle workers that Ray keeps: no public setting does; without it only speed is lost."""
-        cache = getattr(tune_controller, "_actor_cache", None)
-        if cache is not None and not self._keeping:
-            self._keeping = True
-            cache.increase_max(trial.placement_group_factory, by=self._slots)
+        self._guard(self._decide, STOP, trial, result)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        """Nothing: Ray says this at every death, also when it starts the trial again."""
+        """The worker died; the searcher hears it next, and tells the director why."""
+        self._guard(self._flights.died, None, trial)
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
         """Nothing: Ray removes pending trials only when the whole sweep stops, and a resume starts them again."""
@@ -121,7 +116,9 @@ class Gate(FIFOScheduler):  # type: ignore[misc]
     def debug_string(self) -> str:
         return "routes to one ASHA per study"
 
-    def _decide(self, result: dict[str, Any]) -> str:
+    def _decide(self, trial: Trial, result: dict[str, Any]) -> str:
         if "report" not in result:
             return CONTINUE
+        if not self._flights.hear(trial):
+            return STOP
         return _ACTIONS[self._director.report(Report.model_validate_json(result["report"]))]

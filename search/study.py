@@ -54,6 +54,24 @@ class Asha(_Frozen):
     reduction_factor: float = Field(default=3.0, gt=1)
 
 
+class Limits(_Frozen):
+    """What may be spent; None is no limit. Waste and evaluation count: they are paid for like anything else.
+
+    Args:
+        wall_seconds: of a sweep: time with a driver running; of a method: time that its trials ran, summed.
+        flops: counted FLOPs.
+        device_seconds: seconds that trials held a device (a GPU where they ask for one, else a CPU), times how many.
+        money: device-hours times the comparison's `price_per_device_hour`.
+        trials: of any stage.
+    """
+
+    wall_seconds: float | None = Field(default=None, gt=0)
+    flops: float | None = Field(default=None, gt=0)
+    device_seconds: float | None = Field(default=None, gt=0)
+    money: float | None = Field(default=None, gt=0)
+    trials: int | None = Field(default=None, ge=1)
+
+
 class MethodSpec(_Frozen):
     """One row of the table.
 
@@ -99,24 +117,6 @@ class Resources(_Frozen):
     gpus: float = Field(default=0.0, ge=0)
     custom: dict[str, float] = {}
     placement: Placement = Placement.PACK
-
-
-class Limits(_Frozen):
-    """What may be spent; None is no limit. Waste and evaluation count: they are paid for like anything else.
-
-    Args:
-        wall_seconds: of a sweep: time with a driver running; of a method: time that its trials ran, summed.
-        flops: counted FLOPs.
-        device_seconds: seconds that trials held a device (a GPU where they ask for one, else a CPU), times how many.
-        money: device-hours times the comparison's `price_per_device_hour`.
-        trials: of any stage.
-    """
-
-    wall_seconds: float | None = Field(default=None, gt=0)
-    flops: float | None = Field(default=None, gt=0)
-    device_seconds: float | None = Field(default=None, gt=0)
-    money: float | None = Field(default=None, gt=0)
-    trials: int | None = Field(default=None, ge=1)
 
 
 class Retries(_Frozen):

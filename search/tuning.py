@@ -84,7 +84,7 @@ class Tuning:
 
     @property
     def may_ask(self) -> bool:
-        return not self.exhausted and self.running < self._comparison.parallel_trials
+        return not self.exhausted and self.running < (self._comparison.parallel_trials or 1)
 
     @property
     def best(self) -> Tuned | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -10,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+SOURCES = ("search", "trainables", "spaces", "tracking")
 PACKAGES = ("invsearch", "torch", "torchvision", "ray", "optuna", "mlflow", "numpy")
 GIT_SECONDS = 10.0
 
@@ -21,8 +23,9 @@ def collect(root: Path | None = None) -> dict[str, Any]:
         root: a folder of the checkout; None means the one that holds this file.
 
     Returns:
-        `commit` and `dirty` (None outside of a checkout), `versions`, `platform`, `hardware` (CPU model,
-        cores, memory in bytes; GPU names where torch has been imported and sees one). Unknown is None.
+        `commit` and `dirty` (None outside of a checkout), `code` (a hash of our own sources, which also tells apart
+        two states of one commit), `versions`, `platform`, `hardware` (CPU model, cores, memory in bytes; GPU names
+        where torch has been imported and sees one). Unknown is None.
     """
     root = root or Path(__file__).resolve().parent
     commit = _git(root, "rev-parse", "HEAD")
@@ -30,6 +33,7 @@ def collect(root: Path | None = None) -> dict[str, Any]:
     return {
         "commit": commit,
         "dirty": None if changes is None else bool(changes),
+        "code": code_digest(),
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
         "platform": platform.platform(),
         "hardware": {
@@ -39,6 +43,20 @@ def collect(root: Path | None = None) -> dict[str, Any]:
             "gpus": _gpus(),
         },
     }
+
+
+def code_digest(base: Path | None = None) -> str:
+    """A hash of the Python files of the four packages, by name and content.
+
+    Args:
+        base: the folder that holds them; None means where this file comes from.
+    """
+    base = base or Path(__file__).resolve().parent.parent
+    digest = hashlib.sha256()
+    for package in SOURCES:
+        for path in sorted((base / package).rglob("*.py")):
+            digest.update(path.relative_to(base).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
 
 
 def _git(root: Path, *words: str) -> str | None:

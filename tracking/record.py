@@ -29,6 +29,16 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
+class Cause(StrEnum):
+    """Why a trial failed; the names are those of `search.study.Retries`."""
+
+    RAISED = "raised"          # the method raised
+    NOT_FINITE = "not_finite"  # a score, an output or a metric was NaN or infinite
+    HUNG = "hung"              # no report came for too long
+    DIED = "died"              # its process or its node went
+    MEMORY = "memory"          # killed for the memory it took
+
+
 class ReservedMetricError(ValueError):
     """A method reported a name that only the harness may write."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from tracking.record import Stage, Status
+from tracking.record import Cause, Stage, Status
 from trainables import plugins
 from trainables.plugins import PluginFile
 from trainables.problems.spec import ProblemSpec
@@ -37,6 +37,7 @@ class Protocol(BaseModel):
         copies: C of test-time averaging.
         strengths: grid points per action and sign of the measured invariance.
         checkpoint_seconds: state is saved when this long has passed since the last time.
+        hang_seconds: a slice that takes longer hangs, and ends its process.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +52,7 @@ class Protocol(BaseModel):
     copies: int = 4
     strengths: int = 3
     checkpoint_seconds: float = 10.0
+    hang_seconds: float = 600.0
     plugins: tuple[PluginFile, ...] = ()
 
 
@@ -62,8 +64,9 @@ class Assignment(BaseModel):
         settings: the method's full configuration, as JSON.
         index: number of the trial within its stage.
         fraction: of the horizon; below 1 for a probe.
-        folder: checkpoints of this trial.
+        place: checkpoints of this trial; a path or a URI.
         cache: data, once per node.
+        known: reports of this trial that the journal holds already; above 0 for a trial that is started again.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -79,9 +82,9 @@ class Assignment(BaseModel):
     partition: int
     protocol: Protocol
     fraction: float = 1.0
-    folder: Path
+    place: str
     cache: Path
-
+    known: int = 0
 
     @model_validator(mode="before")
     @classmethod
@@ -114,7 +117,9 @@ class Report(BaseModel):
         metrics: flat name -> number, ledger and curves included.
         found: the search-free configuration, in the last report of a method that has one.
         ledger: the full ledger, in the last report.
-        reason: why it failed.
+        reason: why it failed, with the end of the traceback.
+        cause: what kind of failure it was.
+        note: what a person should know although the trial went on, such as a damaged checkpoint.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -129,3 +134,5 @@ class Report(BaseModel):
     found: dict[str, Any] | None = None
     ledger: dict[str, Any] | None = None
     reason: str | None = None
+    cause: Cause | None = None
+    note: str | None = None

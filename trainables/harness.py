@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import math
-import os
-import pickle
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
+from tracking.checkpoints import Checkpoints
 from tracking.cost import Meter, Phase, PhaseCost
 from tracking.record import Stage, Status, check_metrics
+from tracking.storage import Place
 from trainables import invariance, plugins
 from trainables.assignment import Assignment, Device, Report
+from trainables.checkpoint import Saved, restore
 from trainables.method import Augments, Context, Describes, Finds, Method, MethodConfig, Slice, stable_seed
 from trainables.problems.problem import Kind, Problem, Split
-
-CHECKPOINT_SCHEMA = 1
 
 
 class NotFiniteError(ArithmeticError):
@@ -47,8 +45,12 @@ class Harness:
         self.config: MethodConfig = plugins.method_config(assignment.method).model_validate(assignment.settings)
         self.method: Method = self.config.build(self._context())
         self._index = 0
-        self._saved_at = time.monotonic()
+        self._last: Report | None = None
+        self._unsaid: Report | None = None  # made by an earlier process, and perhaps never heard
+        self._note: str | None = None
+        self._saved_at, self._saved_index = time.monotonic(), 0
         self._select = self._examples(Split.SELECT, protocol.score_examples)
+        self._checkpoints = Checkpoints(Place.of(assignment.place))
         self._resume()
 
     def advance(self) -> Report:
@@ -59,6 +61,9 @@ class Harness:
             ReservedMetricError: the method reported a name that belongs to the harness.
             MisplacedCostError: the method charged its work to the phase `select`.
         """
+        if self._unsaid is not None:
+            report, self._unsaid = self._unsaid, None
+            return report
         self._save_if_due()
         evaluated = self._evaluation()
         clock = self.meter.start()
@@ -76,44 +81,41 @@ class Harness:
         metrics |= self.meter.ledger().metrics()
         report = self._report(piece, score, metrics)
         self._index += 1
+        self._last = report
         return report
 
-    def save(self) -> Path:
-        """Write the trial's state; the old checkpoint stays valid until the new one is complete."""
-        folder = self.assignment.folder
-        folder.mkdir(parents=True, exist_ok=True)
-        target, temporary = folder / "latest.pt", folder / f"writing-{os.getpid()}.pt"
-        state = {
-            "schema": CHECKPOINT_SCHEMA, "index": self._index,
-            "method": self.method.state_dict(), "meter": self.meter.state_dict(),
-        }
-        with temporary.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-        self._saved_at = time.monotonic()
-        return target
+    def save(self) -> None:
+        """Keep the trial's state; earlier checkpoints stay valid until this one is complete. What is kept is not
+        written again, and a trial that has ended needs none."""
+        if self._index == self._saved_index or (self._last is not None and self._last.status is Status.COMPLETE):
+            return
+        saved = Saved(self._index, self.method.state_dict(), self.meter.state_dict(), self._last)
+        self._checkpoints.write(self._index, saved.pack())
+        self._saved_at, self._saved_index = time.monotonic(), self._index
 
     def _save_if_due(self) -> None:
-        """Before a step: it is asked for once the report before is journaled, so the state never runs ahead of it."""
-        if self._index > 0 and time.monotonic() - self._saved_at > self.assignment.protocol.checkpoint_seconds:
+        if time.monotonic() - self._saved_at <= self.assignment.protocol.checkpoint_seconds:
+            return
+        try:
             self.save()
+        except OSError as error:  # a full disk: the trial goes on, and tries again at its next slice
+            self._note = f"no checkpoint could be written: {error}"
 
     def _evaluation(self) -> PhaseCost:
         return self.meter.ledger().phases[Phase.SELECT]
 
     def _resume(self) -> None:
-        path = self.assignment.folder / "latest.pt"
-        if not path.exists():
+        saved, self._note = restore(self._checkpoints, self.assignment.known, self._device, self._load)
+        if saved is None:
             return
-        try:
-            state = torch.load(path, weights_only=True, map_location=self._device)
-        except (RuntimeError, EOFError, pickle.UnpicklingError, OSError):
-            return  # a damaged file, as after a full disk: the trial starts again, and what it repeats is waste
-        self.method.load_state_dict(state["method"])
-        self.meter.load_state_dict(state["meter"])
-        self._index = state["index"]
+        self._index = self._saved_index = saved.index
+        self._last = saved.last
+        if saved.index > self.assignment.known:
+            self._unsaid = saved.last
+
+    def _load(self, saved: Saved) -> None:
+        self.method.load_state_dict(saved.method)
+        self.meter.load_state_dict(saved.meter)
 
     def _context(self) -> Context:
         return Context(
@@ -192,7 +194,8 @@ class Harness:
         for name, value in metrics.items():
             if not math.isfinite(value):
                 raise NotFiniteError(f"metrics must be finite, but got {name} = {value}")
-        extra: dict[str, Any] = {}
+        extra: dict[str, Any] = {"note": self._note}
+        self._note = None
         if piece.done:
             extra["ledger"] = self.meter.ledger().to_json()
             if isinstance(self.method, Finds):

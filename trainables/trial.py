@@ -1,22 +1,27 @@
 """The only file here that knows Ray: a `Method` under a `Harness` as a class Trainable.
 
 Nothing that a method raises leaves the trainable: Ray would throw the worker away and lose a slot. A failure is an
-ordinary report with `status=failed`, the reason, and every key that the scheduler reads.
+ordinary report with `status=failed`, the cause and the reason, and every key that the scheduler reads. A method that
+hangs cannot report: its process ends itself, and the driver knows by the silence before it.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
+import sys
 import traceback
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import IO, Any
 
 import torch
 from ray import tune
 
-from tracking.record import Status
+from tracking.record import Cause, Status
 from trainables.assignment import Assignment, Report
-from trainables.harness import Harness
+from trainables.harness import Harness, NotFiniteError
 
 TRACE_CHARACTERS = 4000
 
@@ -29,7 +34,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray carries no types
     """
 
     _harness: Harness | None = None
-    _failure: str | None = None
+    _failure: BaseException | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
         # Ray's default leaves torch as many threads as the node has cores; then workers fight for them.
@@ -44,7 +49,8 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray carries no types
         return True
 
     def step(self) -> dict[str, Any]:
-        report = self._failed() if self._harness is None else self._advance(self._harness)
+        with _time_limit(self._hang_seconds):
+            report = self._failed() if self._harness is None else self._advance(self._harness)
         return {
             "report": report.model_dump_json(),
             "val/score": report.score if report.score is not None else 0.0,
@@ -53,24 +59,29 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray carries no types
         }
 
     def cleanup(self) -> None:
-        self._harness = None
+        """The sweep stops in order: what was done since the last checkpoint is kept."""
+        harness, self._harness = self._harness, None
+        if harness is not None and self._failure is None:
+            with suppress(Exception):  # there is nobody left to tell; the checkpoint before stays valid
+                harness.save()
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._harness, self._failure, self._next = None, None, 0
         gc.collect()  # the last trial's tensors go before this one's come
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        self._uid = str(config["uid"])
+        self._uid, self._hang_seconds = str(config["uid"]), float(config["hang_seconds"])
         try:
-            self._harness = Harness(Assignment.model_validate_json(config["assignment"]))
-        except Exception as error:
-            self._failure = _reason(error)
+            with _time_limit(self._hang_seconds):
+                self._harness = Harness(Assignment.model_validate_json(config["assignment"]))
+        except (Exception, SystemExit) as error:
+            self._failure = error
 
     def _advance(self, harness: Harness) -> Report:
         try:
             report = harness.advance()
-        except Exception as error:
-            self._failure = _reason(error)
+        except (Exception, SystemExit) as error:  # a method that calls `sys.exit` fails, and not its worker
+            self._failure = error
             return self._failed()
         self._next = report.index + 1
         return report
@@ -80,11 +91,30 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray carries no types
         return Report(
             uid=self._uid, index=self._next, status=Status.FAILED, ready=False, score=None,
             flops=int(spent.get("cost/flops", 0)), metrics=spent,
-            reason=self._failure or "the trial has no harness",
+            reason="the trial has no harness" if self._failure is None else _reason(self._failure),
+            cause=Cause.NOT_FINITE if isinstance(self._failure, NotFiniteError) else Cause.RAISED,
         )
 
 
-def _reason(error: Exception) -> str:
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """End this process if the body takes longer, with its stack in the worker's log.
+
+    A timer of the interpreter's own in C: it also fires where a hanging extension never lets Python run again.
+    """
+    faulthandler.dump_traceback_later(seconds, exit=True, file=_log_file())
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _log_file() -> IO[str]:
+    """Standard error as the process got it: what replaces it may have no file descriptor."""
+    return sys.__stderr__ if sys.__stderr__ is not None else sys.stderr
+
+
+def _reason(error: BaseException) -> str:
     """One line first, for tables; the end of the traceback after it, for the log."""
     trace = "".join(traceback.format_exception(error))[-TRACE_CHARACTERS:]
     return f"{type(error).__name__}: {error}\n{trace}"

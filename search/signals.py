@@ -1,0 +1,68 @@
+"""Ctrl-C and SIGTERM: the first stops the sweep in order, the second at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SECOND = b"\nstopped at once; what was journaled counts, and `invsearch resume` goes on from there\n"
+
+
+class Interrupted(BaseException):
+    """A signal came while nothing was there to stop in order."""
+
+
+class Signals:
+    """What came, and whether somebody looks at it.
+
+    Args:
+        caught: the first signal, None so far.
+    """
+
+    def __init__(self) -> None:
+        self.caught: signal.Signals | None = None
+        self._watched = False
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """In the body somebody asks for `caught` again and again; elsewhere a signal raises Interrupted."""
+        self._watched = True
+        try:
+            if self.caught is not None:
+                raise Interrupted
+            yield
+        finally:
+            self._watched = False
+
+    def take(self, number: int, frame: FrameType | None) -> None:
+        """The handler."""
+        if self.caught is not None:
+            os.write(2, SECOND)
+            os._exit(128 + number)  # nothing may run: an orderly end is what was not wanted. Ray's processes follow
+        self.caught = signal.Signals(number)
+        if not self._watched:
+            raise Interrupted
+
+
+@contextmanager
+def handled() -> Iterator[Signals]:
+    """Handle SIGINT and SIGTERM in the body.
+
+    To be entered after Ray has started: it installs a handler for SIGTERM that prints a stack and aborts. Only the
+    main thread has signals; in another one nothing is handled.
+    """
+    signals = Signals()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    try:
+        before = {number: signal.signal(number, signals.take) for number in numbers}
+    except ValueError:  # not the main thread
+        yield signals
+        return
+    try:
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

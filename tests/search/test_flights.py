@@ -1,0 +1,87 @@
+"""Who is in the air, who fell silent, and why a worker went."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from search.flights import GRACE_SECONDS, Flights
+from tracking.record import Cause
+
+HANG = 100.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def trial(trial_id: str, said: str = "") -> Any:
+    """What of Ray's trial is read."""
+    return SimpleNamespace(
+        trial_id=trial_id, get_pickled_error=lambda: None, get_error=lambda: RuntimeError(said),
+        temporary_state=SimpleNamespace(ray_actor=None),
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "silence", "cause"),
+    [
+        ("The actor died unexpectedly before finishing this task.", 3.0, Cause.DIED),
+        ("Task was killed due to the node running low on memory.", 3.0, Cause.MEMORY),
+        ("The actor died unexpectedly before finishing this task.", HANG + 1, Cause.HUNG),
+        ("Task was killed due to the node running low on memory.", HANG + 1, Cause.HUNG),
+    ],
+)
+def test_why_a_worker_went(said: str, silence: float, cause: Cause) -> None:
+    clock = Clock()
+    flights = Flights(HANG, clock)
+    flights.begin("a", "toy/plain/tune-000")
+    flights.hear(trial("a"))
+    clock.now += silence
+    flights.died(trial("a", said))
+    ended = flights.end("a")
+    assert ended is not None and ended[:2] == ("toy/plain/tune-000", cause)
+    assert ("100" in ended[2] or "101" in ended[2]) if cause is Cause.HUNG else said in ended[2]
+    assert flights.end("a") is None and len(flights) == 0
+
+
+def test_waiting_for_a_worker_is_no_silence() -> None:
+    clock = Clock()
+    flights = Flights(HANG, clock)
+    flights.begin("a", "one")
+    clock.now += 10 * HANG
+    assert list(flights.silent()) == []
+    flights.died(trial("a", "The actor died while it was being made."))
+    assert flights.end("a") == ("one", Cause.DIED, "the worker died: The actor died while it was being made.")
+
+
+def test_only_the_silent_are_ended_and_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[object] = []
+    monkeypatch.setattr("search.flights.ray.kill", killed.append)
+    clock = Clock()
+    flights = Flights(HANG, clock)
+    for name in ("silent", "talking"):
+        flights.begin(name, name)
+        carried = trial(name)
+        carried.temporary_state.ray_actor = name
+        flights.hear(carried)
+    clock.now += HANG + GRACE_SECONDS + 1
+    talking = trial("talking")
+    flights.hear(talking)
+    flights.kill_silent()
+    flights.kill_silent()
+    assert killed == ["silent"]
+
+
+def test_nobody_waits_for_a_trial_that_was_taken_off() -> None:
+    flights = Flights(HANG)
+    flights.begin("a", "one")
+    assert flights.hear(trial("a"))
+    flights.end("a")
+    assert not flights.hear(trial("a"))
