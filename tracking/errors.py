@@ -1,4 +1,4 @@
-"""The one error that a user, not a developer, has to act on."""
+"""The errors that a user, not a developer, has to act on."""
 
 from __future__ import annotations
 
@@ -20,10 +20,31 @@ class UserError(ValueError):
         super().__init__(rule, self.got, hint)  # all three, so that the error survives pickling
 
     def __str__(self) -> str:
-        lines = [self.rule, f"  got:  {self.got}"]
-        if self.hint:
-            lines.append(f"  hint: {self.hint}")
-        return "\n".join(lines)
+        return _lines(self.rule, self.got, self.hint)
+
+
+class StorageError(OSError):
+    """The storage failed under a running sweep; printed like a UserError, exits with 1, and `resume` goes on.
+
+    Args:
+        rule: what must hold, as a sentence.
+        got: which place, and what it said.
+        hint: what to do next; may be empty.
+    """
+
+    def __init__(self, rule: str, got: object, hint: str = "") -> None:
+        super().__init__(rule)  # with more arguments OSError would take them for a number, a text and a file
+        self.rule, self.got, self.hint = rule, str(got), hint
+
+    def __reduce__(self) -> tuple[type[StorageError], tuple[str, str, str]]:
+        return type(self), (self.rule, self.got, self.hint)
+
+    def __str__(self) -> str:
+        return _lines(self.rule, self.got, self.hint)
+
+
+def _lines(rule: str, got: str, hint: str) -> str:
+    return "\n".join([rule, f"  got:  {got}", *([f"  hint: {hint}"] if hint else [])])
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
