@@ -136,16 +136,16 @@ def total(trials: Iterable[Trial]) -> Cost:
 
 
 def waste(events: Iterable[Event]) -> Cost:
-    """Work done twice after crashes: what the repeated reports added, at the price of the repetition.
+    """Work that came to nothing: reports made again after a crash, and slices that failed and were tried again.
 
     A report's ledger is cumulative; a repetition begins at the checkpoint, where the ledger stood as in the
-    original report before it. Work between a trial's last report and the crash was never seen and left out.
+    original report before it. Work between a trial's last report and a crash was never seen and left out.
     """
     original: dict[tuple[str, int], Cost] = {}
     last: dict[str, tuple[int, Cost]] = {}  # the latest repetition of a trial
     wasted = Cost()
     for event in events:
-        if event["kind"] not in ("result", "repeated"):
+        if event["kind"] not in ("result", "repeated", "retry") or not event["metrics"]:
             continue
         uid, index, metrics = event["uid"], event["index"], event["metrics"]
         cost = Cost.of(metrics, event.get("flops", metrics.get("cost/flops", 0)))
@@ -156,6 +156,8 @@ def waste(events: Iterable[Event]) -> Cost:
         before = last[uid][1] if follows else original.get((uid, index - 1), Cost())
         wasted += _increment(cost, before)
         last[uid] = (index, cost)
+        if event["kind"] == "retry":
+            del last[uid]  # the next attempt begins at a checkpoint of its own
     return wasted
 
 

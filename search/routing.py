@@ -81,8 +81,10 @@ class Router(Searcher):  # type: ignore[misc]  # Ray's classes carry no types
         if assignment is None:
             return None
         self._flights.begin(trial_id, assignment.uid)
-        hang = assignment.protocol.hang_seconds
-        return {"uid": assignment.uid, "hang_seconds": hang, "assignment": assignment.model_dump_json()}
+        return {
+            "uid": assignment.uid, "known": assignment.known, "hang_seconds": assignment.protocol.hang_seconds,
+            "assignment": assignment.model_dump_json(),
+        }
 
 
 class Gate(FIFOScheduler):  # type: ignore[misc]

@@ -39,6 +39,10 @@ class Cause(StrEnum):
     MEMORY = "memory"          # killed for the memory it took
 
 
+class NotFiniteError(ValueError):
+    """An output, a score or a metric is NaN or infinite: the trial has failed, whatever else it shows."""
+
+
 class ReservedMetricError(ValueError):
     """A method reported a name that only the harness may write."""
 
@@ -48,10 +52,10 @@ def check_metrics(metrics: Mapping[str, float]) -> None:
 
     Raises:
         ReservedMetricError: a reserved prefix.
-        ValueError: a value that is not a finite number.
+        NotFiniteError: a value that is not a finite number.
     """
     for name, value in metrics.items():
         if name.startswith(RESERVED):
             raise ReservedMetricError(f"metrics may not start with {', '.join(RESERVED)}, but got `{name}`")
         if not math.isfinite(value):
-            raise ValueError(f"metrics must be finite, but got {name} = {value}")
+            raise NotFiniteError(f"metrics must be finite, but got {name} = {value}")

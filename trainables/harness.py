@@ -11,17 +11,13 @@ from torch import Generator, Tensor
 
 from tracking.checkpoints import Checkpoints
 from tracking.cost import Meter, Phase, PhaseCost
-from tracking.record import Stage, Status, check_metrics
+from tracking.record import NotFiniteError, Stage, Status, check_metrics
 from tracking.storage import Place
 from trainables import invariance, plugins
 from trainables.assignment import Assignment, Device, Report
 from trainables.checkpoint import Saved, restore
 from trainables.method import Augments, Context, Describes, Finds, Method, MethodConfig, Slice, stable_seed
 from trainables.problems.problem import Kind, Problem, Split
-
-
-class NotFiniteError(ArithmeticError):
-    """A score or a metric is NaN or infinite: the trial has failed, whatever else it shows."""
 
 
 class MisplacedCostError(RuntimeError):

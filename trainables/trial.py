@@ -19,15 +19,18 @@ from typing import IO, Any
 import torch
 from ray import tune
 
-from tracking.record import Cause, Status
+from tracking.record import Cause, NotFiniteError, Status
 from trainables.assignment import Assignment, Report
-from trainables.harness import Harness, NotFiniteError
+from trainables.harness import Harness
 
 TRACE_CHARACTERS = 4000
 
 
 class Trial(tune.Trainable):  # type: ignore[misc]  # Ray carries no types
     """Runs the assignment in `config["assignment"]` (JSON), one slice per step.
+
+    `config` says beside it the `uid`, the `hang_seconds` of a slice, and how many reports are `known` already: an
+    assignment that cannot even be read still has to fail by its name.
 
     Each result holds the report as JSON under "report", and "val/score", "cost/flops" and "done" beside it. Workers
     are reused: every trial starts from a fresh harness, and nothing of the one before is kept.
@@ -66,7 +69,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray carries no types
                 harness.save()
 
     def _begin(self, config: dict[str, Any]) -> None:
-        self._harness, self._failure, self._next = None, None, 0
+        self._harness, self._failure, self._next = None, None, int(config["known"])
         gc.collect()  # the last trial's tensors go before this one's come
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -83,7 +86,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray carries no types
         except (Exception, SystemExit) as error:  # a method that calls `sys.exit` fails, and not its worker
             self._failure = error
             return self._failed()
-        self._next = report.index + 1
+        self._next = max(self._next, report.index + 1)
         return report
 
     def _failed(self) -> Report:

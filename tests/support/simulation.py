@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from search.director import Director
 from search.study import Comparison
 from search.tuning import Verdict
 from tracking.journal import Event
-from tracking.record import Stage, Status
+from tracking.record import Cause, Stage, Status
+from tracking.storage import Place
 from trainables.assignment import Assignment, Report
 from trainables.method import stable_seed
 
@@ -65,16 +65,17 @@ class Simulation:
         order: seeds the interleaving of reports.
         stop_after: the driver is killed once the journal holds this many events.
         checkpoint_every: a restarted trial continues from the last multiple of so many reports.
+        deaths: how likely a worker dies instead of reporting.
     """
 
     def __init__(
         self, described: Comparison, events: list[Event], order: int = 0, slots: int = 3,
-        stop_after: int | None = None, checkpoint_every: int = 2, curve: Curve = simulated,
+        stop_after: int | None = None, checkpoint_every: int = 2, curve: Curve = simulated, deaths: float = 0.0,
     ) -> None:
         self._events, self._slots, self._stop_after, self._curve = events, slots, stop_after, curve
+        self._deaths = deaths
         self._random, self._every = random.Random(order), checkpoint_every
-        self._reported = _reports_of(events)
-        self.director = Director(described, Path("nowhere"), Path("nowhere"), self._emit)
+        self.director = Director(described, Place.of("nowhere"), "nowhere", self._emit)
         self.director.replay([json.loads(json.dumps(event)) for event in events])
         self.director.settle()
 
@@ -83,9 +84,12 @@ class Simulation:
         running: list[tuple[Assignment, int]] = []
         while not self.director.finished:
             while len(running) < self._slots and (assignment := self.director.next()) is not None:
-                known = self._reported.get(assignment.uid, 0)
-                running.append((assignment, known - known % self._every))
+                running.append((assignment, assignment.known - assignment.known % self._every))
             assignment, index = running.pop(self._random.randrange(len(running)))
+            if self._random.random() < self._deaths:
+                cause = self._random.choice([Cause.DIED, Cause.HUNG, Cause.MEMORY])
+                self.director.lost(assignment.uid, cause, "planted")
+                continue
             if self.director.report(self._curve(assignment, index)) is Verdict.CONTINUE:
                 running.append((assignment, index + 1))
         return self.director
@@ -111,7 +115,3 @@ def decisions(events: list[Event]) -> dict[str, list[Any]]:
             found.setdefault(f"{key} {stage if stage == 'tune' else 'rest'}", []).append(row)
     # Confirm trials of one study run side by side, so only their set is fixed.
     return {key: rows if key.endswith("tune") else sorted(rows, key=str) for key, rows in found.items()}
-
-
-def _reports_of(events: list[Event]) -> dict[str, int]:
-    return {e["uid"]: e["index"] + 1 for e in events if e["kind"] == "result"}

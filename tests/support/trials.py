@@ -32,7 +32,7 @@ def assignment(tmp_path: Path, method: str = "honest", stage: Stage = Stage.TUNE
     fields: dict[str, Any] = {
         "uid": f"toy/{method}/{stage}-0", "stage": stage, "problem": ROTATED, "row": method, "method": method,
         "settings": {"batch_size": 8}, "index": 0, "seed": 1, "partition": 0, "protocol": protocol,
-        "folder": tmp_path / "checkpoints", "cache": tmp_path / "cache",
+        "place": str(tmp_path / "checkpoints"), "cache": tmp_path / "cache",
     }
     return Assignment.model_validate(fields | changes)
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 from collections import Counter
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from tracking.checkpoints import Checkpoints
 
 from tests.support.toy_problems import TestSplitTrap
 from tests.support.trials import ROTATED, SIGNALS, assignment, finish, logical
 from tracking.cost import Meter, Phase
-from tracking.record import ReservedMetricError, Stage
-from trainables import harness as harnesses
+from tracking.record import NotFiniteError, ReservedMetricError, Stage, Status
 from trainables import invariance, methods
-from trainables.assignment import Device, Report
-from trainables.harness import Harness, MisplacedCostError, NotFiniteError, resolve_device
+from trainables.assignment import Assignment, Device, Report
+from trainables.harness import Harness, MisplacedCostError, resolve_device
 from trainables.method import Context
 from trainables.modules.networks import mlp
 from trainables.modules.supervised import Supervised
@@ -77,18 +77,28 @@ def test_a_score_that_is_not_finite_is_refused(tmp_path: Path, monkeypatch: pyte
 # Resume
 
 
+def after(described: Assignment, reports: int) -> Assignment:
+    """The same trial, started again when the journal holds so many of its reports."""
+    return described.model_copy(update={"known": reports})
+
+
+def kept(tmp_path: Path) -> list[str]:
+    """The checkpoints' files."""
+    return sorted(path.name for path in (tmp_path / "checkpoints").glob("*"))
+
+
 @pytest.mark.parametrize("method", ["honest", *methods.names()])
 def test_a_resumed_trial_reports_what_a_straight_one_does(tmp_path: Path, method: str) -> None:
     """After each slice: a new harness on the same folder, bit for bit, final measurements and ledger included."""
     straight = [logical(report) for report in finish(Harness(assignment(tmp_path, method, Stage.RERUN)))]
     assert len(straight) >= 3
     for k in range(1, len(straight)):
-        described = assignment(tmp_path, method, Stage.RERUN, folder=tmp_path / f"after-{k}")
+        described = assignment(tmp_path, method, Stage.RERUN, place=str(tmp_path / f"after-{k}"))
         first = Harness(described)
         for _ in range(k):
             first.advance()
         first.save()
-        assert [logical(report) for report in finish(Harness(described))] == straight[k:]
+        assert [logical(report) for report in finish(Harness(after(described, k)))] == straight[k:]
 
 
 def test_the_comparison_above_can_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,57 +110,82 @@ def test_the_comparison_above_can_fail(tmp_path: Path, monkeypatch: pytest.Monke
     first.advance()
     first.save()
     monkeypatch.setattr(Supervised, "load_state_dict", lambda self, state: None)
-    assert [logical(report) for report in finish(Harness(assignment(tmp_path)))] != straight[1:]
+    assert [logical(report) for report in finish(Harness(after(assignment(tmp_path), 1)))] != straight[1:]
 
 
-def test_a_torn_write_never_replaces_a_good_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Disk full in the middle of a write: the former checkpoint stands, and a trial goes on from it."""
-    straight = [logical(report) for report in finish(Harness(assignment(tmp_path)))]
-    trial = Harness(assignment(tmp_path))
-    trial.advance()
-    good = trial.save().read_bytes()
-
-    def torn(state: Any, file: IO[bytes]) -> None:
-        file.write(good[: len(good) // 2])
-        raise OSError("no space left on device")
-
-    trial.advance()
+def test_a_report_that_the_journal_never_got_is_said_again_and_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker kept its state on the way out, with a report that the driver did not hear."""
+    straight = finish(Harness(assignment(tmp_path)))
+    first = Harness(assignment(tmp_path))
+    reports = [first.advance(), first.advance()]
+    first.save()
+    again = Harness(after(assignment(tmp_path), 1))
     with monkeypatch.context() as patch:
-        patch.setattr(harnesses.torch, "save", torn)
-        with pytest.raises(OSError, match="no space"):
-            trial.save()
-    assert (tmp_path / "checkpoints" / "latest.pt").read_bytes() == good
-    assert [logical(report) for report in finish(Harness(assignment(tmp_path)))] == straight[1:]
+        patch.setattr(again.method, "step", lambda: pytest.fail("the slice was made again"))
+        assert again.advance() == reports[1]
+    assert [logical(report) for report in finish(again)] == [logical(report) for report in straight[2:]]
+
+
+def test_a_state_further_ahead_of_the_journal_is_not_used(tmp_path: Path) -> None:
+    """A worker that was cut off may have gone on alone: what it reported is lost, so an earlier state is used."""
+    straight = [logical(report) for report in finish(Harness(assignment(tmp_path)))]
+    trial = Harness(assignment(tmp_path, checkpoint_seconds=1e-9))
+    trial.advance()
+    trial.advance()  # keeps the state after the first report
+    trial.save()
+    assert kept(tmp_path) == ["000001.pt", "000002.pt"]
+    assert [logical(r) for r in finish(Harness(after(assignment(tmp_path), 0)))] == straight  # says the first again
+    assert [logical(r) for r in finish(Harness(after(assignment(tmp_path), 1)))] == straight[1:]
+    (tmp_path / "checkpoints" / "000001.pt").unlink()
+    assert [logical(r) for r in finish(Harness(after(assignment(tmp_path), 0)))] == straight  # from scratch
 
 
 @pytest.mark.parametrize("size", [0, 1, 1000])
-def test_a_damaged_checkpoint_is_a_fresh_start(tmp_path: Path, size: int) -> None:
-    """The control of the test above, too: had a torn write replaced the good one, the trial would start again."""
+def test_of_damaged_checkpoints_the_last_good_one_is_used_and_said(tmp_path: Path, size: int) -> None:
     straight = [logical(report) for report in finish(Harness(assignment(tmp_path)))]
-    trial = Harness(assignment(tmp_path))
+    trial = Harness(assignment(tmp_path, checkpoint_seconds=1e-9))
     trial.advance()
-    path = trial.save()
-    path.write_bytes(path.read_bytes()[:size])
-    assert [logical(report) for report in finish(Harness(assignment(tmp_path)))] == straight
-
-
-def test_a_checkpoint_never_runs_ahead_of_the_journal(tmp_path: Path) -> None:
-    """A step is asked for once the report before is journaled, so only then may the state hold that report.
-
-    A checkpoint written with the report itself could outlive a driver that never journaled it: the resumed trial
-    would start after it, and the report would be missing for good.
-    """
-    trial, path = Harness(assignment(tmp_path, checkpoint_seconds=0.0)), tmp_path / "checkpoints" / "latest.pt"
     trial.advance()
-    assert not path.exists()
-    for acknowledged in (1, 2):
-        trial.advance()
-        assert torch.load(path, weights_only=True)["index"] == acknowledged
+    trial.save()
+    for name, first, told in [("000002.pt", 1, "went on from the one after report 1"),
+                              ("000001.pt", 0, "started from scratch")]:
+        path = tmp_path / "checkpoints" / name
+        path.write_bytes(path.read_bytes()[:size])
+        reports = finish(Harness(after(assignment(tmp_path, checkpoint_seconds=1e9), 2)))
+        assert [logical(report) | {"note": None} for report in reports] == straight[first:]
+        assert told in (reports[0].note or "")
+        assert all(report.note is None for report in reports[1:])
+
+
+def test_a_full_disk_costs_a_checkpoint_and_not_the_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial = Harness(assignment(tmp_path, checkpoint_seconds=1e-9))
+    trial.advance()
+
+    def full(self: Checkpoints, index: int, data: bytes) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Checkpoints, "write", full)
+    report = trial.advance()
+    assert report.status is Status.RUNNING and "no space left" in (report.note or "")
+    monkeypatch.undo()
+    assert trial.advance().note is None
+    assert kept(tmp_path) == ["000002.pt"]
 
 
 def test_a_checkpoint_waits_for_its_time(tmp_path: Path) -> None:
     finish(Harness(assignment(tmp_path, checkpoint_seconds=1000.0)))
-    assert not (tmp_path / "checkpoints").exists()
+    assert kept(tmp_path) == []
+
+
+def test_what_has_ended_or_is_kept_already_is_not_written(tmp_path: Path) -> None:
+    trial = Harness(assignment(tmp_path))
+    trial.save()  # nothing was done
+    assert kept(tmp_path) == []
+    finish(trial)
+    trial.save()  # nothing will continue from it
+    assert kept(tmp_path) == []
 
 
 # What is read, and when

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
+import subprocess
+import sys
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 import torch
 
 from tests.support.trials import PROTOCOL, assignment, logical
-from tracking.record import Stage, Status
+from tracking.record import Cause, Stage, Status
 from trainables.assignment import Assignment, Report
 from trainables.harness import Harness
 from trainables.trial import Trial
@@ -33,7 +35,10 @@ def process_as_before() -> Iterator[None]:
 
 def config(described: Assignment) -> dict[str, Any]:
     """What the searcher sends."""
-    return {"uid": described.uid, "assignment": described.model_dump_json()}
+    return {
+        "uid": described.uid, "known": described.known, "hang_seconds": described.protocol.hang_seconds,
+        "assignment": described.model_dump_json(),
+    }
 
 
 def run(trial: Trial) -> list[Report]:
@@ -94,7 +99,7 @@ def test_cleanup_frees_too(tmp_path: Path) -> None:
         ("draws_test", "ForbiddenSplitError: a method may read `train` and `outer` only, but got test"),
         ("asks_truth", "AttributeError: "),
         ("writes_score", "ReservedMetricError: metrics may not start with cost/, waste/, val/"),
-        ("writes_nan", "ValueError: metrics must be finite, but got loss = nan"),
+        ("writes_nan", "NotFiniteError: metrics must be finite, but got loss = nan"),
         ("predicts_nan", "NotFiniteError: "),
         ("hides_work", "MisplacedCostError: "),
     ],
@@ -103,10 +108,51 @@ def test_a_cheat_fails_its_trial_with_the_reason(tmp_path: Path, method: str, re
     """An ordinary last report; the first line is for tables, the traceback below it for the log."""
     (report,) = run(Trial(config(assignment(tmp_path, method))))
     assert (report.status, report.index, report.ready, report.score) == (Status.FAILED, 0, False, None)
+    assert report.cause is (Cause.NOT_FINITE if "nan" in method else Cause.RAISED)
     assert report.reason is not None
     first, *trace = report.reason.splitlines()
     assert first.startswith(reason)
     assert trace[0].startswith("Traceback") or len(report.reason) > 4000
+
+
+def test_a_method_that_exits_fails_and_its_worker_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial = Trial(config(assignment(tmp_path)))
+    with monkeypatch.context() as patch:
+        patch.setattr(Harness, "advance", lambda self: sys.exit("enough"))
+        (report,) = run(trial)
+    assert report.cause is Cause.RAISED and report.reason is not None and report.reason.startswith("SystemExit: enough")
+    trial.reset_config(config(assignment(tmp_path)))
+    assert run(trial)[-1].status is Status.COMPLETE
+
+
+def test_a_worker_that_is_stopped_in_order_keeps_what_it_did(tmp_path: Path) -> None:
+    """As at a first Ctrl-C: the next one goes on without doing a slice again."""
+    straight = [logical(report) for report in run(Trial(config(assignment(tmp_path))))]
+    trial = Trial(config(assignment(tmp_path)))
+    trial.step()
+    trial.cleanup()
+    again = assignment(tmp_path).model_copy(update={"known": 1})
+    assert [logical(report) for report in run(Trial(config(again)))] == straight[1:]
+
+
+def test_a_slice_that_hangs_ends_its_process(tmp_path: Path) -> None:
+    """With the stack where it hung; even where the interpreter's lock is held for ever."""
+    body = (
+        "import ctypes\nfrom trainables.trial import _time_limit\n"
+        "with _time_limit(0.3):\n    ctypes.PyDLL(None).sleep(60)\n"  # PyDLL keeps the lock
+    )
+    hung = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, timeout=50, check=False)
+    assert hung.returncode == 1 and "Timeout" in hung.stderr and "line 4" in hung.stderr
+    quick = subprocess.run(
+        [sys.executable, "-c", body.replace("60", "0")], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert quick.returncode == 0
+
+
+def test_a_failure_after_a_restart_counts_on_from_what_is_known(tmp_path: Path) -> None:
+    broken = json.loads(assignment(tmp_path).model_dump_json()) | {"method": "plian", "known": 2}
+    (report,) = run(Trial({"uid": "toy/x", "known": 2, "hang_seconds": 60.0, "assignment": json.dumps(broken)}))
+    assert (report.status, report.index) == (Status.FAILED, 2)
 
 
 def test_an_honest_method_does_not_fail(tmp_path: Path) -> None:
@@ -139,7 +185,7 @@ def test_what_cannot_be_built_fails_with_the_reason(tmp_path: Path, changes: dic
     fresh = [logical(report) for report in run(Trial(good))]
     trial = Trial(good)
     broken = json.loads(assignment(tmp_path).model_dump_json()) | changes
-    assert trial.reset_config({"uid": good["uid"], "assignment": json.dumps(broken)})
+    assert trial.reset_config(good | {"assignment": json.dumps(broken)})
     (report,) = run(trial)
     assert report.status is Status.FAILED
     assert report.reason is not None and words in report.reason
@@ -149,6 +195,6 @@ def test_what_cannot_be_built_fails_with_the_reason(tmp_path: Path, changes: dic
 
 def test_a_damaged_assignment_fails_with_the_reason(tmp_path: Path) -> None:
     broken = json.loads(assignment(tmp_path).model_dump_json()) | {"stage": "holiday"}
-    (report,) = run(Trial({"uid": "toy/x", "assignment": json.dumps(broken)}))
+    (report,) = run(Trial({"uid": "toy/x", "known": 0, "hang_seconds": 60.0, "assignment": json.dumps(broken)}))
     assert report.uid == "toy/x"
     assert report.reason is not None and "holiday" in report.reason
