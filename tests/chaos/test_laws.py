@@ -1,0 +1,107 @@
+"""The laws hold of an undisturbed sweep, and each rejects the journal that breaks it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.chaos import chain, laws
+from tests.support.simulation import Simulation, Stopped, comparison
+from tracking.journal import Event
+from trainables.assignment import Assignment, Report
+
+Spoil = Callable[[list[Event]], None]
+DESCRIBED = comparison()
+
+
+def chained(assignment: Assignment, index: int) -> Report:
+    """From scratch at every report."""
+    data = assignment.model_dump(mode="json")
+    state = chain.state_at({**data, "config": data["settings"]}, index)
+    return Report.model_validate(chain.report(data, state, index))
+
+
+def simulated(order: int, deaths: float = 0.0, kills: tuple[int, ...] = ()) -> list[Event]:
+    """A whole sweep without Ray, its driver killed where the journal has so many events."""
+    events: list[Event] = [
+        {"seq": 0, "time_ms": 0, "kind": "sweep", "name": "s", "comparison": DESCRIBED.model_dump(mode="json")}
+    ]
+    for stop in (*kills, None):
+        try:
+            Simulation(DESCRIBED, events, order, stop_after=stop, curve=chained, deaths=deaths).run()
+        except Stopped:
+            continue
+    events.append({"seq": len(events), "time_ms": 0, "kind": "sweep_done"})
+    return events
+
+
+@pytest.fixture(scope="module")
+def whole() -> list[Event]:
+    return simulated(order=0)
+
+
+def test_all_laws_hold_of_a_sweep_in_another_order_with_deaths_and_kills(whole: list[Event]) -> None:
+    laws.check(whole, whole)
+    disturbed = simulated(order=5, deaths=0.01, kills=(40, 300))
+    assert any(event["kind"] == "retry" for event in disturbed)
+    laws.check(disturbed, whole)
+
+
+def first(events: list[Event], kind: str, **where: Any) -> int:
+    """Position of the first such event."""
+    return next(n for n, e in enumerate(events) if e["kind"] == kind and all(e[k] == v for k, v in where.items()))
+
+
+def again(events: list[Event], kind: str) -> None:
+    events.insert(-1, copy.deepcopy(events[first(events, kind)]))
+
+
+def without(events: list[Event], kind: str, **where: Any) -> None:
+    del events[first(events, kind, **where)]
+
+
+def changed(events: list[Event], kind: str, **fields: Any) -> None:
+    events[first(events, kind)].update(fields)
+
+
+def wrong_restart(events: list[Event]) -> None:
+    """A trial went on from a state that was not its own."""
+    at = first(events, "result", index=5)
+    events[at]["metrics"] = events[at]["metrics"] | {"val/score": events[at]["score"] + 1e-9}
+
+
+@pytest.mark.parametrize(
+    ("law", "spoil"),
+    [
+        (laws.ended, lambda events: events.pop()),
+        (laws.ended, lambda events: events.append(events[-1])),
+        (laws.numbered, lambda events: without(events, "result", index=3)),
+        (laws.numbered, lambda events: changed(events, "asked", time_ms=5)),
+        (laws.nothing_doubled, lambda events: again(events, "result")),
+        (laws.nothing_doubled, lambda events: again(events, "asked")),
+        (laws.nothing_doubled, lambda events: again(events, "ended")),
+        (laws.nothing_lost, lambda events: without(events, "result", index=3)),
+        (laws.nothing_lost, lambda events: without(events, "ended")),
+        (laws.nothing_failed, lambda events: changed(events, "ended", status="failed", reason="planted")),
+        (laws.curves_are_true, wrong_restart),
+        (laws.curves_are_true, lambda events: changed(events, "result", status="complete")),
+    ],
+)
+def test_each_law_rejects_what_breaks_it(whole: list[Event], law: Callable[[list[Event]], None], spoil: Spoil) -> None:
+    spoiled = copy.deepcopy(whole)
+    law(spoiled)
+    spoil(spoiled)
+    with pytest.raises(laws.BrokenLaw):
+        law(spoiled)
+
+
+def test_another_decision_is_another_sweep(whole: list[Event]) -> None:
+    other = copy.deepcopy(whole)
+    other[first(other, "asked", stage="tune")]["config"] = {"learning_rate": 0.3}
+    with pytest.raises(laws.BrokenLaw):
+        laws.same_trials(other, whole)
+    with pytest.raises(laws.BrokenLaw):
+        laws.same_table(other, whole)
