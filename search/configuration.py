@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,11 @@ from pydantic import BaseModel, ValidationError
 from search import recipes
 from search.study import Comparison
 from tracking.errors import UserError, nearest
+from tracking.journal import Event
 from trainables.plugins import PluginFile
+
+# What may change when a sweep goes on: nothing that was decided so far depends on it.
+CHANGEABLE = ("limits", "price_per_device_hour", "hang_seconds", "retries")
 
 
 class _Loader(yaml.SafeLoader):
@@ -52,6 +56,49 @@ def load(source: str, overrides: Sequence[str] = (), modules: Sequence[Path] = (
     return validate(data)
 
 
+def overridden(
+    comparison: Comparison, events: Sequence[Event], overrides: Sequence[str]
+) -> tuple[Comparison, dict[str, Any]]:
+    """The comparison as a resumed sweep goes on with it.
+
+    Args:
+        comparison: as it was frozen at the start.
+        events: the journal; what earlier drivers were told stays told.
+        overrides: "dotted.key=value" of fields that no decision made so far depends on.
+
+    Returns:
+        The comparison, and the overrides that are new, for this driver's `resumed` event.
+
+    Raises:
+        UserError: a field that may not change, or a value out of its domain.
+    """
+    fresh: dict[str, Any] = {}
+    for override in overrides:
+        key, value = _split(override)
+        if key.split(".")[0] not in CHANGEABLE:
+            raise UserError(
+                "a sweep goes on with what it was begun with: its decisions so far depend on it", override,
+                f"only these may change on the way: {', '.join(CHANGEABLE)}; for the rest launch a new sweep, "
+                "with this one's observations by `--set warm_start=[NAME]`",
+            )
+        fresh[key] = value
+    data = comparison.model_dump(mode="json")
+    for key, value in {**earlier_overrides(events), **fresh}.items():
+        _put(data, key, value, f"{key}={value}")
+    return validate(data), fresh
+
+
+def earlier_overrides(events: Iterable[Event]) -> dict[str, Any]:
+    """What the drivers so far were told to change, dotted key -> value, the latest last."""
+    found: dict[str, Any] = {}
+    for event in events:
+        if event["kind"] == "resumed":
+            for key, value in (event.get("overrides") or {}).items():
+                found.pop(key, None)  # the latest word comes last: `limits={}` takes back what stood below it
+                found[key] = value
+    return found
+
+
 def plugin_files(paths: Sequence[Path]) -> list[dict[str, Any]]:
     """The users' files as a comparison remembers them."""
     return [PluginFile.of(path).model_dump(mode="json") for path in paths]
@@ -87,13 +134,21 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 
 def _apply(data: dict[str, Any], override: str) -> None:
+    key, value = _split(override)
+    _put(data, key, value, override)
+
+
+def _split(override: str) -> tuple[str, Any]:
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise UserError("--set takes dotted.key=value", override, "for example --set budget=6")
     try:
-        value = parse(text)
+        return key, parse(text)
     except yaml.YAMLError as error:
         raise UserError("the value of --set must be YAML", f"{override}: {error}") from None
+
+
+def _put(data: dict[str, Any], key: str, value: Any, override: str) -> None:
     *parents, last = key.split(".")
     place: Any = data
     for part in parents:

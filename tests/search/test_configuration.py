@@ -118,3 +118,42 @@ def test_a_bad_plugin(tmp_path: Path, text: str, words: list[str]) -> None:
     with pytest.raises(UserError) as caught:
         configuration.load("smoke", modules=[path])
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+# What may change when a sweep goes on
+
+
+def resumed(**overrides: object) -> dict[str, object]:
+    return {"kind": "resumed", "overrides": overrides}
+
+
+def test_limits_may_be_raised_and_stay_raised() -> None:
+    frozen = configuration.load("smoke", ["limits.flops=1e12", "limits.trials=5"])
+    raised, told = configuration.overridden(frozen, [], ["limits.flops=2e12", "retries.died=7"])
+    assert (raised.limits.flops, raised.limits.trials, raised.retries.died) == (2e12, 5, 7)
+    assert told == {"limits.flops": 2e12, "retries.died": 7}
+    later, nothing = configuration.overridden(frozen, [resumed(**told)], [])
+    assert later == raised and nothing == {}
+    again, told = configuration.overridden(frozen, [resumed(**{"limits.flops": 2e12})], ["limits.flops=null"])
+    assert (again.limits.flops, again.limits.trials) == (None, 5) and told == {"limits.flops": None}
+
+
+def test_the_latest_word_counts() -> None:
+    frozen = configuration.load("smoke", ["limits.flops=1e12"])
+    events = [resumed(**{"limits.flops": 5e12}), resumed(limits={}), resumed()]
+    assert configuration.overridden(frozen, events, [])[0].limits.flops is None
+    assert configuration.overridden(frozen, events[::-1], [])[0].limits.flops == 5e12
+
+
+@pytest.mark.parametrize("override", ["budget=3", "methods.0.limits.flops=1", "seed=1", "limitss.flops=1"])
+def test_what_decisions_depend_on_may_not_change(override: str) -> None:
+    with pytest.raises(UserError, match="limits, price_per_device_hour") as caught:
+        configuration.overridden(configuration.load("smoke"), [], [override])
+    assert override in str(caught.value)
+
+
+def test_a_limit_out_of_its_domain_is_told() -> None:
+    with pytest.raises(UserError, match="flops"):
+        configuration.overridden(configuration.load("smoke"), [], ["limits.flops=-1"])
+    with pytest.raises(UserError, match="did you mean `flops`"):
+        configuration.overridden(configuration.load("smoke"), [], ["limits.flop=1"])
