@@ -223,3 +223,16 @@ class Comparison(_Frozen):
         """What every trial of this comparison shares."""
         fields = Protocol.model_fields.keys() & type(self).model_fields.keys()
         return Protocol.model_validate({name: getattr(self, name) for name in fields})
+
+
+def parallel_for(slots: int, studies: int) -> int:
+    """Trials in flight per study where the user left it open: as many as fill the slots.
+
+    Args:
+        slots: trials that fit on the machine or cluster at once.
+        studies: (problem, method) pairs.
+
+    Returns:
+        1 as long as every slot can work on a study of its own, so that no decision depends on timing.
+    """
+    return 1 if slots <= studies else -(-slots // studies)
