@@ -1,12 +1,12 @@
-"""A sweep on disk: one folder with the frozen comparison, the journal, checkpoints and the report."""
+"""A sweep in its storage: one folder with the frozen comparison, the journal, checkpoints and the report."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
-import shutil
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,13 +15,15 @@ import yaml
 from pydantic import ValidationError
 
 from search.study import Comparison
-from tracking.errors import UserError, nearest
-from tracking.journal import Event, Journal, read
+from tracking.errors import StorageError, UserError, nearest
+from tracking.journal import Event, Journal, load, of_kind, read
+from tracking.storage import Place
 
 ROOT_VARIABLE = "INVSEARCH_ROOT"
 CACHE_VARIABLE = "INVSEARCH_CACHE"
 CONFIGURATION = Path("~/.config/invsearch/config.yaml")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+STUDY = "comparison.json"
 Observer = Callable[[Event], None]
 
 
@@ -29,60 +31,92 @@ Observer = Callable[[Event], None]
 class Sweep:
     """Where one sweep lives."""
 
-    folder: Path
+    place: Place
 
     @property
     def name(self) -> str:
-        return self.folder.name
+        return self.place.name
 
     @property
-    def journal_path(self) -> Path:
-        return self.folder / "journal.jsonl"
+    def checkpoints(self) -> Place:
+        """One folder per trial below it."""
+        return self.place / "checkpoints"
 
     @property
-    def study_path(self) -> Path:
-        return self.folder / "comparison.json"
-
-    @property
-    def report_folder(self) -> Path:
-        return self.folder / "report"
+    def report(self) -> Place:
+        return self.place / "report"
 
     def comparison(self) -> Comparison:
-        """The frozen description, as the sweep began with it.
+        """The frozen description; see `described`."""
+        return self.described()[0]
+
+    def described(self) -> tuple[Comparison, str | None]:
+        """The frozen description, as the sweep began with it; the journal's copy where the file is damaged.
+
+        Returns:
+            It, and what a person should know about where it came from.
 
         Raises:
-            UserError: the file is damaged, or made by a version with other fields.
+            UserError: both are damaged, or made by a version with other fields.
         """
         try:
-            return Comparison.model_validate_json(self.study_path.read_text())
-        except ValidationError as error:
-            inner = error.errors()[0].get("ctx", {}).get("error")
-            if isinstance(inner, UserError):
-                raise inner from None
-            raise UserError(
-                "a sweep's comparison.json must be readable by this version", f"{self.study_path}: {error}",
-                "use the version of invsearch that made it",
-            ) from None
-        except OSError as error:
-            raise UserError(
-                "a sweep's comparison.json must be readable by this version", f"{self.study_path}: {error}",
-                "use the version of invsearch that made it",
-            ) from None
+            return _validated(self.place.read(STUDY)), None
+        except (ValidationError, FileNotFoundError) as error:
+            found = error
+        first = next(iter(load(self.place).events if self._journaled() else []), None)
+        try:
+            if first is not None and first["kind"] == "sweep":
+                copy = _validated(json.dumps(first["comparison"]))
+                return copy, f"{STUDY} is missing or damaged; the copy in the journal's first event is used"
+        except ValidationError:
+            pass
+        raise UserError(
+            "a sweep's comparison.json must be readable by this version", f"{self.place / STUDY}: {found}",
+            "use the version of invsearch that made it",
+        ) from None
 
     def events(self) -> list[Event]:
-        return list(read(self.journal_path))
+        """All events.
+
+        Raises:
+            JournalError: the journal is damaged.
+        """
+        return list(read(self.place)) if self._journaled() else []
+
+    def exists(self) -> bool:
+        """Whether there is a sweep in this place."""
+        return self.place.exists(STUDY) or self._journaled()
+
+    def began(self) -> float | None:
+        """When, in seconds since 1970: the description is written once; everything else changes later."""
+        return self.place.modified(STUDY) or self.place.modified("journal.jsonl")
+
+    def _journaled(self) -> bool:
+        return self.place.exists("journal.jsonl" if self.place.local is not None else "journal")
 
 
-def root(given: Path | None) -> Path:
+def _validated(text: str | bytes) -> Comparison:
+    try:
+        return Comparison.model_validate_json(text)
+    except ValidationError as error:
+        inner = error.errors()[0].get("ctx", {}).get("error")
+        if isinstance(inner, UserError):
+            raise inner from None
+        raise
+
+
+def root(given: str | Path | None) -> Place:
     """Where sweeps live: `--root`, then INVSEARCH_ROOT, then the user's configuration file, then ./sweeps.
 
+    Args:
+        given: a path or a URI.
+
     Raises:
-        UserError: the configuration file is damaged.
+        UserError: the configuration file is damaged, or the URI is none.
     """
     if given is not None:
-        return given.expanduser().resolve()
-    chosen = os.environ.get(ROOT_VARIABLE) or _configured_root() or "sweeps"
-    return Path(chosen).expanduser().resolve()
+        return Place.of(given)
+    return Place.of(os.environ.get(ROOT_VARIABLE) or _configured_root() or "sweeps")
 
 
 def _configured_root() -> str | None:
@@ -114,64 +148,56 @@ def fresh_name(prefix: str) -> str:
     return f"{prefix}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
-def check_new(folder: Path) -> None:
-    """Raises UserError where a sweep of that name exists or its parent cannot be written."""
-    if folder.exists():
+def check_new(place: Place) -> None:
+    """Raises UserError where a sweep of that name exists or its storage cannot be used."""
+    place.parent.check()
+    if place.exists():
         raise UserError(
-            "a new sweep needs a name of its own", folder,
-            f"go on with it by `invsearch resume {folder.name}`, or choose another --name",
+            "a new sweep needs a name of its own", place,
+            f"go on with it by `invsearch resume {place.name}`, or choose another --name",
         )
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder.parent):
-            pass
-    except OSError as error:
-        raise UserError(
-            "the storage must be writable", f"{folder.parent}: {error.strerror}", "give another --root"
-        ) from None
 
 
-def create(folder: Path, comparison: Comparison) -> Sweep:
+def create(place: Place, comparison: Comparison) -> Sweep:
     """Make the folder and freeze the description in it.
 
     Raises:
-        UserError: the name is taken, or the storage cannot be written.
+        UserError: the name is taken, or the storage cannot be used.
     """
-    check_new(folder)
+    check_new(place)
     try:
-        folder.mkdir()
-        sweep = Sweep(folder)
-        sweep.study_path.write_text(comparison.model_dump_json(indent=2))
-        sweep.journal_path.touch()
-    except OSError as error:
-        raise UserError(
-            "the sweep's folder must be writable", f"{folder}: {error.strerror}", "give another --root"
-        ) from None
-    return sweep
+        place.write(STUDY, comparison.model_dump_json(indent=2).encode())
+        if place.local is not None:
+            place.write("journal.jsonl", b"")
+    except StorageError as error:
+        raise UserError("the sweep's folder must be writable", error.got, "give another --root") from None
+    return Sweep(place)
 
 
-def find(name: str, base: Path) -> Sweep:
-    """The sweep of that name, or in that folder.
+def find(name: str, base: Place) -> Sweep:
+    """The sweep of that name, or in that folder, or at that URI.
 
     Raises:
         UserError: there is none; the nearest names are told.
     """
-    for folder in (Path(name).expanduser().resolve(), base / name):
-        if (folder / "journal.jsonl").is_file():
-            return Sweep(folder)
-    raise UserError("there is no sweep of that name", f"{name} in {base}", nearest(name, names(base)))
+    candidates = [Place.of(name)] if "://" in name or base.local is not None else []
+    if NAME.fullmatch(name):
+        candidates.append(base / name)
+    for place in candidates:
+        if (made := Sweep(place)).exists():
+            return made
+    known = names(base)
+    if not known and base.local is None:
+        base.check()  # no bucket, or no way to it, looks like a place without sweeps
+    raise UserError("there is no sweep of that name", f"{name} in {base}", nearest(name, known))
 
 
-def names(base: Path) -> list[str]:
+def names(base: Place) -> list[str]:
     """The sweeps below a root, oldest first."""
-    found = [Sweep(path.parent) for path in base.glob("*/journal.jsonl")]
-    return [sweep.name for sweep in sorted(found, key=lambda s: (_began(s), s.name))]
-
-
-def _began(sweep: Sweep) -> float:
-    """The frozen description is written once; everything else in the folder changes later."""
-    path = sweep.study_path if sweep.study_path.exists() else sweep.journal_path
-    return path.stat().st_mtime
+    found = [Sweep(base / name) for name in base.names()]
+    began = [(sweep.began(), sweep) for sweep in found]
+    known = [(time or 0.0, sweep.name) for time, sweep in began if time is not None or sweep.exists()]
+    return [name for _, name in sorted(known)]
 
 
 class Recorder:
@@ -180,6 +206,8 @@ class Recorder:
     def __init__(self, sweep: Sweep, journal: Journal) -> None:
         self._sweep, self._journal = sweep, journal
         self._observers: list[Observer] = []
+        if journal.events:
+            self._tidy()
 
     def add(self, observer: Observer) -> None:
         self._observers.append(observer)
@@ -189,5 +217,31 @@ class Recorder:
         for observer in self._observers:
             observer(event)
         if kind == "ended":  # the journal has the outcome on disk: nothing will continue from the checkpoint
-            shutil.rmtree(self._sweep.folder / "checkpoints" / str(fields["uid"]), ignore_errors=True)
+            _forget(self._sweep.checkpoints / str(fields["uid"]))
+        elif kind == "sweep_done":
+            _forget(self._sweep.checkpoints)
         return event
+
+    def _tidy(self) -> None:
+        """An earlier driver may have been stopped between an end and what follows from it."""
+        if of_kind(self._journal.events, "sweep_done"):
+            _forget(self._sweep.checkpoints)
+            return
+        ended = {str(event["uid"]) for event in of_kind(self._journal.events, "ended")}
+        with suppress(StorageError):
+            for uid in _kept(self._sweep.checkpoints):
+                if uid in ended:
+                    _forget(self._sweep.checkpoints / uid)
+
+
+def _forget(place: Place) -> None:
+    with suppress(StorageError):  # it only takes up room
+        place.delete()
+
+
+def _kept(place: Place) -> Iterator[str]:
+    """The trials that have checkpoints: problem/method/trial."""
+    for problem in place.names():
+        for method in (place / problem).names():
+            for trial in (place / problem / method).names():
+                yield f"{problem}/{method}/{trial}"

@@ -2,64 +2,95 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
 import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
-from tracking.errors import UserError
+from tracking import book, segments
+from tracking.book import Book
+from tracking.errors import StorageError, UserError
+from tracking.events import SCHEMA, Event, JournalError, Loaded, NewerSchemaError, to_line
+from tracking.lease import Lease, holder
+from tracking.segments import Segments
+from tracking.storage import Place, failure
 
-SCHEMA = 1
-Event = dict[str, Any]
+__all__ = ["SCHEMA", "Event", "Journal", "JournalError", "held", "load", "of_kind", "read"]
 
-
-class JournalError(RuntimeError):
-    """The journal is damaged in a place that a crash cannot explain."""
+PATIENCE_SECONDS = 30.0
+FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.1, 5.0
+CLOCK_BEHIND_MS = 5000
 
 
 class Journal:
-    """Appends events and remembers them; one writer at a time.
+    """Appends events and remembers them; one writer at a time, on this machine and on all others.
 
-    Every event carries `schema`, `seq` (0, 1, 2, ...), `time_ms` (the timestamp MLflow will show) and `kind`.
-    A last line torn by a crash never counted, so it is cut off on opening; damage anywhere else is an error.
+    Every event carries `schema`, `seq` (0, 1, 2, ...), `time_ms` (the timestamp MLflow will show, which never goes
+    backwards) and `kind`. A last line torn by a crash never counted, so it is cut off on opening. Other damage is
+    kept aside, the events before it are gone on from, and `warnings` says so.
 
     Args:
-        path: the file; its folder must exist.
+        place: of the sweep; it must exist.
+        patience: seconds to try again for when an event cannot be written.
+        now_ms: this machine's clock.
+        watch, sleep: a clock that only goes forwards, and waiting by it.
 
     Raises:
-        UserError: another process holds the journal.
-        JournalError: a line that is not the last one does not parse, or the sequence has a gap.
+        UserError: another driver holds the journal, or a later version of the code wrote it.
+        StorageError: the storage cannot be reached.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._file: IO[bytes] = path.open("ab+")
+    def __init__(
+        self, place: Place, patience: float = PATIENCE_SECONDS, *,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        watch: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._place, self._patience = place, patience
+        self._now_ms, self._watch, self._sleep = now_ms, watch, sleep
+        self.warnings: list[str] = []
+        self._book: Book | Segments = Segments(place) if place.local is None else Book(place)
+        lease = None
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
-            raise UserError(
-                "a sweep has one driver at a time", path, "wait for the other driver, or stop it, then resume"
-            ) from None
-        self.events = list(read(path))
-        os.ftruncate(self._file.fileno(), _whole_bytes(path))
+            if isinstance(self._book, Segments):
+                lease = Lease(place, self._book.highest_epoch(), watch=watch, sleep=sleep)
+                loaded = self._book.load(lease.rank)
+            else:
+                lease = Lease(place, locked=self._book.locked, watch=watch, sleep=sleep)
+                loaded = self._book.load()
+        except BaseException as error:
+            if lease is not None:
+                lease.close()
+            self._book.close()
+            if isinstance(error, NewerSchemaError):
+                raise UserError(
+                    "a sweep must be readable by this version", error, "use the version of invsearch that made it"
+                ) from None
+            raise
+        self.lease = lease
+        self.events = loaded.events
+        self._last_ms = max((event["time_ms"] for event in self.events[-1:]), default=0)
+        self._warn(loaded)
 
     def append(self, kind: str, **fields: Any) -> Event:
-        """Write one event and return it once it is on disk; numbers that are not finite are refused."""
-        event: Event = {
-            "schema": SCHEMA, "seq": len(self.events), "time_ms": time.time_ns() // 1_000_000, "kind": kind, **fields,
-        }
-        self._file.write(json.dumps(event, allow_nan=False, separators=(",", ":")).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Write one event and return it once it is on disk; numbers that are not finite are refused.
+
+        Raises:
+            StorageError: the storage failed for longer than the patience, or another driver took over; the event
+                does not count, all before it do, and the next append may succeed.
+        """
+        now = max(self._last_ms, self._now_ms())
+        event: Event = {"schema": SCHEMA, "seq": len(self.events), "time_ms": now, "kind": kind, **fields}
+        self._persist(event["seq"], to_line(event))
+        self._last_ms = now
         self.events.append(event)
         return event
 
     def close(self) -> None:
-        self._file.close()  # releases the lock
+        """Let another driver have it."""
+        try:
+            self.lease.close()
+        finally:
+            self._book.close()
 
     def __enter__(self) -> Self:
         return self
@@ -69,45 +100,72 @@ class Journal:
     ) -> None:
         self.close()
 
+    def _persist(self, seq: int, line: bytes) -> None:
+        until, pause = self._watch() + self._patience, FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                self.lease.confirm()
+                return self._book.append(seq, line)
+            except OSError as error:
+                if isinstance(error, StorageError) and self.lease.lost:
+                    raise
+                if self._watch() + pause > until:
+                    raise _failed(self._place, error) from None
+            self._sleep(pause)
+            pause = min(2 * pause, LAST_PAUSE_SECONDS)
 
-def held(path: Path) -> bool:
-    """Whether a driver on this machine has the journal open."""
-    with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
+    def _warn(self, loaded: Loaded) -> None:
+        if loaded.damage is not None:
+            self.warnings.append(
+                f"the journal was damaged: {loaded.damage}; going on from the {len(loaded.events)} events before it"
+            )
+        behind = self._last_ms - self._now_ms()
+        if behind > CLOCK_BEHIND_MS:
+            self.warnings.append(
+                f"this machine's clock is {behind / 1000:.0f} s behind the journal's last event; until it catches up, "
+                "new events carry that event's time"
+            )
 
 
-def read(path: Path) -> Iterator[Event]:
-    """The events of a journal, without a torn last line; safe while another process writes.
+def read(place: Place) -> Iterator[Event]:
+    """The events of a sweep's journal, without a torn last line; safe while another process writes.
 
     Raises:
         JournalError: a damaged line, a gap in the sequence, or a schema from the future.
+        FileNotFoundError: there is no journal.
     """
-    with path.open("rb") as file:
-        for number, line in enumerate(file):
-            if not line.endswith(b"\n"):
-                return
-            yield _parse(line, number, path)
+    local = place.local
+    if local is not None:
+        yield from book.read(local)
+        return
+    events, damage = segments.read(place)
+    yield from events
+    if damage is not None:
+        raise JournalError(damage)
 
 
-def _parse(line: bytes, number: int, path: Path) -> Event:
+def load(place: Place) -> Loaded:
+    """The events up to the end or up to damage, and what the damage is.
+
+    Raises:
+        JournalError: a schema from the future.
+        FileNotFoundError: there is no journal.
+    """
+    events: list[Event] = []
     try:
-        event = json.loads(line)
-    except ValueError as error:
-        raise JournalError(f"line {number + 1} of {path} is not JSON: {error}") from None
-    if not isinstance(event, dict) or event.get("seq") != number:
-        raise JournalError(f"line {number + 1} of {path} must carry seq {number}, but got {line[:80]!r}")
-    if event.get("schema", 0) > SCHEMA:
-        raise JournalError(f"{path} has schema {event['schema']}; this version reads up to {SCHEMA}")
-    return event
+        for event in read(place):
+            events.append(event)  # noqa: PERF402 - what came before an error must be kept
+    except NewerSchemaError:
+        raise
+    except JournalError as error:
+        return Loaded(events, str(error))
+    return Loaded(events, None)
 
 
-def _whole_bytes(path: Path) -> int:
-    """Bytes up to and including the last newline."""
-    return path.read_bytes().rfind(b"\n") + 1
+def held(place: Place) -> bool:
+    """Whether a driver is at work on the sweep, as far as can be told without waiting."""
+    local = place.local
+    return (local is not None and book.locked(local)) or holder(place) is not None
 
 
 def of_kind(events: list[Event], kind: str, **where: Any) -> list[Event]:
@@ -117,3 +175,7 @@ def of_kind(events: list[Event], kind: str, **where: Any) -> list[Event]:
 
 def _matches(event: Mapping[str, Any], where: Mapping[str, Any]) -> bool:
     return all(event.get(name) == value for name, value in where.items())
+
+
+def _failed(place: Place, error: OSError) -> StorageError:
+    return error if isinstance(error, StorageError) else failure(place, "written", error)
