@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tracking.errors import UserError
+from tracking.errors import StorageError, UserError
 
 if TYPE_CHECKING:
     from search.launch import Options
@@ -20,7 +20,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Root = Annotated[Path | None, typer.Option(help="Where sweeps live [default: INVSEARCH_ROOT, else ./sweeps].")]
+Root = Annotated[
+    str | None, typer.Option(help="Where sweeps live: a path or a URI [default: INVSEARCH_ROOT, else ./sweeps].")
+]
 Address = Annotated[str | None, typer.Option(help="A running Ray cluster; without it, this machine.")]
 Cpus = Annotated[int | None, typer.Option(min=1, help="CPU slots of a local run [default: all cores].")]
 Experiment = Annotated[str | None, typer.Option(help="MLflow experiment [default: the sweep's name].")]
@@ -35,6 +37,9 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except StorageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
@@ -128,7 +133,7 @@ def check(file: Path) -> None:
     raise typer.Exit(check_file(file))
 
 
-def _options(root: Path | None, experiment: str | None, address: str | None, cpus: int | None) -> Options:
+def _options(root: str | None, experiment: str | None, address: str | None, cpus: int | None) -> Options:
     from search.launch import Options
 
     return Options(root=root, experiment=experiment, address=address, cpus=cpus)

@@ -17,6 +17,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from tracking.storage import Place
+
 PACKAGES = ("ray", "torch", "torchvision", "optuna", "mlflow", "numpy", "scikit-learn", "pydantic")
 ROOTS = ("search", "trainables", "spaces", "tracking")
 RAY_SECONDS = 60.0
@@ -31,7 +33,7 @@ class Finding:
     detail: str
 
 
-def examine(root: Path | None, address: str | None) -> int:
+def examine(root: str | None, address: str | None) -> int:
     """Run every check, print one line each; 0 where all are good, else 1."""
     table = Table(box=None, pad_edge=False)
     for column in ("check", "", "detail"):
@@ -43,12 +45,12 @@ def examine(root: Path | None, address: str | None) -> int:
     return 0 if all(finding.good for finding in findings) else 1
 
 
-def _findings(root: Path | None, address: str | None) -> Iterator[Finding]:
+def _findings(root: str | None, address: str | None) -> Iterator[Finding]:
     for package in PACKAGES:
         yield _guarded(package, lambda package=package: version(package))  # type: ignore[misc]
     yield _guarded("torch and torchvision import", _torch)
     yield _guarded("names resolve here (driver)", names_resolve_here)
-    yield _guarded("storage", lambda: _writable(_base(root)))
+    yield _guarded("storage", lambda: _usable(_base(root)))
     yield _guarded("data cache", lambda: _writable(_cache()))
     yield _guarded("MLflow", lambda: _mlflow(_base(root)))
     yield _guarded("GPU", _gpu)
@@ -86,10 +88,15 @@ def _own_root() -> str:
     return str(Path(__file__).resolve().parent.parent)
 
 
-def _base(root: Path | None) -> Path:
+def _base(root: str | None) -> Place:
     from search import sweep
 
     return sweep.root(root)
+
+
+def _usable(base: Place) -> str:
+    base.check()
+    return str(base)
 
 
 def _cache() -> Path:
@@ -114,11 +121,11 @@ def _writable(folder: Path) -> str:
     return str(folder)
 
 
-def _mlflow(base: Path) -> str:
-    from tracking.mlflow_log import default_store
+def _mlflow(base: Place) -> str:
+    from search import store as stores
     from tracking.read import reachable
 
-    store = default_store(base, "doctor")
+    store, _ = stores.chosen(base, "doctor")
     reachable(store)
     return store.uri
 

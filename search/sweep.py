@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from search.study import Comparison
 from tracking.errors import StorageError, UserError, nearest
-from tracking.journal import Event, Journal, load, of_kind, read
+from tracking.journal import Event, Journal, JournalError, Loaded, load, of_kind, read
 from tracking.storage import Place
 
 ROOT_VARIABLE = "INVSEARCH_ROOT"
@@ -63,7 +63,7 @@ class Sweep:
             return _validated(self.place.read(STUDY)), None
         except (ValidationError, FileNotFoundError) as error:
             found = error
-        first = next(iter(load(self.place).events if self._journaled() else []), None)
+        first = next(iter(self.loaded().events), None)
         try:
             if first is not None and first["kind"] == "sweep":
                 copy = _validated(json.dumps(first["comparison"]))
@@ -82,6 +82,19 @@ class Sweep:
             JournalError: the journal is damaged.
         """
         return list(read(self.place)) if self._journaled() else []
+
+    def loaded(self) -> Loaded:
+        """The events up to the end or up to damage, and what the damage is.
+
+        Raises:
+            UserError: a later version wrote the journal.
+        """
+        try:
+            return load(self.place) if self._journaled() else Loaded([], None)
+        except JournalError as error:
+            raise UserError(
+                "a sweep must be readable by this version", error, "use the version of invsearch that made it"
+            ) from None
 
     def exists(self) -> bool:
         """Whether there is a sweep in this place."""

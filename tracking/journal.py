@@ -15,7 +15,7 @@ from tracking.lease import Lease, holder
 from tracking.segments import Segments
 from tracking.storage import Place, failure
 
-__all__ = ["SCHEMA", "Event", "Journal", "JournalError", "held", "load", "of_kind", "read"]
+__all__ = ["SCHEMA", "Event", "Journal", "JournalError", "Loaded", "held", "load", "of_kind", "read"]
 
 PATIENCE_SECONDS = 30.0
 FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.1, 5.0

@@ -18,6 +18,7 @@ import pytest
 from tracking import book, segments
 from tracking.errors import StorageError, UserError
 from tracking.journal import Journal, JournalError, held, load, of_kind, read
+from tracking.object_store import ObjectStore
 from tracking.storage import Place
 
 slow_on_s3 = pytest.mark.parametrize("place", ["local", pytest.param("s3", marks=pytest.mark.slow)], indirect=True)
@@ -178,7 +179,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, journal: Journal, times: int) -> It
         if isinstance(journal._book, book.Book):
             patch.setattr(book.os, "write", refuse(os.write, whole=False))
         else:
-            patch.setattr("tracking.object_store.ObjectStore.write", refuse(lambda *_: None, whole=True))
+            patch.setattr(ObjectStore, "write", refuse(ObjectStore.write, whole=True))
         yield
 
 
