@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import ray
 from ray.tune.experiment import Trial
@@ -12,8 +13,9 @@ from ray.tune.experiment import Trial
 from tracking.record import Cause
 
 GRACE_SECONDS = 30.0  # a worker that hangs ends itself; the driver helps where it cannot even do that
-MEMORY_SIGNS = ("outofmemory", "out of memory", "low on memory", "memory monitor", "oom")
+MEMORY_SIGN = "running low on memory"  # Ray says it of its own kills; the kernel's look like any other death
 REASON_CHARACTERS = 2000
+FAILURE = "Failure # "  # what Ray begins each entry of a trial's error file with
 
 
 @dataclass
@@ -67,7 +69,7 @@ class Flights:
         said = _said(trial)
         if silent >= self.hang_seconds:
             cause = Cause.HUNG, f"no report for {silent:.0f} s; the worker's log in Ray's session holds its stack"
-        elif any(sign in said.lower() for sign in MEMORY_SIGNS):
+        elif MEMORY_SIGN in said:
             cause = Cause.MEMORY, f"killed for the memory it took: {said}"
         else:
             cause = Cause.DIED, f"the worker died: {said}"
@@ -95,8 +97,8 @@ class Flights:
 def _said(trial: Trial) -> str:
     """What Ray knows about the death, without its banner."""
     try:
-        error = trial.get_pickled_error() or trial.get_error()
-    except Exception:  # the file may be gone or unreadable; the death is a fact all the same
+        text = Path(trial.error_file).read_text()
+    except (OSError, TypeError):  # no file, or none could be written; the death is a fact all the same
         return "Ray left no word"
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines)[-REASON_CHARACTERS:] or "Ray left no word"
+    _, _, last = text.rpartition(FAILURE)  # each failure of a trial is written below the one before
+    return " ".join(last.partition("\n")[2].split())[:REASON_CHARACTERS] or "Ray left no word"

@@ -46,11 +46,17 @@ class Router(Searcher):  # type: ignore[misc]  # Ray's classes carry no types
     """Asks the director for the next trial while fewer are in flight than there are slots, and one more.
 
     The one more waits, so that a worker that ends a trial can be used again at once.
+
+    Args:
+        may_ask: whether the sweep's limits allow another trial.
     """
 
-    def __init__(self, director: Director, flights: Flights, slots: room.Slots, guard: Guard) -> None:
+    def __init__(
+        self, director: Director, flights: Flights, slots: room.Slots, guard: Guard, may_ask: Callable[[], bool]
+    ) -> None:
         super().__init__(metric="val/score", mode="max")
         self._director, self._flights, self._slots, self._guard = director, flights, slots, guard
+        self._may_ask = may_ask
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its parts for a restore that we never do; the journal is the state
@@ -75,7 +81,7 @@ class Router(Searcher):  # type: ignore[misc]  # Ray's classes carry no types
     def _suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if self._director.finished:
             return FINISHED
-        if len(self._flights) > self._slots.now():
+        if len(self._flights) > self._slots.now() or not (self._director.restarts or self._may_ask()):
             return None
         assignment = self._director.next()
         if assignment is None:

@@ -37,6 +37,7 @@ def keep_workers(controller: Any, trial: Trial, slots: Slots) -> None:
     worker that died never comes back. No public setting changes that. Where Ray's internals differ, nothing happens:
     only speed is lost.
     """
+    controller = vars(controller).get("_tune_controller", controller)  # schedulers mostly get to see a wrapper
     kept = getattr(controller, "_invsearch_keeps", None)
     if kept is None:
         if not all(hasattr(controller, name) for name in _NEEDED):

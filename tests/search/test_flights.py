@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,44 +22,54 @@ class Clock:
         return self.now
 
 
-def trial(trial_id: str, said: str = "") -> Any:
-    """What of Ray's trial is read."""
-    return SimpleNamespace(
-        trial_id=trial_id, get_pickled_error=lambda: None, get_error=lambda: RuntimeError(said),
-        temporary_state=SimpleNamespace(ray_actor=None),
-    )
+def trial(trial_id: str, said: str | None = None, folder: Path | None = None) -> Any:
+    """What of Ray's trial is read; its error file as Ray writes it."""
+    file = None
+    if said is not None and folder is not None:
+        file = folder / "error.txt"
+        file.write_text(f"Failure # 1 (occurred at noon)\nan older one\nFailure # 2 (occurred at one)\n{said}\n")
+    return SimpleNamespace(trial_id=trial_id, error_file=file, temporary_state=SimpleNamespace(ray_actor=None))
 
 
 @pytest.mark.parametrize(
     ("said", "silence", "cause"),
     [
-        ("The actor died unexpectedly before finishing this task.", 3.0, Cause.DIED),
+        ("The actor died unexpectedly before finishing this task. Some common causes include: the process was "
+         "killed by the OOM killer due to high memory usage", 3.0, Cause.DIED),
         ("Task was killed due to the node running low on memory.", 3.0, Cause.MEMORY),
         ("The actor died unexpectedly before finishing this task.", HANG + 1, Cause.HUNG),
         ("Task was killed due to the node running low on memory.", HANG + 1, Cause.HUNG),
     ],
 )
-def test_why_a_worker_went(said: str, silence: float, cause: Cause) -> None:
+def test_why_a_worker_went(tmp_path: Path, said: str, silence: float, cause: Cause) -> None:
     clock = Clock()
     flights = Flights(HANG, clock)
     flights.begin("a", "toy/plain/tune-000")
     flights.hear(trial("a"))
     clock.now += silence
-    flights.died(trial("a", said))
+    flights.died(trial("a", said, tmp_path))
     ended = flights.end("a")
     assert ended is not None and ended[:2] == ("toy/plain/tune-000", cause)
-    assert ("100" in ended[2] or "101" in ended[2]) if cause is Cause.HUNG else said in ended[2]
+    assert "no report for 101 s" in ended[2] if cause is Cause.HUNG else said in ended[2]
+    assert "older" not in ended[2]
     assert flights.end("a") is None and len(flights) == 0
 
 
-def test_waiting_for_a_worker_is_no_silence() -> None:
+def test_waiting_for_a_worker_is_no_silence(tmp_path: Path) -> None:
     clock = Clock()
     flights = Flights(HANG, clock)
     flights.begin("a", "one")
     clock.now += 10 * HANG
     assert list(flights.silent()) == []
-    flights.died(trial("a", "The actor died while it was being made."))
+    flights.died(trial("a", "The actor died while it was being made.", tmp_path))
     assert flights.end("a") == ("one", Cause.DIED, "the worker died: The actor died while it was being made.")
+
+
+def test_a_death_without_a_word_is_a_death_all_the_same() -> None:
+    flights = Flights(HANG)
+    flights.begin("a", "one")
+    flights.died(trial("a"))
+    assert flights.end("a") == ("one", Cause.DIED, "the worker died: Ray left no word")
 
 
 def test_only_the_silent_are_ended_and_only_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,63 @@
+"""`invsearch verify NAME`: do the decisions in a sweep's journal follow from what was reported?
+
+The journal is the decision log: it holds every proposal and every report in the order in which the driver saw them.
+Feeding it through real Optuna and ASHA again must give every proposal and every ending again, also where several
+trials of a study ran at once and timing had a say in the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from search.director import Director, DriftError
+from search.study import Comparison
+from tracking.journal import Event
+from tracking.storage import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was checked.
+
+    Args:
+        proposals: trials that were asked.
+        endings: trials that ended.
+        faults: in words, what does not follow; empty where everything does.
+    """
+
+    proposals: int
+    endings: int
+    faults: tuple[str, ...]
+
+
+def verify(comparison: Comparison, events: Sequence[Event]) -> Verified:
+    """Replay a journal, finished or not, with this version of the code."""
+    told: list[tuple[str, Mapping[str, Any]]] = []
+
+    def note(kind: str, **fields: Any) -> Event:
+        told.append((kind, fields))
+        return {"kind": kind, **fields}
+
+    decided = [event for event in events if event["kind"] not in ("ended", "stage_done")]
+    director = Director(comparison, Place.of("."), "", note, warm=_warm(events))
+    proposals = sum(event["kind"] == "asked" for event in events)
+    recorded = {event["uid"]: event["status"] for event in events if event["kind"] == "ended"}
+    try:
+        director.replay(decided)
+    except DriftError as error:
+        return Verified(proposals, len(recorded), (str(error),))
+    director.settle()
+    found = {fields["uid"]: fields["status"] for kind, fields in told if kind == "ended"}
+    faults = [
+        f"{uid} ended as {recorded.get(uid, 'not at all')}, but {found.get(uid, 'no end')} follows"
+        for uid in sorted(recorded.keys() | found.keys())
+        # The very last report may have been journaled by a driver that was killed before it wrote what follows.
+        if recorded.get(uid) != found.get(uid) and uid in recorded
+    ]
+    return Verified(proposals, len(recorded), tuple(faults))
+
+
+def _warm(events: Sequence[Event]) -> Mapping[str, Any]:
+    return (events[0].get("warm") or {}) if events and events[0]["kind"] == "sweep" else {}
