@@ -8,44 +8,22 @@ from typing import Any
 
 import pytest
 
-from tests.chaos import chain, laws
-from tests.support.simulation import Simulation, Stopped, comparison
+from tests.chaos import laws
+from tests.chaos.undisturbed import head_of, simulated
+from tests.support.simulation import comparison
 from tracking.journal import Event
-from trainables.assignment import Assignment, Report
 
 Spoil = Callable[[list[Event]], None]
-DESCRIBED = comparison()
-
-
-def chained(assignment: Assignment, index: int) -> Report:
-    """From scratch at every report."""
-    data = assignment.model_dump(mode="json")
-    state = chain.state_at({**data, "config": data["settings"]}, index)
-    return Report.model_validate(chain.report(data, state, index))
-
-
-def simulated(order: int, deaths: float = 0.0, kills: tuple[int, ...] = ()) -> list[Event]:
-    """A whole sweep without Ray, its driver killed where the journal has so many events."""
-    events: list[Event] = [
-        {"seq": 0, "time_ms": 0, "kind": "sweep", "name": "s", "comparison": DESCRIBED.model_dump(mode="json")}
-    ]
-    for stop in (*kills, None):
-        try:
-            Simulation(DESCRIBED, events, order, stop_after=stop, curve=chained, deaths=deaths).run()
-        except Stopped:
-            continue
-    events.append({"seq": len(events), "time_ms": 0, "kind": "sweep_done"})
-    return events
 
 
 @pytest.fixture(scope="module")
 def whole() -> list[Event]:
-    return simulated(order=0)
+    return simulated(head_of(comparison()))
 
 
 def test_all_laws_hold_of_a_sweep_in_another_order_with_deaths_and_kills(whole: list[Event]) -> None:
     laws.check(whole, whole)
-    disturbed = simulated(order=5, deaths=0.01, kills=(40, 300))
+    disturbed = simulated(head_of(comparison()), order=5, deaths=0.01, kills=(40, 300))
     assert any(event["kind"] == "retry" for event in disturbed)
     laws.check(disturbed, whole)
 
