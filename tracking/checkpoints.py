@@ -25,12 +25,17 @@ class Checkpoints:
     def write(self, index: int, data: bytes) -> None:
         """Keep a state; it is there in full or not at all, and only then do older ones go.
 
+        Those after more reports go as well: they were not usable, or this state would come after them.
+
         Raises:
             OSError: it could not be written; what was there stays.
         """
         self.place.write(f"{index:06d}.pt", data)
-        for old in self._indices()[self.keep :]:
-            self.place.delete(f"{old:06d}.pt")
+        found = self._indices()
+        kept = [number for number in found if number <= index][: self.keep]
+        for number in found:
+            if number not in kept:
+                self.place.delete(f"{number:06d}.pt")
 
     def newest(self, limit: int) -> Iterator[tuple[int, bytes]]:
         """The states after at most `limit` reports, newest first."""

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -69,7 +69,7 @@ class Place:
     @property
     def parent(self) -> Place:
         """One level up."""
-        return self._with(str(Path(self._path).parent))
+        return self._with(str(PurePosixPath(self._path).parent) if self._path else "")
 
     def __truediv__(self, part: str) -> Place:
         return self._with(f"{self._path.rstrip('/')}/{part.strip('/')}")
