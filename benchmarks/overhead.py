@@ -118,7 +118,7 @@ def main() -> None:
     from search import cluster
     from search.runner import prepare
 
-    cluster.start(None, SLOTS)
+    cluster.start(cluster.Connection(cpus=SLOTS))
     prepare(described(1))
     ratios, walls, bares, drains, reports = [], [], [], [], []
     with tempfile.TemporaryDirectory() as folder:

@@ -161,7 +161,7 @@ def _start_ray(address: str | None) -> str:
 
     from search import cluster
 
-    cluster.start(address, None)
+    cluster.start(cluster.Connection(address=address))
     total = ray.cluster_resources()
     return f"{len(ray.nodes())} node(s), {total.get('CPU', 0):g} CPU, {total.get('GPU', 0):g} GPU"
 

@@ -46,6 +46,6 @@ def ray_session() -> Iterator[None]:
 
     from search import cluster
 
-    cluster.start(None, cpus=2)
+    cluster.start(cluster.Connection(cpus=2))
     yield
     ray.shutdown()
