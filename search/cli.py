@@ -134,9 +134,10 @@ def check(file: Path) -> None:
 
 
 def _options(root: str | None, experiment: str | None, address: str | None, cpus: int | None) -> Options:
+    from search.cluster import Connection
     from search.launch import Options
 
-    return Options(root=root, experiment=experiment, address=address, cpus=cpus)
+    return Options(root=root, experiment=experiment, connection=Connection(address=address, cpus=cpus))
 
 
 if __name__ == "__main__":

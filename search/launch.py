@@ -16,6 +16,7 @@ from search import report as reports
 from search import store as stores
 from search import sweep as sweeps
 from search.analysis import rows
+from search.cluster import Connection
 from search.progress import Screen, standing_table
 from search.runner import ExitCode, Outcome
 from search.status import Standing
@@ -34,8 +35,7 @@ class Options:
 
     root: str | None = None
     experiment: str | None = None
-    address: str | None = None
-    cpus: int | None = None
+    connection: Connection = Connection()
 
 
 def compare(
@@ -53,7 +53,7 @@ def compare(
     notes = {"tracking_uri": store.uri, "experiment": store.experiment}
 
     def run(observers: Sequence[Observer]) -> Outcome:
-        return runner.compare(comparison, made.place, observers, options.address, options.cpus, notes)
+        return runner.compare(comparison, made.place, observers, options.connection, notes)
 
     return _watched(made, run, store, options, seen=0)
 
@@ -67,7 +67,7 @@ def resume(name: str, options: Options) -> int:
     store = _store(made, options.experiment or notes.get("experiment", made.name), notes.get("tracking_uri"))
 
     def run(observers: Sequence[Observer]) -> Outcome:
-        return runner.resume(made, observers, options.address, options.cpus)
+        return runner.resume(made, observers, options.connection)
 
     return _watched(made, run, store, options, seen=len(events))
 

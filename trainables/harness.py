@@ -110,7 +110,7 @@ class Harness:
             self._unsaid = saved.last
 
     def _load(self, saved: Saved) -> None:
-        self.method.load_state_dict(saved.method)
+        self.method.load_state_dict(dict(saved.method))
         self.meter.load_state_dict(saved.meter)
 
     def _context(self) -> Context:
