@@ -15,6 +15,7 @@ from rich.text import Text
 
 from search.status import Standing
 from tracking.journal import Event
+from tracking.record import Status
 
 REFRESH_SECONDS = 0.5
 
@@ -47,19 +48,29 @@ class Screen:
 
     def __call__(self, event: Event) -> None:
         self._standing.take(event)
-        if self._live is not None:
-            if self._clock() - self._drawn > REFRESH_SECONDS:
-                self._drawn = self._clock()
-                self._live.update(self._render(), refresh=True)
-        elif event["seq"] > self._quiet_until_seq:
+        news = event["seq"] > self._quiet_until_seq
+        if news and (self._live is None or self._lasting(event)):
             line = self._standing.line(event)
             if line:
-                self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+                self._console.print(line, highlight=False, markup=False, soft_wrap=self._live is None)
+        if self._live is not None and news and self._clock() - self._drawn > REFRESH_SECONDS:
+            self._drawn = self._clock()
+            self._live.update(standing_view(self._standing), refresh=True)
 
-    def _render(self) -> Group:
-        bar = Progress(TextColumn("{task.description}"), BarColumn(bar_width=40), TextColumn("{task.percentage:.0f} %"))
-        bar.add_task("work", total=100, completed=round(100 * self._standing.share_done))
-        return Group(standing_table(self._standing), bar, Text(self._standing.foot()))
+    @staticmethod
+    def _lasting(event: Event) -> bool:
+        """What stays above the table, because the table does not tell it."""
+        if event["kind"] == "ended":
+            return bool(event["status"] == Status.FAILED)
+        return event["kind"] == "stage_done" or event["kind"] in ("retry", "warning")
+
+
+def standing_view(standing: Standing) -> Group:
+    """The table, how much is done, and what was spent."""
+    bar = Progress(TextColumn("{task.description}"), BarColumn(bar_width=40), TextColumn("{task.percentage:.0f} %"))
+    bar.add_task("work", total=100, completed=round(100 * standing.share_done))
+    lines = [standing.foot(), standing.limits_line()]
+    return Group(standing_table(standing), bar, *(Text(line) for line in lines if line))
 
 
 def standing_table(standing: Standing) -> Table:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
+from search.spending import Spending
+from search.study import Limits
+from search.words import counted, duration, first_line
 from tracking.journal import Event
 from tracking.record import Stage, Status
 
 CONFIRM = (Stage.RERUN, Stage.REPLAY)
+RUNNING = "running"
+WARNINGS_KEPT = 20
 
 
 @dataclass
@@ -37,6 +43,13 @@ class Standing:
     studies: dict[tuple[str, str], StudyStanding] = field(default_factory=dict)
     units: dict[str, float] = field(default_factory=dict)
     state: str = "not started"
+    stopped_by: str | None = None  # which limit, or which signal, stopped the driver
+    retries: int = 0
+    warnings: list[str] = field(default_factory=list)  # the latest ones
+    warned: int = 0
+    spending: Spending = field(default_factory=Spending)
+    limits: Limits = field(default_factory=Limits)
+    driver: dict[str, Any] = field(default_factory=dict)  # what the latest driver said of itself when it started
     _trials: dict[str, Event] = field(default_factory=dict)  # uid -> its `asked` event
     _flops: dict[str, float] = field(default_factory=dict)
     _full: dict[tuple[str, str], float] = field(default_factory=dict)  # FLOPs of one whole training
@@ -44,22 +57,28 @@ class Standing:
     _seeds: int = 0
     _replay: bool = False
     _share: float = 0.0
-    _started_ms: int = 0
     _now_ms: int = 0
     _driver_started_ms: int = 0
     _driver_flops: float = 0.0
 
     def take(self, event: Event) -> None:
         self._now_ms = event["time_ms"]
+        self.spending.take(event)
         match event["kind"]:
             case "sweep":
                 self._begin(event)
             case "resumed":
-                self.state, self._driver_started_ms, self._driver_flops = "running", event["time_ms"], 0.0
+                self._driver_flops = 0.0
+                self._drive(event, event.get("overrides") or {})
             case "asked":
                 self._asked(event)
             case "result":
                 self._result(event)
+            case "retry":
+                self.retries += 1
+            case "warning":
+                self.warned += 1
+                self.warnings = [*self.warnings, event["text"]][-WARNINGS_KEPT:]
             case "ended":
                 self._ended(event)
             case "stage_done":
@@ -67,7 +86,9 @@ class Standing:
                     "tune": "confirm", "confirm": "done"
                 }.get(event["stage"], "failed")
             case "interrupted":
-                self.state = "interrupted"
+                by = event.get("by")
+                self.state = "limit reached" if by == "limit" else "interrupted"
+                self.stopped_by = event.get("reason") or by
             case "sweep_done":
                 self.state = "done"
         self._share = max(self._share, self._share_now())
@@ -107,9 +128,18 @@ class Standing:
     def foot(self) -> str:
         """One line: state, cost, time."""
         left = self.seconds_left
-        remaining = "" if left is None or self.state == "done" else f", about {duration(left)} left"
-        elapsed = duration((self._now_ms - self._started_ms) / 1000)
-        return f"{self.state}: {self.total_flops:.3g} FLOPs in {elapsed}{remaining}"
+        remaining = "" if left is None or self.state != RUNNING else f", about {duration(left)} left"
+        why = f" ({self.stopped_by})" if self.stopped_by is not None else ""
+        elapsed = duration(self.spending.wall_seconds())
+        return (
+            f"{self.state}{why}: {self.total_flops:.3g} FLOPs in {elapsed}{remaining}"
+            f"{counted(self.retries, 'retry', 'retries')}{counted(self.warned, 'warning', 'warnings')}"
+        )
+
+    def limits_line(self) -> str | None:
+        """How much of each limit is used; None where there is none."""
+        uses = [f"{name} {spent:.4g} of {limit:.4g}" for name, spent, limit in self.spending.uses(self.limits)]
+        return f"limits: {', '.join(uses)}" if uses else None
 
     def line(self, event: Event) -> str | None:
         """One plain line for what a person wants to know; None for the rest."""
@@ -121,21 +151,39 @@ class Standing:
                 return f"{self.share_done:4.0%} {event['uid']} {event['status']}{shown}{why}"
             case "stage_done" if event["reason"]:
                 return f"{event['problem']}/{event['method']} gave up: {first_line(event['reason'])}"
+            case "retry":
+                again = f"{event['uid']} is started again ({event['cause']}, attempt {event['attempt'] + 1})"
+                return f"{again}: {first_line(event['reason'])}"
+            case "warning":
+                return f"warning: {first_line(event['text'])}"
             case "sweep" | "resumed" | "interrupted" | "sweep_done":
                 return f"{event['kind'].replace('_', ' ')}: {self.foot()}"
         return None
 
     def _begin(self, event: Event) -> None:
         comparison = event["comparison"]
-        self.state, self._started_ms, self._driver_started_ms = "running", event["time_ms"], event["time_ms"]
+        self.limits = Limits.model_validate(comparison.get("limits") or {})
+        self._drive(event, {})
         self._budget, self._seeds = comparison["budget"], comparison["confirm_seeds"]
         self._replay = comparison.get("replay", False)
         for problem in comparison["problems"]:
             for method in comparison["methods"]:
                 self._study(problem["label"], method["label"] or method["name"])
 
+    def _drive(self, event: Event, overrides: dict[str, Any]) -> None:
+        """Another driver begins, perhaps with other limits."""
+        self.state, self.stopped_by, self._driver_started_ms = RUNNING, None, event["time_ms"]
+        self.driver = {name: event.get(name) for name in ("driver", "slots", "dashboard")}
+        for key, value in overrides.items():
+            head, _, name = key.partition(".")
+            if head == "limits":
+                self.limits = Limits.model_validate({**self.limits.model_dump(), name: value} if name else value)
+            elif key == "price_per_device_hour":
+                self.spending.reprice(float(value))
+
     def _asked(self, event: Event) -> None:
         self._trials[event["uid"]] = event
+        self._running(event).running += 1
         if event["stage"] == Stage.TUNE:
             study = self._study(event["problem"], event["method"])
             study.tuned, study.stage = study.tuned + 1, "tune"
@@ -154,6 +202,7 @@ class Standing:
 
     def _ended(self, event: Event) -> None:
         asked = self._trials[event["uid"]]
+        self._running(asked).running -= 1
         stage, complete = asked["stage"], event["status"] == Status.COMPLETE
         if stage == Stage.UNIT:
             self.units[asked["problem"]] = self._flops.get(event["uid"], 0.0)
@@ -167,6 +216,12 @@ class Standing:
             self._full[key] = self._flops[event["uid"]]
             score = event["metrics"]["val/score"]
             study.best = score if study.best is None else max(study.best, score)
+
+    def _running(self, asked: Event) -> StudyStanding:
+        """Who has the trial in flight; the plain training of the budget's unit is nobody's."""
+        if asked["stage"] == Stage.UNIT:
+            return StudyStanding()
+        return self._study(asked["problem"], asked["method"])
 
     def _share_now(self) -> float:
         if not self.units:
@@ -192,19 +247,3 @@ class Standing:
 
     def _study(self, problem: str, method: str) -> StudyStanding:
         return self.studies.setdefault((problem, method), StudyStanding())
-
-
-def first_line(reason: str) -> str:
-    """Of what an exception said, without what would move a terminal's cursor or change its colours."""
-    line = next(iter(reason.strip().splitlines()), "")
-    return "".join(character for character in line if character.isprintable())
-
-
-def duration(seconds: float) -> str:
-    """"45 s", "3 min 20 s", "2 h 5 min"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

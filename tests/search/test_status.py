@@ -12,7 +12,8 @@ from rich.console import Console
 
 from search.analysis import rows
 from search.progress import Screen, standing_table
-from search.status import Standing, duration
+from search.status import Standing
+from search.words import duration
 from tests.support.journals import UNIT_FLOPS, Writer, journal
 from tests.support.simulation import Simulation, comparison
 from tracking.journal import Event

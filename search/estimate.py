@@ -1,0 +1,190 @@
+"""What a comparison would cost, before anything starts: timed probes, the real tune stage on made-up scores."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.makespan import Job, makespan
+from search.spending import SECONDS_PER_HOUR, devices_of
+from search.study import Comparison, MethodSpec, SamplerName
+from search.timed_probe import Measured, measure
+from search.tuning import Tuning, Verdict
+from trainables import plugins
+from trainables.problems.spec import ProblemSpec
+
+START_SECONDS = 10.0  # Ray, its first workers with their imports, and the report at the end; measured on two cores
+Measure = Callable[[Comparison, ProblemSpec, str, dict[str, Any], Path], Measured]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyEstimate:
+    """One (problem, method).
+
+    Args:
+        failed: why nothing can be said; then everything else is 0.
+        trials: of the tune stage, about; `trials_at_most` holds whatever the scores turn out to be.
+        flops: probe, tuning and confirm, evaluation included; `run_seconds` likewise.
+    """
+
+    problem: str
+    method: str
+    trials_at_most: int = 0
+    trials: int = 0
+    confirm_trials: int = 0
+    training_flops: float = 0.0
+    training_seconds: float = 0.0
+    flops: float = 0.0
+    run_seconds: float = 0.0
+    peak_host_bytes: int | None = None
+    peak_device_bytes: int | None = None
+    failed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A whole sweep at so many slots.
+
+    Args:
+        device_seconds: seconds that trials hold a device (a GPU where they ask for one, else a CPU), times how many.
+        wall_seconds: from the start to the report.
+        limits: those that would stop the sweep, in words.
+    """
+
+    studies: tuple[StudyEstimate, ...]
+    slots: int
+    trials: int
+    flops: float
+    device_seconds: float
+    wall_seconds: float
+    money: float
+    limits: tuple[str, ...]
+
+
+def estimate(comparison: Comparison, slots: int, cache: Path, measured_by: Measure = measure) -> Estimate:
+    """Probe every (problem, method), and add up.
+
+    Args:
+        slots: trials at a time.
+        cache: prepared data.
+        measured_by: the probe.
+    """
+    known: dict[str, Measured | str] = {}
+
+    def probed(problem: ProblemSpec, name: str, settings: dict[str, Any]) -> Measured | str:
+        key = f"{problem.label} {name} {sorted(settings.items())}"
+        if key not in known:
+            try:
+                known[key] = measured_by(comparison, problem, name, settings, cache)
+            except Exception as error:  # whatever a method raises is what its trials would fail with
+                known[key] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+        return known[key]
+
+    jobs: dict[str, Job] = {}
+    studies = []
+    unit_trials, unit_flops = 0, 0.0
+    plain = plugins.method_config("plain")().model_dump(mode="json")
+    for problem in comparison.problems:
+        unit = probed(problem, "plain", plain)
+        if isinstance(unit, Measured):
+            slices = comparison.slices
+            jobs[f"{problem.label}/unit"] = Job(unit.trial_seconds(slices, slices))
+            unit_trials, unit_flops = unit_trials + 1, unit_flops + unit.trial_flops(slices, slices)
+        for method in comparison.methods:
+            settings = method.config_class().model_validate(method.settings).model_dump(mode="json")
+            own = probed(problem, method.name, settings)
+            failed = next((found for found in (unit, own) if isinstance(found, str)), None)
+            if failed is None and isinstance(unit, Measured) and isinstance(own, Measured):
+                study, more = _study(comparison, problem.label, method, unit, own)
+                jobs |= more
+            else:
+                study = StudyEstimate(problem.label, method.key, failed=failed)
+            studies.append(study)
+    run_seconds = sum(job.seconds for job in jobs.values())
+    device_seconds = run_seconds * devices_of(comparison.resources)
+    totals: dict[str, float] = {
+        "wall_seconds": START_SECONDS + makespan(jobs, slots),
+        "flops": unit_flops + sum(study.flops for study in studies),
+        "device_seconds": device_seconds,
+        "money": device_seconds / SECONDS_PER_HOUR * comparison.price_per_device_hour,
+        "trials": unit_trials + sum(1 + s.trials + s.confirm_trials for s in studies if s.failed is None),
+    }
+    return Estimate(
+        tuple(studies), slots, int(totals["trials"]), totals["flops"], device_seconds, totals["wall_seconds"],
+        totals["money"], _limits(comparison, totals),
+    )
+
+
+def _study(
+    comparison: Comparison, problem: str, method: MethodSpec, unit: Measured, own: Measured
+) -> tuple[StudyEstimate, dict[str, Job]]:
+    """What one study costs, and its jobs: probe, lanes of tuning, confirm trainings."""
+    slices, name = comparison.slices, f"{problem}/{method.key}"
+    reports, whole = _tuned(comparison, problem, method, unit.full_flops, own)
+    if not whole:
+        failed = f"one training costs {own.full_flops / unit.full_flops:.1f} plain trainings, more than the budget"
+        return StudyEstimate(problem, method.key, failed=failed), {}
+    tune_seconds = sum(own.trial_seconds(n, slices) for n in reports) + whole * own.final_seconds
+    tune_flops = sum(own.trial_flops(n, slices) for n in reports) + whole * own.final_flops
+    rerun = own.trial_seconds(slices, slices) + own.final_seconds + own.test_seconds
+    replay = unit.trial_seconds(slices, slices) + own.final_seconds + own.test_seconds
+    probe_seconds = own.start_seconds + 0.1 * own.work_seconds
+    lanes = comparison.parallel_trials or 1
+    jobs = {f"{name}/probe": Job(probe_seconds)}
+    for lane in range(lanes):
+        jobs[f"{name}/tune-{lane}"] = Job(tune_seconds / lanes, (f"{problem}/unit", f"{name}/probe"))
+    tuned = tuple(f"{name}/tune-{lane}" for lane in range(lanes))
+    replays = comparison.confirm_seeds if own.finds and comparison.replay else 0
+    for seed in range(comparison.confirm_seeds):
+        jobs[f"{name}/rerun-{seed}"] = Job(rerun, tuned)
+        if replays:
+            jobs[f"{name}/replay-{seed}"] = Job(replay, (f"{name}/rerun-{seed}",))
+    ends = own.final_flops + own.test_flops
+    flops = tune_flops + 0.1 * own.full_flops + comparison.confirm_seeds * (own.trial_flops(slices, slices) + ends)
+    flops += replays * (unit.trial_flops(slices, slices) + ends)
+    return StudyEstimate(
+        problem, method.key, _trials_at_most(comparison, unit.full_flops, own.full_flops), len(reports),
+        comparison.confirm_seeds + replays, own.full_flops, own.trial_seconds(slices, slices), flops,
+        sum(job.seconds for job in jobs.values()), own.peak_host_bytes, own.peak_device_bytes,
+    ), jobs
+
+
+def _tuned(
+    comparison: Comparison, problem: str, method: MethodSpec, unit_flops: int, own: Measured
+) -> tuple[list[int], int]:
+    """Reports of every tune trial, and how many reach their horizon: the real tune stage on made-up scores."""
+    if own.full_flops > comparison.budget * unit_flops:
+        return [], 0
+    cheap = comparison.model_copy(update={"sampler": SamplerName.RANDOM, "warm_start": ()})
+    tuning, noise = Tuning(cheap, problem, method, unit_flops, own.full_flops), random.Random(0)
+    reports, whole = [], 0
+    while tuning.may_ask:
+        trial, level = tuning.ask(), noise.gauss(0.0, 1.0)
+        for index in range(comparison.slices):
+            share = (index + 1) / comparison.slices
+            done, ready = index + 1 == comparison.slices, share > own.ready_share
+            score = level + noise.gauss(0.0, 0.5)  # ranks mostly keep from one report to the next
+            flops = round(share * own.full_flops)
+            if tuning.report(trial.uid, index, flops, score, ready or done, done) is Verdict.STOP:
+                break
+        reports.append(index + 1)
+        whole += done
+    return reports, whole
+
+
+def _trials_at_most(comparison: Comparison, unit_flops: int, full_flops: int) -> int:
+    """If all but the first stopped at the first rung, or at the first report where that comes later."""
+    share = 1.0 if comparison.asha is None else max(comparison.asha.grace, 1 / comparison.slices)
+    budget = comparison.budget * unit_flops - full_flops
+    return min(comparison.max_trials, 1 + max(0, -int(-budget // (share * full_flops))))
+
+
+def _limits(comparison: Comparison, totals: dict[str, float]) -> tuple[str, ...]:
+    limits = comparison.limits.model_dump()
+    return tuple(
+        f"{name}: about {totals[name]:.3g} are needed, {limit:.4g} allowed"
+        for name, limit in limits.items() if limit is not None and totals[name] > limit
+    )

@@ -1,0 +1,149 @@
+"""A few real slices of one method on one problem, in this process: what a training takes, before anything starts."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.study import Comparison
+from tracking.record import Stage, Status
+from trainables.assignment import PROBE_FRACTION, Assignment, Report
+from trainables.harness import Harness
+from trainables.method import Finds
+from trainables.problems.problem import Kind, Split
+from trainables.problems.spec import ProblemSpec
+
+SLICES, SECONDS = 4, 30.0  # of the timed trial: until either is reached
+NEVER = 1e9                # seconds between checkpoints: nothing is to be written
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One training of one method on one problem, as far as a few slices tell.
+
+    Args:
+        full_flops: of a whole training; the sweep's own probe finds the same number.
+        work_seconds: of a whole training's slices.
+        start_seconds: building the trial, and what its first slice takes beyond the others.
+        score_seconds: of one report's scoring; `score_flops` likewise.
+        final_seconds: of the measurements after the last slice; `final_flops` likewise.
+        test_seconds: of the test split's reading in a confirm trial; `test_flops` likewise.
+        ready_share: of the horizon, from which on reports may be judged.
+        finds: whether what was found is also trained on its own.
+        peak_host_bytes: None where it is not available; `peak_device_bytes` likewise.
+    """
+
+    full_flops: int
+    work_seconds: float
+    start_seconds: float
+    score_seconds: float
+    score_flops: float
+    final_seconds: float
+    final_flops: float
+    test_seconds: float
+    test_flops: float
+    ready_share: float
+    finds: bool
+    peak_host_bytes: int | None
+    peak_device_bytes: int | None
+
+    def trial_seconds(self, reports: int, slices: int) -> float:
+        """Of a trial that makes so many of its `slices` reports, without the measurements at its end."""
+        return self.start_seconds + reports * (self.work_seconds / slices + self.score_seconds)
+
+    def trial_flops(self, reports: int, slices: int) -> float:
+        return reports * (self.full_flops / slices + self.score_flops)
+
+
+def measure(
+    comparison: Comparison, problem: ProblemSpec, method: str, settings: dict[str, Any], cache: Path,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Measured:
+    """Run the sweep's own probe for the FLOPs, and the first slices of a whole training for the seconds.
+
+    Args:
+        settings: the method's full configuration, as JSON.
+
+    Raises:
+        Exception: whatever the method raises.
+    """
+    with tempfile.TemporaryDirectory(prefix="invsearch-probe-") as scratch:
+        short = _assignment(comparison, problem, method, settings, cache, Path(scratch), PROBE_FRACTION)
+        probe, probe_reports, _ = _run(short, clock, whole=True)
+        timed, reports, built = _run(short.model_copy(update={"fraction": 1.0}), clock, whole=False)
+    steps = [Spent.between(a, b) for a, b in zip([None, *reports], reports, strict=False)]
+    steady = _mean(steps[1:] if len(steps) > 1 else steps)
+    last = Spent.between(probe_reports[-2] if len(probe_reports) > 1 else None, probe_reports[-1])
+    full = round(probe_reports[-1].flops * comparison.horizon / short.horizon)
+    if full == 0:
+        raise RuntimeError("the probe charged no FLOPs: a method wraps its updates in `meter.unit(...)`")
+    passes = _test_passes(comparison, timed)
+    ready = next((i for i, report in enumerate(probe_reports) if report.ready), len(probe_reports) - 1)
+    peaks = timed.meter.ledger()
+    return Measured(
+        full_flops=full,
+        work_seconds=steady.work_seconds / max(1.0, steady.work_flops) * full,
+        start_seconds=built + max(0.0, steps[0].work_seconds - steady.work_seconds),
+        score_seconds=steady.seconds, score_flops=steady.flops,
+        final_seconds=max(0.0, last.seconds - steady.seconds), final_flops=max(0.0, last.flops - steady.flops),
+        test_seconds=passes * steady.seconds, test_flops=passes * steady.flops,
+        ready_share=ready / len(probe_reports), finds=isinstance(probe.method, Finds),
+        peak_host_bytes=peaks.peak_host_bytes, peak_device_bytes=peaks.peak_device_bytes,
+    )
+
+
+def _test_passes(comparison: Comparison, harness: Harness) -> float:
+    """The test split's reading in scorings of a report: plain, and with C copies of either kind."""
+    problem = harness.problem
+    test, scored = problem.examples(Split.TEST), problem.examples(Split.SELECT, comparison.score_examples)
+    copies = 2 * comparison.copies if problem.kind is Kind.CLASSIFICATION else 0
+    return len(test.y) / max(1, len(scored.y)) * (1 + copies)
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Between two reports: the method's work, and the harness's evaluation (`seconds`, `flops`)."""
+
+    work_seconds: float
+    work_flops: float
+    seconds: float
+    flops: float
+
+    @classmethod
+    def between(cls, before: Report | None, after: Report) -> Spent:
+        names = ("cost/wall_seconds", "cost/flops", "evaluation/wall_seconds", "evaluation/flops")
+        return cls(*(after.metrics[n] - (0.0 if before is None else before.metrics[n]) for n in names))
+
+
+def _mean(steps: list[Spent]) -> Spent:
+    columns = zip(*((s.work_seconds, s.work_flops, s.seconds, s.flops) for s in steps), strict=True)
+    return Spent(*(sum(column) / len(steps) for column in columns))
+
+
+def _run(
+    assignment: Assignment, clock: Callable[[], float], whole: bool
+) -> tuple[Harness, list[Report], float]:
+    """The harness, its reports, and the seconds that building took."""
+    began = clock()
+    harness = Harness(assignment)
+    built = clock() - began
+    reports = [harness.advance()]
+    while reports[-1].status is Status.RUNNING and (whole or (len(reports) < SLICES and clock() - began < SECONDS)):
+        reports.append(harness.advance())
+    return harness, reports, built
+
+
+def _assignment(
+    comparison: Comparison, problem: ProblemSpec, method: str, settings: dict[str, Any], cache: Path, scratch: Path,
+    fraction: float,
+) -> Assignment:
+    protocol = comparison.protocol().model_copy(update={"checkpoint_seconds": NEVER})
+    return Assignment(
+        uid=f"{problem.label}/{method}/estimate", stage=Stage.TUNE, problem=problem, row=method, method=method,
+        settings=settings, index=0, seed=comparison.seed, partition=0, protocol=protocol, fraction=fraction,
+        place=str(scratch), cache=cache,
+    )

@@ -1,0 +1,24 @@
+"""Small phrases that the screen, the log and the tables share."""
+
+from __future__ import annotations
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """", 1 retry" or ", 2 retries"; nothing for none."""
+    return f", {count} {one if count == 1 else many}" if count else ""
+
+
+def first_line(reason: str) -> str:
+    """Of what an exception said, without what would move a terminal's cursor or change its colours."""
+    line = next(iter(reason.strip().splitlines()), "")
+    return "".join(character for character in line if character.isprintable())
+
+
+def duration(seconds: float) -> str:
+    """"45 s", "3 min 20 s", "2 h 5 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
