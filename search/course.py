@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from search.confirm import Confirm
+from search.spending import tally_of
 from search.study import Comparison, MethodSpec
 from search.tuning import Tuned, Tuning, Verdict
 from tracking.record import Stage, Status
@@ -39,10 +41,14 @@ class Course:
     Args:
         problem: label of the problem.
         method: which row of the table.
+        warm: observations of earlier sweeps, for the sampler.
     """
 
-    def __init__(self, comparison: Comparison, problem: str, method: MethodSpec) -> None:
+    def __init__(
+        self, comparison: Comparison, problem: str, method: MethodSpec, warm: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
         self.problem, self.method = problem, method
+        self._warm = warm
         self.stand = Stand.PREPARE
         self.reason: str | None = None
         self.unit_flops: int | None = None
@@ -51,6 +57,7 @@ class Course:
         self.confirm: Confirm | None = None
         self._comparison = comparison
         self._probing = False
+        self._spent = tally_of(comparison)  # by the tuning, for the row's own limits
 
     @property
     def settled(self) -> bool:
@@ -80,15 +87,18 @@ class Course:
         waiting = 0 if self.confirm is None else self.confirm.waiting
         return float(waiting * self.tuning.full_flops)
 
-    def ask(self, uid: str | None = None) -> Asked:
-        """The next trial; `uid` names the one that the journal says was asked."""
+    def ask(self, uid: str | None = None, config: Mapping[str, Any] | None = None) -> Asked:
+        """The next trial; `uid` and `config` are those that the journal says were asked."""
         if self.stand is Stand.PREPARE:
             self._probing = True
             defaults = self.method.config_class().model_validate(self.method.settings)
             return Asked(f"{self._prefix}/probe", Stage.PROBE, 0, defaults.model_dump(mode="json"))
         if self.stand is Stand.TUNE:
             assert self.tuning is not None
-            trial = self.tuning.ask()
+            trial = self.tuning.ask(config)
+            self._spent.ask(trial.uid)
+            if self._spent.full(self.method.limits):
+                self.tuning.close(f"trials: {self._spent.asked} of {self.method.limits.trials}", cut=False)
             return Asked(trial.uid, Stage.TUNE, trial.index, trial.settings)
         assert self.confirm is not None
         chosen = self.confirm.ask() if uid is None else self.confirm.take(uid)
@@ -100,6 +110,7 @@ class Course:
         if stage is Stage.TUNE:
             assert self.tuning is not None
             assert report.score is not None
+            self._spend(report)
             verdict = self.tuning.report(
                 report.uid, report.index, report.flops, report.score, report.ready, done
             )
@@ -119,14 +130,16 @@ class Course:
         self.unit_flops = flops
         self._begin_tuning()
 
-    def lose(self, uid: str, stage: Stage, reason: str, flops: int) -> None:
-        """One of this study's trials failed."""
+    def lose(self, uid: str, stage: Stage, reason: str, report: Report | None) -> None:
+        """One of this study's trials failed; with the report that says so, where there is one."""
         if self.settled:
             return
         if stage is Stage.PROBE:
             self.fail(f"the probe failed: {reason}")
         elif stage is Stage.TUNE and self.tuning is not None:
-            self.tuning.fail(uid, flops)
+            if report is not None:
+                self._spend(report)
+            self.tuning.fail(uid, 0 if report is None else report.flops)
             self._after_tuning(reason)
         elif self.confirm is not None:
             self.confirm.fail(uid)
@@ -162,8 +175,17 @@ class Course:
                 f"{self._comparison.budget:g}: no trial could reach its horizon"
             )
             return
-        self.tuning = Tuning(self._comparison, self.problem, self.method, self.unit_flops, self.full_flops)
+        self.tuning = Tuning(
+            self._comparison, self.problem, self.method, self.unit_flops, self.full_flops, self._warm
+        )
         self.stand = Stand.TUNE
+
+    def _spend(self, report: Report) -> None:
+        """The row's own limits: what the journaled reports say decides, so a resumed sweep decides the same."""
+        self._spent.take(report.uid, report.index, report.metrics, failed=report.status is Status.FAILED)
+        reached = self._spent.exceeded(self.method.limits)
+        if reached is not None and self.tuning is not None:
+            self.tuning.close(reached, cut=True)
 
     def _after_tuning(self, reason: str = "") -> None:
         if self.tuning is None or not self.tuning.done:

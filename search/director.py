@@ -8,7 +8,7 @@ and stands where it stood.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +40,18 @@ class Director:
         place: of the sweep; checkpoints go below it.
         cache: data, once per node.
         emit: writes an event to the journal and shows it to the observers.
+        warm: observations of earlier sweeps, per "PROBLEM/METHOD", as the first event holds them.
     """
 
-    def __init__(self, comparison: Comparison, place: Place, cache: Path, emit: Emit) -> None:
+    def __init__(
+        self, comparison: Comparison, place: Place, cache: Path, emit: Emit,
+        warm: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    ) -> None:
         self.comparison = comparison
         self.courses = {
-            (problem.label, method.key): Course(comparison, problem.label, method)
+            (problem.label, method.key): Course(
+                comparison, problem.label, method, (warm or {}).get(f"{problem.label}/{method.key}", ())
+            )
             for problem in comparison.problems
             for method in comparison.methods
         }
@@ -62,6 +68,11 @@ class Director:
     @property
     def finished(self) -> bool:
         return not self._open and all(course.settled for course in self.courses.values())
+
+    @property
+    def restarts(self) -> bool:
+        """Whether trials that were asked already wait for a worker."""
+        return bool(self._restart)
 
     def next(self) -> Assignment | None:
         """What to start now; None while everything that could start waits for a running trial."""
@@ -195,7 +206,7 @@ class Director:
             self._units_asked.add(problem)
             asked, method = Asked(uid, stage, 0, event["config"]), "plain"
         else:
-            asked, method = self.courses[problem, row].ask(uid), self.courses[problem, row].method.name
+            asked, method = self.courses[problem, row].ask(uid, event["config"]), self.courses[problem, row].method.name
         if (asked.uid, asked.settings) != (uid, event["config"]):
             raise DriftError(
                 f"the journal asked {uid} with {event['config']}, but this version of the code asks {asked.uid} "
@@ -230,7 +241,7 @@ class Director:
                 if problem == assignment.problem.label:
                     course.fail(f"the plain training that measures the budget failed: {reason}")
         else:
-            self._course(assignment).lose(uid, assignment.stage, reason, 0 if report is None else report.flops)
+            self._course(assignment).lose(uid, assignment.stage, reason, report)
         self._close(uid, Status.FAILED, reason)
 
     def _set_unit(self, problem: str, flops: int) -> None:
@@ -270,6 +281,7 @@ class Director:
             fields = {
                 "problem": course.problem, "method": course.method.key, "stage": str(stage),
                 "reason": course.reason, "summary": summary(course),
+                "limit": None if course.tuning is None else course.tuning.closed,
             }
             self._derived.append(("stage_done", uid, fields))
 

@@ -8,6 +8,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from search import grid
+from spaces.domain import Point, Space
 from tracking.errors import UserError, nearest
 from trainables import plugins
 from trainables.assignment import Device, Protocol
@@ -94,6 +96,15 @@ class MethodSpec(_Frozen):
             if field not in config.model_fields:
                 raise UserError(f"`{self.name}` has no such field", field, nearest(field, config.model_fields))
         config.model_validate(self.settings)
+        space = self.space()
+        for field, value in ((field, value) for point in self.points for field, value in point.items()):
+            if field not in space.names:
+                fixed = "; `settings` fixes it" if field in self.settings else ""
+                raise UserError(f"a point of `{self.name}` names tunable fields", field,
+                                nearest(field, space.names) + fixed)
+            if not space.root[field].contains(value):
+                raise UserError(f"a point of `{self.name}` lies in the method's space", f"{field}={value!r}",
+                                f"{field}: {space.root[field].model_dump(exclude={'type'})}")
         return self
 
     @property
@@ -103,6 +114,20 @@ class MethodSpec(_Frozen):
 
     def config_class(self) -> type[MethodConfig]:
         return plugins.method_config(self.name)
+
+    def space(self) -> Space:
+        """The tunable fields that `settings` leaves free."""
+        domains = self.config_class().space.root
+        return Space({name: domain for name, domain in domains.items() if name not in self.settings})
+
+    def defaults(self) -> Point:
+        """The method's own values of the free fields."""
+        config = self.config_class().model_validate(self.settings)
+        return {name: getattr(config, name) for name in self.space().names}
+
+    def first_points(self) -> list[Point]:
+        """What is tried before the sampler is asked: the defaults, then the given points; gaps are defaults."""
+        return [self.defaults(), *({**self.defaults(), **point} for point in self.points)]
 
 
 class Resources(_Frozen):
@@ -117,6 +142,11 @@ class Resources(_Frozen):
     gpus: float = Field(default=0.0, ge=0)
     custom: dict[str, float] = {}
     placement: Placement = Placement.PACK
+
+    def asked(self) -> dict[str, float]:
+        """By the names that Ray knows; what is 0 is not asked for."""
+        amounts = {"CPU": self.cpus, "GPU": self.gpus, **self.custom}
+        return {name: amount for name, amount in amounts.items() if amount > 0}
 
 
 class Retries(_Frozen):
@@ -150,7 +180,12 @@ class Comparison(_Frozen):
         max_trials: no study asks more than this many.
         confirm_seeds: S fresh seeds of the confirm stage.
         replay: whether what a search found is also trained from scratch, frozen.
-        sampler: who proposes; the method's defaults are always the first trial.
+        sampler: who proposes; the method's defaults are always the first trial. With `nsga_ii` there are two
+            objectives, and `asha` is not used: a trial that was stopped has no cost of a whole training.
+        startup_trials: ended trials before a sampler that learns begins to.
+        sampler_window: trials that a sampler looks at (`gp`: half as many; `nsga_ii`: all). Once there are so many,
+            the best and the latest are kept, so that a proposal takes no longer at trial 10,000 than at trial 250.
+        grid_points: of the sampler `grid`, values per numeric parameter, both ends included.
         parallel_trials: trials in flight per study. 1 makes every decision independent of timing. None (the default)
             is 1 as long as there are as many studies as slots, else as many as fill the slots.
         max_failures: a study that loses this many trials ends, with the reason.
@@ -176,6 +211,8 @@ class Comparison(_Frozen):
     replay: bool = True
     sampler: SamplerName = SamplerName.TPE
     startup_trials: int = Field(default=4, ge=1)
+    sampler_window: int = Field(default=250, ge=50)
+    grid_points: int = Field(default=3, ge=1)
     asha: Asha | None = Asha()
     parallel_trials: int | None = Field(default=None, ge=1)
     max_failures: int = Field(default=3, ge=1)
@@ -208,6 +245,11 @@ class Comparison(_Frozen):
         if self.slices > self.horizon:
             raise UserError("a report needs at least one update: slices <= horizon",
                             f"slices={self.slices}, horizon={self.horizon}")
+        if self.sampler is SamplerName.GRID:
+            for method in self.methods:
+                if (size := grid.size(method.space(), self.grid_points)) > grid.LARGEST:
+                    raise UserError(f"a grid has at most {grid.LARGEST:,} points", f"{size:,} for `{method.key}`",
+                                    "lower grid_points, fix fields in `settings`, or take quasi_random")
         for what, names in {"problem labels": [p.label for p in self.problems],
                             "method labels": [m.key for m in self.methods]}.items():
             odd = [name for name in names if not LABEL.fullmatch(name) or name in RESERVED_LABELS]

@@ -1,0 +1,179 @@
+"""One real Optuna study that is only asked and told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import optuna
+from optuna.storages import InMemoryStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from search.samplers import Sampling, distributions, make_sampler
+from spaces.domain import Point, Space
+from tracking.record import Status
+from trainables.method import stable_seed
+
+VERIFIED = 16  # the first proposals of a study are made again on a resume: another code is noticed by them
+BEST = 8       # one in so many trials of a full window is kept for its score, the others are the latest
+
+GENERATION = "NSGAIISampler:generation"  # Optuna's own note; what was seen before belongs to the first generation
+
+STATES = {
+    Status.RUNNING: TrialState.RUNNING,
+    Status.COMPLETE: TrialState.COMPLETE,
+    Status.PRUNED: TrialState.PRUNED,
+    Status.BUDGET: TrialState.PRUNED,
+    Status.FAILED: TrialState.FAIL,
+}
+
+
+class Proposer:
+    """One in-memory Optuna study: `val/score` is maximised; with two objectives the FLOPs are minimised as well.
+
+    A deterministic state machine: the same sequence of asks, reports and ends gives the same proposals. So a
+    resumed sweep repeats the journal's sequence and arrives at the same state. A stateless sampler is made anew for
+    each proposal from the study's seed and the proposal's number; then a resume takes recorded proposals as they
+    are, which is fast, and does not ask that another processor rounds as the first one did.
+
+    Args:
+        space: what is tuned.
+        first: points asked before the sampler is, in this order; the method's defaults are the first of them.
+        only_first: nothing is asked after them.
+    """
+
+    def __init__(self, space: Space, chosen: Sampling, first: Sequence[Point], only_first: bool = False) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._space, self._chosen, self._distributions = space, chosen, distributions(space)
+        self._planned, self._only_planned = _distinct(first), only_first
+        self._asked = 0
+        self._open: dict[str, int | None] = {}  # uid -> number in the study
+        self._sampler = make_sampler(chosen, chosen.seed)
+        self._thinned = False
+        self._begin_study()
+
+    @property
+    def exhausted(self) -> bool:
+        """Every point there is has been asked."""
+        return self._only_planned and self._asked >= len(self._planned)
+
+    @property
+    def sampler(self) -> str:
+        """By name."""
+        return str(self._chosen.name)
+
+    @property
+    def thinned(self) -> bool:
+        """Whether trials were left out to keep the time per proposal."""
+        return self._thinned
+
+    def ask(self, uid: str, recorded: Point | None = None) -> Point:
+        """The next point; a space without parameters always gives the empty one.
+
+        Args:
+            recorded: what the journal says was proposed; taken over where the sampler need not be asked for it.
+        """
+        index, self._asked = self._asked, self._asked + 1
+        if self._size >= self._chosen.window and not self._chosen.two_objectives:
+            self._thin()
+        if index < len(self._planned):
+            point = self._planned[index]
+            if not self._space.contains(point):  # a default beyond its domain is tried, but teaches nothing
+                self._open[uid] = None
+                return point
+            self._study.enqueue_trial(point)
+        elif recorded is not None and self._chosen.stateless and index >= VERIFIED:
+            self._open[uid] = self._add(create_trial(
+                state=TrialState.RUNNING, params=recorded, distributions=self._distributions
+            ))
+            return recorded
+        if self._chosen.stateless:
+            self._study.sampler = make_sampler(self._chosen, stable_seed(self._chosen.seed, index) % 2**32)
+        trial = self._study.ask(self._distributions)
+        self._open[uid] = trial.number
+        self._size += 1
+        return {name: trial.params[name] for name in self._distributions}
+
+    def observe(self, point: Point, score: float | None, flops: int, steps: Iterable[tuple[int, float]]) -> None:
+        """Something that was measured elsewhere; without a score, a trial that was stopped."""
+        if self._chosen.two_objectives and score is None:
+            return
+        values = None if score is None else self._values(score, flops)
+        self._add(create_trial(
+            state=TrialState.PRUNED if values is None else TrialState.COMPLETE, values=values, params=point,
+            distributions=self._distributions,
+            intermediate_values={} if self._chosen.two_objectives else dict(steps),
+            system_attrs={GENERATION: 0} if self._chosen.two_objectives else {},
+        ))
+
+    def report(self, uid: str, step: int, score: float) -> None:
+        number = self._open[uid]
+        if number is not None and not self._chosen.two_objectives:  # Optuna takes reports of one objective only
+            self._storage.set_trial_intermediate_value(self._id(number), step, score)
+
+    def end(self, uid: str, status: Status, score: float | None, flops: int) -> None:
+        """Tell how a trial ended. A trial stopped early is PRUNED (its last report counts), never COMPLETE."""
+        number, state = self._open.pop(uid), STATES[status]
+        if number is not None:
+            whole = state is TrialState.COMPLETE and score is not None
+            self._study.tell(number, self._values(score, flops) if whole and score is not None else None, state=state)
+
+    def observed(self) -> Mapping[int, tuple[str, list[float] | None]]:
+        """Trial number -> (state, values), as Optuna holds them."""
+        return {t.number: (t.state.name, t.values) for t in self._study.get_trials(deepcopy=False)}
+
+    def _values(self, score: float, flops: int) -> list[float]:
+        return [score, float(flops)] if self._chosen.two_objectives else [score]
+
+    def _begin_study(self) -> None:
+        self._storage = InMemoryStorage()
+        directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE][: 1 + self._chosen.two_objectives]
+        self._study = optuna.create_study(storage=self._storage, directions=directions, sampler=self._sampler)
+        self._size = 0
+
+    def _id(self, number: int) -> int:
+        study = self._storage.get_study_id_from_name(self._study.study_name)
+        return self._storage.get_trial_id_from_study_id_trial_number(study, number)
+
+    def _add(self, trial: FrozenTrial) -> int:
+        """The number that a trial gets."""
+        self._study.add_trial(trial)
+        self._size += 1
+        return self._size - 1
+
+    def _thin(self) -> None:
+        """Go on in a new study that holds the running trials, the best and the latest: half a window in all.
+
+        What samplers write on trials and studies for themselves is taken along.
+        """
+        trials, old = self._study.get_trials(deepcopy=False), self._storage
+        study = old.get_study_id_from_name(self._study.study_name)
+        notes = old.get_study_system_attrs(study)
+        kept = kept_trials(trials, self._chosen.window // 2)
+        self._begin_study()
+        numbers = {trial.number: self._add(trial) for trial in kept}
+        new = self._storage.get_study_id_from_name(self._study.study_name)
+        for name, value in notes.items():
+            self._storage.set_study_system_attr(new, name, value)
+        self._open = {uid: None if number is None else numbers[number] for uid, number in self._open.items()}
+        self._thinned = True
+
+
+def kept_trials(trials: Sequence[FrozenTrial], room: int) -> list[FrozenTrial]:
+    """The running trials, one in `BEST` places for the highest values, the latest in the others; in their order."""
+    running = [t for t in trials if t.state is TrialState.RUNNING]
+    ended = [t for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    whole = [t for t in ended if t.state is TrialState.COMPLETE]
+    best = sorted(whole, key=lambda t: (-(t.value or 0.0), t.number))[: max(1, room // BEST)]
+    chosen = {t.number for t in (*running, *best)}
+    latest = [t for t in reversed(ended) if t.number not in chosen]
+    chosen |= {t.number for t in latest[: max(0, room - len(chosen))]}
+    return [t for t in trials if t.number in chosen]
+
+
+def _distinct(points: Sequence[Point]) -> list[Point]:
+    """Without repetitions; 1 and True differ."""
+    seen: dict[str, Point] = {}
+    for point in points:
+        seen.setdefault(repr(sorted(point.items())), point)
+    return list(seen.values())
