@@ -29,9 +29,9 @@ def s3() -> Iterator[str]:
         yield uri
 
 
-@pytest.fixture(params=["local", "s3"])
+@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.slow)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """An empty place of the test's own, on either kind of storage."""
+    """An empty place of the test's own, on either kind of storage; the quick suite takes `both` now and then."""
     if request.param == "local":
         made = Place.of(tmp_path / "place")
         (tmp_path / "place").mkdir()

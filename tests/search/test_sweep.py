@@ -56,9 +56,7 @@ def test_the_stages_follow_each_other(undisturbed: Sweep) -> None:
                for e in confirmed)
     tuned = [e for e in events if e["kind"] == "ended" and "/tune-" in e["uid"]]
     assert not any(name.startswith("test/") for e in tuned for name in e["metrics"])
-    assert not (undisturbed.folder / "checkpoints").exists() or not list(
-        (undisturbed.folder / "checkpoints").rglob("*.pt")
-    )
+    assert not undisturbed.checkpoints.exists()
 
 
 @pytest.mark.slow
@@ -236,4 +234,4 @@ def check_ended_well(root: Path, undisturbed: Sweep) -> None:
     for run in stored:
         steps = [point[0] for point in history(store, run["run_id"], "val/score")]
         assert steps == [index for uid, index in seen if uid == run["tags"]["uid"]]
-    assert (sweep.report_folder / "report.html").is_file()
+    assert sweep.report.exists("report.html")

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest import mock
 
+import pytest
+
+both = pytest.mark.parametrize("place", ["local", "s3"], indirect=True)  # also in the quick suite
 BUCKET = "sweeps"
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 

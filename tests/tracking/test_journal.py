@@ -5,23 +5,23 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.object_store import both
 from tracking import book, segments
 from tracking.errors import StorageError, UserError
 from tracking.journal import Journal, JournalError, held, load, of_kind, read
 from tracking.object_store import ObjectStore
 from tracking.storage import Place
-
-slow_on_s3 = pytest.mark.parametrize("place", ["local", pytest.param("s3", marks=pytest.mark.slow)], indirect=True)
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +48,7 @@ def write(place: Place, count: int) -> None:
 # On both
 
 
+@both
 def test_what_was_appended_is_read_back_exactly(place: Place) -> None:
     write(place, 5)
     events = list(read(place))
@@ -86,7 +87,7 @@ def test_numbers_that_are_not_finite_are_refused(place: Place) -> None:
     assert [e["value"] for e in read(place)] == [1.0]
 
 
-@slow_on_s3
+@pytest.mark.slow
 def test_an_event_is_durable_when_append_returns(place: Place) -> None:
     """Killed without any chance to flush, right after append; the next driver need not wait for the dead one."""
     code = (
@@ -102,7 +103,6 @@ def test_an_event_is_durable_when_append_returns(place: Place) -> None:
         assert journal.lease.rank[0] == 2
 
 
-@slow_on_s3
 def test_killed_while_appending(place: Place) -> None:
     """Wherever the kill falls, the journal is a prefix of what was written, with all that was acknowledged."""
     code = (
@@ -138,6 +138,7 @@ def test_time_never_goes_backwards_and_a_clock_that_is_behind_is_told(place: Pla
     ]
 
 
+@both
 def test_a_failed_append_does_not_count_and_the_next_may_succeed(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,6 +235,7 @@ def test_what_a_later_version_wrote_is_refused_and_left_alone(place: Place) -> N
     assert not held(place)
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_no_torn_line(here: Place) -> None:
     """A real limit of the system, in a process of its own: half of a line fits, and room is made later."""
     code = """
@@ -259,6 +261,44 @@ with Journal(place, patience=0.2) as journal:
     done = subprocess.run([sys.executable, "-c", code, here.uri], capture_output=True, text=True, check=True)
     assert "storage must stay usable" in done.stdout and here.uri in done.stdout
     assert len(list(read(here))) == 4
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Place]:
+    """A real file system of 256 KiB."""
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("mounting needs root")
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", tmp_path], check=False).returncode != 0:
+        pytest.skip("mounting is not permitted here")
+    try:
+        yield Place.of(tmp_path)
+    finally:
+        subprocess.run(["umount", "--lazy", tmp_path], check=True)
+
+
+def fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as sink:
+        while sink.write(b"x" * 4096):
+            pass
+
+
+def test_a_really_full_disk(small_disk: Place) -> None:
+    filler = Path(small_disk.uri) / "filler"
+    with Journal(small_disk, patience=0.0) as journal:
+        journal.append("before")
+        with pytest.raises(OSError, match="No space"):
+            fill(filler)
+        for _ in range(2):
+            with pytest.raises(StorageError, match="make room"):
+                journal.append("lost", text="y" * 10_000)
+        assert [e["kind"] for e in read(small_disk)] == ["before"]
+        assert file(small_disk).read_bytes().count(b"\n") == 1 and file(small_disk).read_bytes().endswith(b"\n")
+        with suppress(OSError):
+            journal.lease.renew()
+        assert not journal.lease.lost
+        filler.unlink()
+        journal.append("after", text="y" * 10_000)
+    assert [e["kind"] for e in read(small_disk)] == ["before", "after"]
 
 
 def test_a_folder_that_went_away_is_told(here: Place) -> None:
@@ -306,7 +346,7 @@ def test_large_segments_are_not_merged_again(bucket: Place, monkeypatch: pytest.
     assert [e["seq"] for e in read(bucket)] == list(range(7))
 
 
-@pytest.mark.parametrize("left", [slice(0, None), slice(1, 4, 2)])
+@pytest.mark.parametrize("left", [slice(1, 4, 2), pytest.param(slice(0, None), marks=pytest.mark.slow)])
 def test_an_interrupted_merge_loses_and_doubles_nothing(bucket: Place, left: slice) -> None:
     """The large one is there, and any of the small ones may still be."""
     write(bucket, 5)
@@ -347,6 +387,7 @@ def test_the_higher_claim_wins() -> None:
     assert segments.valid([segment(0, 1, "a0000000"), segment(0, 1, "b0000000")]) == [segment(0, 1, "b0000000")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [None, b"not JSON\n"])
 def test_a_missing_or_damaged_segment(bucket: Place, damage: bytes | None) -> None:
     write(bucket, 5)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.support.object_store import both
 from tracking import lease as leases
 from tracking.errors import StorageError, UserError
 from tracking.journal import Journal, read
@@ -77,6 +78,7 @@ def test_one_that_moves_elsewhere_is_refused_within_seconds(place: Place) -> Non
     assert clock.now <= 2 * leases.BEAT_SECONDS
 
 
+@both
 def test_one_that_stands_still_elsewhere_is_taken_over(place: Place) -> None:
     other, clock = hold(place, ELSEWHERE), Clock()
     lease = hold(place, clock=clock)

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.object_store import both
 from tracking.checkpoints import Checkpoints
 from tracking.errors import StorageError, UserError
 from tracking.mounts import on_network
 from tracking.storage import Place
 
 
+@both
 def test_files_come_and_go(place: Place) -> None:
     assert place.names() == [] and not (place / "no").exists() and not place.exists("a.txt")
     place.write("a.txt", b"one")
@@ -114,7 +116,9 @@ def test_a_local_path_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     ("uri", "word"),
     [
         ("s3://no-such-bucket/a?{query}", "make the bucket first"),
-        ("s3://sweeps/a?endpoint_override=127.0.0.1:{closed}&scheme=http", "network up"),
+        pytest.param(
+            "s3://sweeps/a?endpoint_override=127.0.0.1:{closed}&scheme=http", "network up", marks=pytest.mark.slow
+        ),
         ("s3://sweeps/a?colour=red", "endpoint_override"),
         ("strange://bucket/a", "pyarrow understands"),
     ],
@@ -142,6 +146,7 @@ def test_a_running_sweep_hears_of_a_lost_bucket_as_an_os_error(s3: str) -> None:
         place.write("x", b"")
 
 
+@both
 def test_checkpoints_keep_the_last_ones(place: Place) -> None:
     kept = Checkpoints(place / "one" / "trial")
     assert list(kept.newest(9)) == []
