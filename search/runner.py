@@ -100,10 +100,11 @@ def resume(
 
 def _slots(comparison: Comparison, connection: Connection | None, place: Place) -> Slots:
     """Start Ray or connect to it; how many trials fit, now and later."""
-    cluster.start(connection or Connection())
-    cluster.check_storage(place)
-    cluster.slots(comparison.resources)  # one must fit, or it is told now
-    return Slots(lambda: cluster.fitting(comparison.resources))
+    connection = connection or Connection()
+    place.parent.check()
+    cluster.start(connection)
+    cluster.slots(comparison.resources, connection.wait_seconds)  # one must fit, or it is told now
+    return Slots(cluster.Room(comparison.resources))
 
 
 def _resolved(comparison: Comparison, slots: int) -> Comparison:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from search.director import Director, DriftError
@@ -41,7 +42,7 @@ def verify(comparison: Comparison, events: Sequence[Event]) -> Verified:
         return {"kind": kind, **fields}
 
     decided = [event for event in events if event["kind"] not in ("ended", "stage_done")]
-    director = Director(comparison, Place.of("."), "", note, warm=_warm(events))
+    director = Director(comparison, Place.of("."), Path("."), note, warm=_warm(events))
     proposals = sum(event["kind"] == "asked" for event in events)
     recorded = {event["uid"]: event["status"] for event in events if event["kind"] == "ended"}
     try:
