@@ -7,9 +7,11 @@ from statistics import fmean
 from typing import Any
 
 from search.account import Cost, Trial, total, trials
+from search.front import pareto
 from search.plan import Plan, given_up, plan
 from search.row import Averaging, Effect, Invariance, Row, Tune
 from search.statistics import estimate
+from search.study import SamplerName
 from search.verdicts import judged
 from tracking.journal import Event
 from tracking.record import Stage, Status
@@ -64,17 +66,21 @@ def _row(
         accuracy=problem in planned.accuracies,
         training=total(done).per(len(done)) if done else None,
         tuning=tuning, total=total(stages[Stage.PROBE]) + tuning + confirmed,
-        unit_flops=unit_flops, tune=_tune(stages[Stage.TUNE], tuning, unit_flops),
+        unit_flops=unit_flops, tune=_tune(stages[Stage.TUNE], tuning, unit_flops, planned),
         invariances=_invariances(planned, problem, done), learned=_means(done, "learned/"),
         failures=failures, reason=reason,
     )
 
 
-def _tune(tuned: Sequence[Trial], spent: Cost, unit_flops: float | None) -> Tune:
+def _tune(tuned: Sequence[Trial], spent: Cost, unit_flops: float | None, planned: Plan) -> Tune:
     outcomes = {status: sum(t.status is status for t in tuned) for status in Status}
     whole = [t for t in tuned if t.status is Status.COMPLETE and t.score is not None]
+    multiples = spent.flops / unit_flops if unit_flops else None
+    if planned.comparison.get("sampler") == SamplerName.NSGA_II:
+        front = tuple(pareto((t.score or 0.0, t.flops, t) for t in whole))
+        return Tune(len(tuned), outcomes, multiples, front[-1] if front else None, front)
     best = max(whole, key=lambda t: (t.score, -t.index), default=None)
-    return Tune(len(tuned), outcomes, spent.flops / unit_flops if unit_flops else None, best)
+    return Tune(len(tuned), outcomes, multiples, best)
 
 
 def _invariances(planned: Plan, problem: str, done: Sequence[Trial]) -> tuple[Invariance, ...]:

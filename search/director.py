@@ -12,13 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tracking.storage import Place
-
 from search.course import Asked, Course, Stand
-from search.study import Comparison
+from search.study import Comparison, SamplerName
 from search.tuning import Verdict
 from tracking.journal import Event
 from tracking.record import Cause, Stage, Status
+from tracking.storage import Place
 from trainables import plugins
 from trainables.assignment import PROBE_FRACTION, Assignment, Report
 from trainables.method import stable_seed
@@ -97,7 +96,7 @@ class Director:
                 return Verdict.STOP
         elif (known := self._known(report.uid)) != report.index:
             return self._out_of_turn(report, known)
-        self._emit("result", **report.model_dump(mode="json"), values=[report.score])
+        self._emit("result", **report.model_dump(mode="json"), values=self._values(report))
         verdict = self._take(report)
         self.settle()
         return verdict
@@ -126,7 +125,7 @@ class Director:
                     self._failures.setdefault(event["uid"], Counter())[Cause(event["cause"])] += 1
                 case "lost":
                     self._lose(event["uid"], event["reason"])
-                case "ended" | "stage_done":
+                case "ended" | "stage_done" | "warning" if "uid" in event:
                     self._written.add((event["kind"], event["uid"]))
         self._restart = list(self._open)
 
@@ -142,6 +141,11 @@ class Director:
         """How many sound reports of a trial the journal holds."""
         last = self._last.get(uid)
         return 0 if last is None else last.index + 1
+
+    def _values(self, report: Report) -> list[float | None]:
+        """What the sampler is told of a whole trial: the score, and where cost is an objective the FLOPs."""
+        two = self.comparison.sampler is SamplerName.NSGA_II
+        return [report.score, float(report.flops)] if two else [report.score]
 
     def _out_of_turn(self, report: Report, known: int) -> Verdict:
         """A report that is known already costs and says nothing new; one that leaves a gap cannot be believed."""
@@ -229,6 +233,8 @@ class Director:
             verdict = self._course(assignment).take(assignment.stage, report)
         if verdict is Verdict.STOP:
             self._close(report.uid, self._status(assignment), None)
+        for course in self._concerned(assignment):
+            self._note_sampling(course)
         return verdict
 
     def _lose(self, uid: str, reason: str, report: Report | None = None) -> None:
@@ -248,6 +254,12 @@ class Director:
         for (label, _), course in self.courses.items():
             if label == problem:
                 course.set_unit(flops)
+
+    def _concerned(self, assignment: Assignment) -> list[Course]:
+        """The study of a trial; of a budget unit all studies of its problem, which it begins or, failing, ends."""
+        if assignment.stage is not Stage.UNIT:
+            return [self._course(assignment)]
+        return [course for course in self.courses.values() if course.problem == assignment.problem.label]
 
     def _course(self, assignment: Assignment) -> Course:
         return self.courses[assignment.problem.label, assignment.row]
@@ -269,9 +281,15 @@ class Director:
         if last is not None:
             fields |= {"metrics": last.metrics, "ledger": last.ledger}
         self._derived.append(("ended", uid, fields))
-        for course in self.courses.values():  # a unit that failed ends all studies of its problem
-            if course.problem == assignment.problem.label and assignment.row in (course.method.key, UNIT_ROW):
-                self._note_stage(course)
+        for course in self._concerned(assignment):
+            self._note_stage(course)
+
+    def _note_sampling(self, course: Course) -> None:
+        """What a person should know about how a study is sampled; each note once."""
+        for key, text in ({} if course.tuning is None else course.tuning.notes()).items():
+            uid = f"{course.problem}/{course.method.key}/{key}"
+            if ("warning", uid) not in self._written:
+                self._derived.append(("warning", uid, {"text": text}))
 
     def _note_stage(self, course: Course) -> None:
         """A study that entered a new stage has done the one before."""
@@ -302,4 +320,8 @@ def summary(course: Course) -> dict[str, float]:
     }
     if best is not None and best.score is not None:
         numbers |= {"tune/best_score": best.score, "tune/best_index": best.index}
+    if front := course.tuning.front():
+        numbers["tune/front_trials"] = len(front)
+        for place, trial in enumerate(front):  # cheapest first; the last one is confirmed
+            numbers |= {f"tune/front/{place}/score": trial.score or 0.0, f"tune/front/{place}/flops": trial.flops}
     return {name: float(value) for name, value in numbers.items()}

@@ -16,6 +16,7 @@ from search.plan import missing, plan
 from search.row import Averaging, Row
 from search.sentences import (
     conclusions,
+    front_line,
     multiples_text,
     score_text,
     study_line,
@@ -76,7 +77,7 @@ def page(rows: Sequence[Row], events: Sequence[Event]) -> str:
             Study(row, [t for t in known if t.stage is Stage.TUNE and _study(t) == (row.problem, row.method)])
             for row in rows if row.way is Stage.RERUN
         ],
-        study_line=study_line, score_text=score_text, Averaging=Averaging, wasted=waste(events),
+        study_line=study_line, front_line=front_line, score_text=score_text, Averaging=Averaging, wasted=waste(events),
         failures=[trial for trial in known if trial.reason], provenance=_flat(planned.provenance),
         comparison=json.dumps(planned.comparison, indent=2), unit_trials=_units(known),
     )

@@ -20,6 +20,7 @@ from search.plan import missing
 from search.row import Effect, Invariance, Row
 from search.sentences import (
     conclusions,
+    front_line,
     multiples_text,
     score_text,
     truth_text,
@@ -27,6 +28,7 @@ from search.sentences import (
 )
 from search.tables import record, seed_records, to_csv
 from tracking.journal import Event
+from tracking.record import Stage
 
 
 def write(events: Sequence[Event], folder: Path) -> list[Path]:
@@ -48,6 +50,7 @@ def terminal(rows: Sequence[Row], events: Sequence[Event]) -> list[RenderableTyp
     for problem in dict.fromkeys(row.problem for row in rows):
         here = [row for row in rows if row.problem == problem]
         shown += [_table(problem, here), *(Text(line) for line in conclusions(here))]
+        shown += [Text(line) for row in here if row.way is Stage.RERUN and (line := front_line(row))]
     wasted = waste(events)
     if wasted.flops:
         shown.append(Text(f"Repeated after crashes, in no figure above: {wasted.flops:.3g} FLOPs."))

@@ -79,12 +79,14 @@ class Tune:
         outcomes: how many trials ended how.
         multiples: spent, in plain trainings of the problem; None before one was measured.
         best: the chosen trial.
+        front: where cost was an objective too, the trials that no other one beats in both; cheapest first.
     """
 
     trials: int
     outcomes: Mapping[Status, int]
     multiples: float | None
     best: Trial | None
+    front: tuple[Trial, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,20 @@ def study_line(row: Row) -> str:
     return f"{row.problem}, {row.method}: {trials_text(row)}; {said}."
 
 
+def front_line(row: Row) -> str:
+    """What more score cost in the tuning, where both were objectives; empty where not."""
+    if not row.tune.front:
+        return ""
+    points = [
+        f"{_number(trial.score or 0.0, row.accuracy)} at {multiples_text(row.multiples(trial.flops))}"
+        for trial in row.tune.front
+    ]
+    return (
+        f"{row.problem}, {row.method}: Pareto front of the tuning, select score at the cost of one training in plain "
+        f"trainings: {', '.join(points)}; the last one was chosen."
+    )
+
+
 def _overall(made: Sequence[Row]) -> list[str]:
     compared = [row for row in made if row.contrast is not None and not row.control]
     if not compared or any(row.verdict is Verdict.BETTER for row in compared):
