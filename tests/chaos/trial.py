@@ -78,9 +78,9 @@ def began(pid: int) -> str:
 
 
 def _sign(place: Place) -> None:
-    """Leave this process's number in the sweep's folder, where that is a local one."""
-    folder = place.uri.partition("/checkpoints/")[0]
+    """Leave this process's number in the sweep's folder, where that is a local one, and what it works at."""
+    folder, _, uid = place.uri.partition("/checkpoints/")
     if "://" not in folder:
         signed = Path(folder) / WORKERS
         signed.mkdir(exist_ok=True)
-        (signed / str(os.getpid())).write_text(began(os.getpid()))
+        (signed / str(os.getpid())).write_text(f"{began(os.getpid())} {uid}")

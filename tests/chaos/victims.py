@@ -73,6 +73,12 @@ def workers(place: Path) -> list[int]:
     return sorted(int(name) for name in names if _is_worker(int(name), signed / name))
 
 
+def worker_of(place: Path, uid: str) -> int | None:
+    """The process that runs this trial, if it lives."""
+    signed = place / WORKERS
+    return next((pid for pid in workers(place) if (signed / str(pid)).read_text().endswith(f" {uid}")), None)
+
+
 def kill(pid: int) -> None:
     """`kill -9`; gone already is as good."""
     with suppress(ProcessLookupError):
@@ -113,6 +119,6 @@ def _is_worker(pid: int, signature: Path) -> bool:
     """Whether the number still is the process that signed: a younger one may have got the same number."""
     try:
         title = Path(f"/proc/{pid}/cmdline").read_bytes()
-        return title.startswith(b"ray::") and began(pid) == signature.read_text()
+        return title.startswith(b"ray::") and signature.read_text().startswith(f"{began(pid)} ")
     except (FileNotFoundError, ProcessLookupError):
         return False
