@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from search import cluster, warm_start
@@ -25,8 +26,8 @@ __all__ = ["ExitCode", "Outcome", "compare", "prepare", "resume"]
 
 
 def compare(
-    comparison: Comparison, place: Place, observers: Sequence[Observer] = (), connection: Connection | None = None,
-    notes: Mapping[str, Any] | None = None, trainable: type = Trial,
+    comparison: Comparison, where: Place | Path | str, observers: Sequence[Observer] = (),
+    connection: Connection | None = None, notes: Mapping[str, Any] | None = None, trainable: type = Trial,
 ) -> Outcome:
     """Launch a sweep in a new folder and drive it to its end.
 
@@ -34,7 +35,7 @@ def compare(
     the resources are compared with the cluster's.
 
     Args:
-        place: of the sweep; its name is the sweep's.
+        where: the sweep's own new folder, a path or a URI; its last part is the sweep's name.
         observers: shown every event.
         connection: to which Ray cluster; None means this machine.
         notes: what a later `resume` should know beside the comparison; stored in the first event.
@@ -43,7 +44,7 @@ def compare(
     Raises:
         UserError: before anything was started or written.
     """
-    known = prepare(comparison)
+    place, known = Place.of(where), prepare(comparison)
     warm = warm_start.gather(comparison, place.parent)
     slots = _slots(comparison, connection, place)
     comparison = _resolved(comparison, slots.now())

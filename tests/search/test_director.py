@@ -154,6 +154,40 @@ def test_a_report_that_leaves_a_gap_is_not_believed() -> None:
     assert director.report(simulated(unit, 1)) is Verdict.CONTINUE
 
 
+@pytest.mark.parametrize(
+    ("limits", "complete", "cut"),
+    [  # a whole trial: 100,000 FLOPs, 10 s on two devices at 0.1 a second each
+        ({"trials": 2}, 2, 0), ({"flops": 350_000.0}, 3, 1), ({"device_seconds": 70.0}, 3, 1), ({"money": 7.0}, 3, 1),
+        ({"wall_seconds": 35.0}, 3, 1),
+    ],
+)
+def test_a_method_has_limits_of_its_own(limits: dict[str, float], complete: int, cut: int) -> None:
+    """They end its tuning, whatever the budget says; its confirm stage and the other methods go on."""
+
+    def priced(assignment: Assignment, index: int) -> Report:
+        report = simulated(assignment, index)
+        spent = {"cost/flops": float(report.flops), "cost/wall_seconds": report.flops / 10_000}
+        return report.model_copy(update={"metrics": report.metrics | spent})
+
+    methods = [{"name": "plain", "limits": limits}, {"name": "augnet"}]
+    changes = {"methods": methods, "asha": None, "resources": {"cpus": 2}, "price_per_device_hour": 360.0}
+    events: list[Event] = []
+    director = Simulation(comparison(**changes), events, curve=priced).run()
+    course, other = director.courses["one", "plain"], director.courses["one", "augnet"]
+    assert course.tuning is not None and other.tuning is not None
+    statuses = [trial.status for trial in course.tuning.trials.values()]
+    assert statuses == [Status.COMPLETE] * complete + [Status.BUDGET] * cut
+    assert course.stand is Stand.DONE and next(iter(limits)) in (course.tuning.closed or "")
+    assert other.tuning.closed is None and other.tuning.spent_flops >= other.tuning.budget_flops
+    said = [e["limit"] for e in events if e["kind"] == "stage_done" and e["uid"] == "one/plain/tune"]
+    assert said == [course.tuning.closed]
+    again: list[Event] = []
+    with pytest.raises(Stopped):
+        Simulation(comparison(**changes), again, curve=priced, stop_after=len(events) // 2).run()
+    Simulation(comparison(**changes), again, order=5, curve=priced).run()
+    assert decisions(again) == decisions(events)
+
+
 def test_what_a_trial_notes_is_told() -> None:
     events: list[Event] = []
     director = Simulation(comparison(), events).director
