@@ -43,6 +43,7 @@ class Standing:
     studies: dict[tuple[str, str], StudyStanding] = field(default_factory=dict)
     units: dict[str, float] = field(default_factory=dict)
     state: str = "not started"
+    budget: float = 0.0  # of every study, in plain trainings
     stopped_by: str | None = None  # which limit, or which signal, stopped the driver
     retries: int = 0
     warnings: list[str] = field(default_factory=list)  # the latest ones
@@ -53,7 +54,6 @@ class Standing:
     _trials: dict[str, Event] = field(default_factory=dict)  # uid -> its `asked` event
     _flops: dict[str, float] = field(default_factory=dict)
     _full: dict[tuple[str, str], float] = field(default_factory=dict)  # FLOPs of one whole training
-    _budget: float = 0.0
     _seeds: int = 0
     _replay: bool = False
     _share: float = 0.0
@@ -119,7 +119,7 @@ class Standing:
         rows: list[tuple[str, ...]] = []
         for (problem, method), study in self.studies.items():
             unit = self.units.get(problem)
-            used = f"{study.spent_flops / unit:.1f} of {self._budget:g}" if unit else "-"
+            used = f"{study.spent_flops / unit:.1f} of {self.budget:g}" if unit else "-"
             trials = f"{study.tuned}" + (f" ({study.failed} failed)" if study.failed else "")
             stage = f"confirm {study.confirmed}" if study.stage == "confirm" else study.stage
             rows.append((problem, method, stage, trials, "-" if study.best is None else f"{study.best:.4f}", used))
@@ -164,7 +164,7 @@ class Standing:
         comparison = event["comparison"]
         self.limits = Limits.model_validate(comparison.get("limits") or {})
         self._drive(event, {})
-        self._budget, self._seeds = comparison["budget"], comparison["confirm_seeds"]
+        self.budget, self._seeds = comparison["budget"], comparison["confirm_seeds"]
         self._replay = comparison.get("replay", False)
         for problem in comparison["problems"]:
             for method in comparison["methods"]:
@@ -238,7 +238,7 @@ class Standing:
         for (problem, method), study in self.studies.items():
             unit = self.units.get(problem, usual)
             if study.stage in ("waiting", "tune"):
-                left += max(0.0, self._budget * unit - study.spent_flops)
+                left += max(0.0, self.budget * unit - study.spent_flops)
             if study.stage in ("waiting", "tune", "confirm"):
                 left += max(0, self._seeds - study.confirmed + study.replayed) * self._full.get((problem, method), unit)
                 replays = self._seeds if study.finds and self._replay else 0

@@ -15,6 +15,8 @@ BATCH = 2000             # items per call of the writer
 LINGER_SECONDS = 0.5     # a batch waits this long for company
 FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.5, 30.0
 ERRORS_KEPT = 20
+WORD_SECONDS = 2.0  # whoever closes is told after this long that it takes a while
+LOOK_SECONDS = 0.1
 
 
 class Background(Generic[T]):
@@ -32,7 +34,7 @@ class Background(Generic[T]):
         self._items: deque[T] = deque()
         self._changed = threading.Condition()
         self._closing = self._abandoned = False
-        self._refused = 0
+        self._refused = self._failures = 0
         self._thread: threading.Thread | None = None
 
     def put(self, item: T) -> None:
@@ -44,17 +46,36 @@ class Background(Generic[T]):
                 self._thread = threading.Thread(target=self._run, name="background-writer", daemon=True)
                 self._thread.start()
 
-    def close(self, timeout: float) -> int:
-        """Write what is left within `timeout` seconds; the number of items that were not written."""
+    def close(
+        self, timeout: float, patience: float | None = None, waiting: Callable[[int], None] = lambda left: None
+    ) -> int:
+        """Write what is left within `timeout` seconds; the number of items that were not written.
+
+        Args:
+            patience: seconds after which to give up if the latest write failed; None waits for the timeout.
+            waiting: told how much is left, once, where it takes a while.
+        """
         with self._changed:
             self._closing = True
             self._changed.notify()
         if self._thread is not None:
-            self._thread.join(timeout)
+            self._await(self._thread, timeout, timeout if patience is None else patience, waiting)
         with self._changed:
             self._abandoned = True
             self._changed.notify()
             return len(self._items) + self._refused
+
+    def _await(
+        self, thread: threading.Thread, timeout: float, patience: float, waiting: Callable[[int], None]
+    ) -> None:
+        began, told = time.monotonic(), False
+        while thread.is_alive() and (waited := time.monotonic() - began) < timeout:
+            if waited >= patience and self._failures:
+                return
+            if waited >= WORD_SECONDS and not told:
+                waiting(len(self._items))
+                told = True
+            thread.join(LOOK_SECONDS)
 
     def note(self, error: object) -> None:
         """Remember a message once."""
@@ -68,11 +89,12 @@ class Background(Generic[T]):
             try:
                 refused = self._write(batch)
             except Exception as error:  # whatever a store raises, the sweep goes on
+                self._failures += 1
                 self.note(error)
                 self._wait(pause)
                 pause = min(2 * pause, LAST_PAUSE_SECONDS)
                 continue
-            pause = FIRST_PAUSE_SECONDS
+            pause, self._failures = FIRST_PAUSE_SECONDS, 0
             with self._changed:
                 self._refused += refused
                 for _ in batch:

@@ -56,9 +56,16 @@ class MlflowLog:
         chosen = [paths] if isinstance(paths, Path) else list(paths)
         self._background.put({"kind": ATTACH, "paths": chosen})
 
-    def close(self, timeout: float) -> int:
-        """Write what is left within `timeout` seconds; the number of events that were not written."""
-        return self._background.close(timeout)
+    def close(
+        self, timeout: float, patience: float | None = None, waiting: Callable[[int], None] = lambda left: None
+    ) -> int:
+        """Write what is left within `timeout` seconds; the number of events that were not written.
+
+        Args:
+            patience: seconds after which to give up on a store that does not take them; None waits for the timeout.
+            waiting: told how many are left, once, where it takes a while.
+        """
+        return self._background.close(timeout, patience, waiting)
 
 
 @dataclass
@@ -100,7 +107,7 @@ class _Run:
 class _Writer:
     """Turns batches of events into few calls; every call may be repeated."""
 
-    KINDS = ("sweep", "resumed", "asked", "result", "ended", "stage_done")
+    KINDS = ("sweep", "resumed", "asked", "result", "ended", "stage_done", "sweep_done")
 
     def __init__(self, store: Store, sweep: str) -> None:
         self.note: Callable[[object], None] = lambda error: None
@@ -111,6 +118,7 @@ class _Writer:
         self._started: int | None = None
         self._provenance: dict[str, str] = {}
         self._last_ms = 0
+        self._done = False
 
     @property
     def _runs(self) -> dict[Key, _Run]:
@@ -132,11 +140,11 @@ class _Writer:
         return refused + sum(self._flush(run) for run in self._runs.values())
 
     def finish(self) -> None:
-        """Nothing stays RUNNING: a trial without an end was interrupted; news of it will open it again."""
+        """Nothing stays RUNNING: a trial or a sweep without an end was interrupted; news of it will open it again."""
         trials = [run for run in self._runs.values() if run.role == TRIAL]
         unended = [run for run in trials if run.status in ("RUNNING", "KILLED")]
         others = [run for run in self._runs.values() if run.role != TRIAL]
-        for runs, status in ((unended, "KILLED"), (others, "KILLED" if unended else "FINISHED")):
+        for runs, status in ((unended, "KILLED"), (others, "FINISHED" if self._done else "KILLED")):
             for run in runs:
                 if run.status != status:
                     self._end(run, status, self._last_ms)
@@ -163,6 +171,7 @@ class _Writer:
         self._last_ms = max(self._last_ms, event["time_ms"])
         if kind == "sweep" or self._started is None:
             self._started = event["time_ms"]  # tells this sweep from an earlier one of the same name
+        self._done = kind == "sweep_done" or (self._done and kind != "resumed")
         match kind:
             case "sweep" | "resumed":
                 self._take_sweep(event)

@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,7 @@ def journal(trials: int = 2, reports: int = 3, start_ms: int = 1_700_000_000_000
         emit("ended", uid=f"t{trial}", status="failed" if failed else "pruned", reason="nan" if failed else None,
              metrics={"test/score": 0.25, "val/score": 0.5 + (reports - 1) / 10}, ledger=None if failed else LEDGER)
     emit("stage_done", problem="digits", method="augnet", stage="tune", summary={"best/score": 0.7})
+    emit("sweep_done")
     return events
 
 
@@ -109,7 +111,7 @@ def test_a_sweep_arrives_in_full(store: Store) -> None:
     reports = [e for e in events if e["kind"] == "result" and e["uid"] == "t0"]
     expected = [(e["index"], e["time_ms"], e["metrics"]["val/score"]) for e in reports]
     assert history(store, first["run_id"], "val/score") == expected  # the journal's times, no second last point
-    assert (first["start_ms"], first["end_ms"]) == (events[1]["time_ms"], events[-3]["time_ms"])
+    assert (first["start_ms"], first["end_ms"]) == (events[1]["time_ms"], events[-4]["time_ms"])
     rows = dump(store)
     assert len(rows["runs"]) == 4  # the sweep, the parent, two trials
     assert {row[2] for row in rows["runs"]} == {"FINISHED", "FAILED"}
@@ -183,6 +185,18 @@ def test_an_interrupted_trial_is_killed_and_goes_on(store: Store) -> None:
     observe(store, [*events[:6], resumed, *({**event, "seq": event["seq"] + 1} for event in events[6:])])
     assert [run["run_id"] for run in runs(store, "s")] == before
     assert [run["status"] for run in runs(store, "s")] == ["FINISHED", "FAILED"]
+    assert {row[2] for row in dump(store)["runs"]} == {"FINISHED", "FAILED"}
+
+
+def test_a_sweep_that_did_not_end_is_not_finished(store: Store) -> None:
+    """All its trials have ended, but it was stopped at a limit, say: only `sweep_done` finishes it."""
+    events = journal()
+    stopped = {"seq": len(events) - 1, "time_ms": events[-1]["time_ms"], "kind": "interrupted", "by": "limit"}
+    observe(store, [*events[:-1], stopped])
+    assert sorted(row[2] for row in dump(store)["runs"]) == ["FAILED", "FINISHED", "KILLED", "KILLED"]
+    resumed = {"seq": len(events), "time_ms": events[-1]["time_ms"] + 1, "kind": "resumed", "provenance": {}}
+    done = {"seq": len(events) + 1, "time_ms": events[-1]["time_ms"] + 2, "kind": "sweep_done"}
+    observe(store, [*events[:-1], stopped, resumed, done])
     assert {row[2] for row in dump(store)["runs"]} == {"FINISHED", "FAILED"}
 
 
@@ -320,6 +334,37 @@ class TestBackground:
         began = time.monotonic()
         assert worker.close(0.2) == 1
         assert time.monotonic() - began < 1.0
+
+    def test_a_writer_that_fails_is_not_waited_for_longer_than_the_patience(self) -> None:
+        def refuse(items: Any) -> int:
+            raise OSError("down")
+
+        worker: Background[int] = Background(refuse, lambda: None)
+        worker.put(1)
+        began = time.monotonic()
+        assert worker.close(SECONDS, patience=0.3) == 1
+        assert time.monotonic() - began < 5.0
+
+    def test_a_writer_that_is_only_slow_gets_its_time_and_a_word(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The control of the test above: patience is for stores that fail."""
+        monkeypatch.setattr("tracking.background.WORD_SECONDS", 0.1)
+        monkeypatch.setattr("tracking.background.BATCH", 1)
+        told: list[int] = []
+        let = threading.Event()
+
+        def write(items: Any) -> int:
+            let.wait(SECONDS)
+            return 0
+
+        def tell(left: int) -> None:
+            told.append(left)
+            let.set()
+
+        worker: Background[int] = Background(write, lambda: None)
+        worker.put(1)
+        worker.put(2)
+        assert worker.close(SECONDS, patience=0.01, waiting=tell) == 0
+        assert told == [2]
 
     def test_an_error_of_the_last_word_is_noted(self) -> None:
         def finish() -> None:

@@ -1,0 +1,252 @@
+"""What the commands that only look do: status, report, sync. They start no Ray and change no decision."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from search import report as reports
+from search import store as stores
+from search import sweep as sweeps
+from search.account import waste
+from search.analysis import rows
+from search.plan import missing
+from search.printing import console as a_console
+from search.printing import print_json
+from search.progress import standing_table, standing_view
+from search.sentences import conclusions
+from search.status import RUNNING, Standing
+from search.sweep import Sweep
+from search.sweep_log import NAME as LOG_NAME
+from search.tables import record, seed_records
+from tracking.errors import UserError
+from tracking.journal import Event, JournalError, held
+from tracking.lease import holder
+from tracking.mlflow_log import MlflowLog
+from tracking.storage import Place
+
+WATCH_SECONDS = 2.0
+SYNC_SECONDS = 600.0  # for a whole journal
+SILENT = "stopped without a word"  # its driver was killed; `resume` goes on
+
+
+def status(name: str | None, root: str | None, as_json: bool = False, watch: bool = False) -> None:
+    """Where one sweep stands, or one line for each; a damaged journal is told and hides no other sweep.
+
+    Args:
+        as_json: one JSON object instead; docs/machines.md names its keys.
+        watch: look again every few seconds until the sweep has ended.
+
+    Raises:
+        UserError: there is no sweep of that name, or its journal is damaged.
+    """
+    base = sweeps.root(root)
+    if name is None:
+        _all(base, as_json)
+        return
+    made = sweeps.find(name, base)
+    try:
+        if as_json:
+            print_json(described(made))
+        elif watch:
+            _watch(made)
+        else:
+            a_console().print(_view(made))
+    except JournalError as error:
+        raise UserError("a sweep's journal must be undamaged", error, "restore it from a copy") from None
+
+
+def described(made: Sweep) -> dict[str, Any]:
+    """Everything that is known of a sweep's standing, as plain values.
+
+    Raises:
+        JournalError: the journal is damaged.
+    """
+    events = made.events()
+    standing, driver = standing_of(made, events)
+    wasted, spent = waste(events), standing.spending.total
+    notes = events[0].get("notes") or {} if events else {}
+    return {
+        "name": made.name, "place": str(made.place), "state": standing.state, "stopped_by": standing.stopped_by,
+        "driver": driver, "slots": standing.driver.get("slots"), "dashboard": _live(standing, "dashboard"),
+        "share_done": standing.share_done, "seconds_left": standing.seconds_left,
+        "studies": [study_record(standing, key) for key in standing.studies],
+        "spent": {
+            "trials": spent.asked, "flops": spent.flops, "device_seconds": spent.device_seconds, "money": spent.money,
+            "wall_seconds": standing.spending.wall_seconds(),
+        },
+        "limits": {name: {"spent": used, "limit": limit} for name, used, limit in _uses(standing)},
+        "waste": {"flops": wasted.flops, "wall_seconds": wasted.wall_seconds},
+        "retries": standing.retries, "warnings": standing.warned, "latest_warnings": standing.warnings,
+        "events": len(events), "last_event_ms": events[-1]["time_ms"] if events else None,
+        "log": str(made.place / LOG_NAME), "report": str(made.report / "report.html"),
+        "mlflow": {"tracking_uri": notes.get("tracking_uri"), "experiment": notes.get("experiment")},
+    }
+
+
+def study_record(standing: Standing, key: tuple[str, str]) -> dict[str, Any]:
+    """One row of the table, as plain values."""
+    study, unit = standing.studies[key], standing.units.get(key[0])
+    return {
+        "problem": key[0], "method": key[1], "stage": study.stage, "trials": study.tuned, "running": study.running,
+        "failed": study.failed, "best_select_score": study.best, "confirmed": study.confirmed,
+        "budget_used": study.spent_flops / unit if unit else None, "budget": standing.budget,
+    }
+
+
+def standing_of(made: Sweep, events: Sequence[Event]) -> tuple[Standing, str | None]:
+    """The standing, and who drives the sweep now."""
+    standing = Standing()
+    for event in events:
+        standing.take(event)
+    if standing.state != RUNNING:
+        return standing, None
+    driver = holder(made.place)
+    if driver is None and held(made.place):
+        driver = "another process of this machine"
+    if driver is None:
+        standing.state = SILENT
+    return standing, driver
+
+
+def report(name: str, root: str | None, as_json: bool = False) -> None:
+    """Make the report of a sweep again from its journal."""
+    made = sweeps.find(name, sweeps.root(root))
+    with tempfile.TemporaryDirectory(prefix="invsearch-") as scratch:
+        if as_json:
+            print_json(_reported(made))
+        else:
+            write_report(made, a_console(), Path(scratch))
+
+
+def write_report(made: Sweep, console: Console, scratch: Path) -> list[Path]:
+    """Write the report into the sweep; its files as local paths, in `scratch` where the sweep is not local."""
+    events = _sound(made)
+    folder = made.report.local or scratch
+    written = reports.write(events, folder)
+    if made.report.local is None:
+        for path in written:
+            made.report.write(path.name, path.read_bytes())
+    console.print(*reports.terminal(rows(events), events), sep="\n")
+    console.print(f"report: {made.report / 'report.html'}", highlight=False, soft_wrap=True)
+    return written
+
+
+def sync(name: str, root: str | None, experiment: str | None) -> int:
+    """Write to MLflow what it has missed; what it has is not written twice. The number of events still missing.
+
+    Raises:
+        UserError: there is no sweep of that name, or a driver is at work on it and writes by itself.
+    """
+    made = sweeps.find(name, sweeps.root(root))
+    if held(made.place):
+        raise UserError("MLflow is written by one process at a time", f"{made.name} has a driver", "wait for its end")
+    events = _sound(made)
+    notes = events[0].get("notes") or {} if events else {}
+    store, note = stores.chosen(
+        made.place.parent, experiment or notes.get("experiment") or made.name, notes.get("tracking_uri")
+    )
+    if note is not None:
+        print(note, file=sys.stderr)
+    log = MlflowLog(store, made.name)
+    for event in events:
+        log.observe(event)
+    left = log.close(SYNC_SECONDS)
+    if left:
+        print(f"error: MLflow ({store.uri}) missed {left} events: {'; '.join(log.errors)}", file=sys.stderr)
+    else:
+        print(f"MLflow has all of {made.name}: {store.uri}")
+    return left
+
+
+def _sound(made: Sweep) -> list[Event]:
+    events, damage = made.loaded()
+    if damage is not None:
+        print(f"warning: only what comes before the damage is told: {damage}", file=sys.stderr)
+    return events
+
+
+def _reported(made: Sweep) -> Mapping[str, Any]:
+    events = _sound(made)
+    found = rows(events)
+    wasted = waste(events)
+    problems = dict.fromkeys(row.problem for row in found)
+    return {
+        "name": made.name, "rows": [record(row) for row in found], "seeds": seed_records(found),
+        "conclusions": {p: list(conclusions([row for row in found if row.problem == p])) for p in problems},
+        "missing": list(missing(events)),
+        "waste": {"flops": wasted.flops, "wall_seconds": wasted.wall_seconds},
+    }
+
+
+def _all(base: Place, as_json: bool) -> None:
+    known = sweeps.names(base)
+    if as_json:
+        print_json({"root": str(base), "sweeps": {name: _brief(Sweep(base / name)) for name in known}})
+        return
+    console = a_console()
+    for name in known:
+        console.print(f"{name}: {_foot(Sweep(base / name))}", highlight=False, markup=False, soft_wrap=True)
+    if not known:
+        console.print(f"no sweeps in {base}", highlight=False)
+
+
+def _brief(made: Sweep) -> dict[str, Any]:
+    try:
+        return described(made)
+    except JournalError as error:
+        return {"name": made.name, "place": str(made.place), "state": "damaged", "damage": str(error)}
+
+
+def _foot(made: Sweep) -> str:
+    try:
+        return standing_of(made, made.events())[0].foot()
+    except JournalError as error:
+        return f"damaged: {error}"
+
+
+def _view(made: Sweep, live: bool = False) -> RenderableType:
+    """The table and what is to be said below it."""
+    events = made.events()
+    standing, driver = standing_of(made, events)
+    wasted = waste(events)
+    lines = [
+        None if live else standing.foot(),
+        None if live else standing.limits_line(),
+        f"driver: {driver}" if driver else None,
+        f"slots: {standing.driver['slots']}" if driver and standing.driver.get("slots") else None,
+        f"Ray dashboard: {_live(standing, 'dashboard')}" if driver and _live(standing, "dashboard") else None,
+        f"waste: {wasted.flops:.3g} FLOPs, in no figure above" if wasted.flops else None,
+        *(f"warning: {text}" for text in standing.warnings[-3:]),
+        f"log: {made.place / LOG_NAME}",
+    ]
+    head = standing_view(standing) if live else standing_table(standing)
+    return Group(head, *(Text(line, overflow="fold") for line in lines if line))
+
+
+def _watch(made: Sweep) -> None:
+    """Until the sweep has no driver any more, or Ctrl-C."""
+    console = a_console()
+    with Live(console=console, auto_refresh=False, transient=False) as live:
+        while True:
+            live.update(_view(made, live=True), refresh=True)
+            if standing_of(made, made.events())[1] is None:
+                return
+            time.sleep(WATCH_SECONDS)
+
+
+def _live(standing: Standing, name: str) -> Any:
+    """What is true only while the driver runs."""
+    return standing.driver.get(name) if standing.state == RUNNING else None
+
+
+def _uses(standing: Standing) -> list[tuple[str, float, float]]:
+    return list(standing.spending.uses(standing.limits))
