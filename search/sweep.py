@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -197,8 +197,9 @@ def find(name: str, base: Place) -> Sweep:
     if NAME.fullmatch(name):
         candidates.append(base / name)
     for place in candidates:
-        if (made := Sweep(place)).exists():
-            return made
+        with _explained(place):
+            if (made := Sweep(place)).exists():
+                return made
     known = names(base)
     if not known and base.local is None:
         base.check()  # no bucket, or no way to it, looks like a place without sweeps
@@ -207,10 +208,22 @@ def find(name: str, base: Place) -> Sweep:
 
 def names(base: Place) -> list[str]:
     """The sweeps below a root, oldest first."""
-    found = [Sweep(base / name) for name in base.names()]
-    began = [(sweep.began(), sweep) for sweep in found]
-    known = [(time or 0.0, sweep.name) for time, sweep in began if time is not None or sweep.exists()]
+    with _explained(base):
+        found = [Sweep(base / name) for name in base.names()]
+        began = [(sweep.began(), sweep) for sweep in found]
+        known = [(time or 0.0, sweep.name) for time, sweep in began if time is not None or sweep.exists()]
     return [name for _, name in sorted(known)]
+
+
+@contextmanager
+def _explained(place: Place) -> Iterator[None]:
+    """Before work starts, a storage that fails is told with what is wrong with it and what to do."""
+    try:
+        yield
+    except StorageError as error:
+        if place.local is None:
+            place.check()
+        raise UserError("the storage must be reachable", error.got, error.hint) from None
 
 
 class Recorder:

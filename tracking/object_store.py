@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from pyarrow import fs
 
-from tracking.errors import UserError
+from tracking.errors import StorageError, UserError
 
 if TYPE_CHECKING:
     from tracking.storage import Place
@@ -20,7 +20,8 @@ CHECK_SECONDS = 15.0    # no answer after this long is no answer
 CONNECT_SECONDS, ATTEMPTS = 3.0, 3
 S3_OPTIONS = {"region", "scheme", "endpoint_override"}  # in the URI's query
 HINTS = {
-    "ACCESS_DENIED": "the credentials must allow to list, read, write and delete there",
+    "ACCESS_DENIED": "are there credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile in ~/.aws)? "
+    "they must allow to list, read, write and delete there",
     "INVALID_ACCESS_KEY_ID": "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
     "SIGNATURE_DOES_NOT_MATCH": "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
     "NO_SUCH_BUCKET": "make the bucket first, or check its name",
@@ -142,6 +143,6 @@ def check(place: Place, marker: str) -> None:
     if isinstance(error, UserError):
         raise error
     if error is not None:
-        said = str(getattr(error, "got", error))
+        said = error.got if isinstance(error, StorageError) else f"{place}: {error}"
         hint = next((hint for word, hint in HINTS.items() if word.lower() in said.lower()), "")
-        raise UserError(rule, said if str(place) in said else f"{place}: {said}", hint) from None
+        raise UserError(rule, said, hint) from None

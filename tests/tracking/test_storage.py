@@ -6,6 +6,8 @@ import errno
 import os
 import pickle
 import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -130,6 +132,35 @@ def test_an_object_store_that_cannot_be_used_is_told_before_work_starts(s3: str,
         with pytest.raises(UserError) as told:
             Place.of(given).check()
     assert word in str(told.value) and "Traceback" not in str(told.value)
+
+
+class _Refusing(BaseHTTPRequestHandler):
+    """What S3 says to somebody without credentials."""
+
+    def do_PUT(self) -> None:
+        body = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+        self.send_response(403)
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_missing_credentials_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Refusing) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        with pytest.raises(UserError, match="are there credentials"):
+            Place.of(f"s3://private/a?endpoint_override=127.0.0.1:{server.server_port}&scheme=http").check()
+        server.shutdown()
+        thread.join()
 
 
 @pytest.mark.slow
