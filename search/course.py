@@ -87,15 +87,21 @@ class Course:
         waiting = 0 if self.confirm is None else self.confirm.waiting
         return float(waiting * self.tuning.full_flops)
 
-    def ask(self, uid: str | None = None, config: Mapping[str, Any] | None = None) -> Asked:
-        """The next trial; `uid` and `config` are those that the journal says were asked."""
+    def ask(
+        self, uid: str | None = None, config: Mapping[str, Any] | None = None, trusted: bool = False
+    ) -> Asked:
+        """The next trial; `uid` and `config` are those that the journal says were asked.
+
+        Args:
+            trusted: they count, whatever this version of the code would ask.
+        """
         if self.stand is Stand.PREPARE:
             self._probing = True
             defaults = self.method.config_class().model_validate(self.method.settings)
             return Asked(f"{self._prefix}/probe", Stage.PROBE, 0, defaults.model_dump(mode="json"))
         if self.stand is Stand.TUNE:
             assert self.tuning is not None
-            trial = self.tuning.ask(config)
+            trial = self.tuning.ask(config, trusted)
             self._spent.ask(trial.uid)
             if self._spent.full(self.method.limits):
                 self.tuning.close(f"trials: {self._spent.asked} of {self.method.limits.trials}", cut=False)

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from search.course import Asked, Course, Stand
 from search.study import Comparison, SamplerName
 from search.tuning import Verdict
+from tracking.errors import UserError
 from tracking.journal import Event
 from tracking.record import Cause, Stage, Status
 from tracking.storage import Place
@@ -27,8 +30,16 @@ UNIT_ROW = "budget-unit"  # what the plain training that measures the budget's u
 CONFIRM_STAGES = (Stage.RERUN, Stage.REPLAY)
 
 
-class DriftError(RuntimeError):
+class DriftError(UserError):
     """The same journal leads this version of the code to another proposal."""
+
+
+class Belief(StrEnum):
+    """How far the proposals in a journal are taken as they are."""
+
+    VERIFY = "verify"  # each is made again and compared
+    RESUME = "resume"  # as many as tell another version of the code; the rest is fast
+    TRUST = "trust"    # all: the user mixes versions
 
 
 class Director:
@@ -109,7 +120,7 @@ class Director:
         self._lose(uid, reason)
         self.settle()
 
-    def replay(self, events: list[Event]) -> None:
+    def replay(self, events: list[Event], belief: Belief = Belief.RESUME) -> None:
         """Take in a journal; trials that were under way are started again before anything new.
 
         Raises:
@@ -118,7 +129,7 @@ class Director:
         for event in events:
             match event["kind"]:
                 case "asked":
-                    self._replay_asked(event)
+                    self._replay_asked(event, belief)
                 case "result":
                     self._take(Report.model_validate({n: event[n] for n in Report.model_fields if n in event}))
                 case "retry":
@@ -204,18 +215,20 @@ class Director:
             "partition": assignment.partition, "config": assignment.settings,
         }
 
-    def _replay_asked(self, event: Event) -> None:
+    def _replay_asked(self, event: Event, belief: Belief) -> None:
         problem, row, uid, stage = event["problem"], event["method"], event["uid"], Stage(event["stage"])
         if stage is Stage.UNIT:
             self._units_asked.add(problem)
             asked, method = Asked(uid, stage, 0, event["config"]), "plain"
         else:
-            asked, method = self.courses[problem, row].ask(uid, event["config"]), self.courses[problem, row].method.name
+            course, recorded = self.courses[problem, row], None if belief is Belief.VERIFY else event["config"]
+            if not course.may_ask:
+                raise _drifted(event, "nothing more of this study")
+            asked, method = course.ask(uid, recorded, belief is Belief.TRUST), course.method.name
+            if belief is Belief.TRUST:
+                asked = replace(asked, settings=event["config"])
         if (asked.uid, asked.settings) != (uid, event["config"]):
-            raise DriftError(
-                f"the journal asked {uid} with {event['config']}, but this version of the code asks {asked.uid} "
-                f"with {asked.settings}"
-            )
+            raise _drifted(event, f"{asked.uid} with {asked.settings}")
         self._open[uid] = self._assignment(problem, row, method, asked)
 
     def _take(self, report: Report) -> Verdict:
@@ -302,6 +315,14 @@ class Director:
                 "limit": None if course.tuning is None else course.tuning.closed,
             }
             self._derived.append(("stage_done", uid, fields))
+
+
+def _drifted(event: Event, instead: str) -> DriftError:
+    return DriftError(
+        "the decisions in a sweep's journal must follow from what was reported",
+        f"the journal asked {event['uid']} with {event['config']}, but this version of the code asks {instead}",
+        "go on with the version that began the sweep, or a damaged journal's copy",
+    )
 
 
 def summary(course: Course) -> dict[str, float]:

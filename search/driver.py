@@ -17,7 +17,7 @@ from ray import tune
 from search import cluster
 from search import sweep as sweeps
 from search.course import Stand
-from search.director import Director
+from search.director import Belief, Director
 from search.flights import Flights
 from search.routing import Gate, Guard, Router
 from search.signals import Interrupted, Signals
@@ -59,14 +59,15 @@ class Driver:
         slots: how many trials fit.
         signals: those that came.
         trainable: what Ray schedules.
+        belief: how far the journal's proposals are taken as they are.
     """
 
     def __init__(
         self, made: Sweep, comparison: Comparison, journal: Journal, recorder: Recorder, slots: Slots,
-        signals: Signals, trainable: type,
+        signals: Signals, trainable: type, belief: Belief = Belief.RESUME,
     ) -> None:
         self._made, self._comparison, self._journal, self._recorder = made, comparison, journal, recorder
-        self._slots, self._signals, self._trainable = slots, signals, trainable
+        self._slots, self._signals, self._trainable, self._belief = slots, signals, trainable, belief
         self._guard, self._spending = Guard(), Spending(comparison)
         warm = journal.events[0].get("warm") or {}
         self._director = Director(comparison, made.place, sweeps.cache_folder(), recorder, warm=warm)
@@ -77,7 +78,7 @@ class Driver:
             self._spending.take(event)
         self._recorder.add(self._spending.take)
         try:
-            self._director.replay(list(self._journal.events))
+            self._director.replay(list(self._journal.events), self._belief)
             self._director.settle()
             if not self._director.finished and self._limit() is None:
                 self._fit()

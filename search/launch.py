@@ -35,7 +35,7 @@ class Options:
 
     root: str | None = None
     experiment: str | None = None
-    connection: Connection = Connection()
+    connection: Connection | None = None
 
 
 def compare(

@@ -10,7 +10,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.samplers import Sampling, distributions, make_sampler
-from spaces.domain import Point, Space
+from spaces.domain import Choice, Point, Space
 from tracking.record import Status
 from trainables.method import stable_seed
 
@@ -46,6 +46,9 @@ class Proposer:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._space, self._chosen, self._distributions = space, chosen, distributions(space)
         self._planned, self._only_planned = _distinct(first), only_first
+        # Optuna takes options that are equal, such as 1 and True, for one: what it proposed could not be told it again.
+        told_apart = all(len(set(d.options)) == len(d.options) for d in space.root.values() if isinstance(d, Choice))
+        self._takes_over = chosen.stateless and told_apart
         self._asked = 0
         self._open: dict[str, int | None] = {}  # uid -> number in the study
         self._sampler = make_sampler(chosen, chosen.seed)
@@ -67,32 +70,38 @@ class Proposer:
         """Whether trials were left out to keep the time per proposal."""
         return self._thinned
 
-    def ask(self, uid: str, recorded: Point | None = None) -> Point:
+    def ask(self, uid: str, recorded: Point | None = None, trusted: bool = False) -> Point:
         """The next point; a space without parameters always gives the empty one.
 
         Args:
             recorded: what the journal says was proposed; taken over where the sampler need not be asked for it.
+            trusted: take it over in any case: the user mixes versions, and this one might propose another point.
         """
         index, self._asked = self._asked, self._asked + 1
         if self._size >= self._chosen.window and not self._chosen.two_objectives:
             self._thin()
+        if recorded is not None and trusted:
+            return self._take_over(uid, recorded)
         if index < len(self._planned):
             point = self._planned[index]
             if not self._space.contains(point):  # a default beyond its domain is tried, but teaches nothing
                 self._open[uid] = None
                 return point
             self._study.enqueue_trial(point)
-        elif recorded is not None and self._chosen.stateless and index >= VERIFIED:
-            self._open[uid] = self._add(create_trial(
-                state=TrialState.RUNNING, params=recorded, distributions=self._distributions
-            ))
-            return recorded
+        elif recorded is not None and self._takes_over and index >= VERIFIED:
+            return self._take_over(uid, recorded)
         if self._chosen.stateless:
             self._study.sampler = make_sampler(self._chosen, stable_seed(self._chosen.seed, index) % 2**32)
         trial = self._study.ask(self._distributions)
         self._open[uid] = trial.number
         self._size += 1
         return {name: trial.params[name] for name in self._distributions}
+
+    def _take_over(self, uid: str, point: Point) -> Point:
+        self._open[uid] = self._add(create_trial(
+            state=TrialState.RUNNING, params=point, distributions=self._distributions
+        ))
+        return point
 
     def observe(self, point: Point, score: float | None, flops: int, steps: Iterable[tuple[int, float]]) -> None:
         """Something that was measured elsewhere; without a score, a trial that was stopped."""

@@ -10,6 +10,7 @@ from search import cluster, warm_start
 from search import sweep as sweeps
 from search.cluster import Connection
 from search.configuration import overridden
+from search.director import Belief
 from search.drift import check as check_drift
 from search.driver import Driver, ExitCode, Outcome, ended
 from search.signals import handled
@@ -93,10 +94,12 @@ def resume(
         prepare(comparison)
         slots = _slots(comparison, connection, made.place)
         with handled() as signals:
-            recorder("resumed", provenance=provenance, overrides=changed, slots=slots.now())
+            recorder("resumed", provenance=provenance, overrides=changed, slots=slots.now(), drift=drift)
             if drift:
                 recorder("warning", text=f"went on although the version differs: {'; '.join(drift)}")
-            return Driver(made, comparison, journal, recorder, slots, signals, trainable).drive()
+            mixed = drift or any(event.get("drift") for event in of_kind(journal.events, "resumed"))
+            belief = Belief.TRUST if mixed else Belief.RESUME
+            return Driver(made, comparison, journal, recorder, slots, signals, trainable, belief).drive()
 
 
 def _slots(comparison: Comparison, connection: Connection | None, place: Place) -> Slots:

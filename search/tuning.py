@@ -106,18 +106,23 @@ class Tuning:
         whole = [t for t in self.trials.values() if t.status is Status.COMPLETE and t.score is not None]
         return pareto([(t.score or 0.0, t.flops, t) for t in whole]) if self._two_objectives else []
 
-    def ask(self, recorded: Mapping[str, Any] | None = None) -> Tuned:
+    def ask(self, recorded: Mapping[str, Any] | None = None, trusted: bool = False) -> Tuned:
         """The next trial.
 
         Args:
             recorded: the settings that the journal says were asked.
+            trusted: they are taken as they are, whatever this version would ask.
         """
         index = len(self.trials)
         uid = f"{self._problem}/{self._method.key}/tune-{index:03d}"
         known = None if recorded is None else {name: recorded.get(name) for name in self._space.names}
-        point = self._proposer.ask(uid, known if known is not None and self._space.contains(known) else None)
-        settings = self._method.config_class().model_validate({**self._method.settings, **point})
-        trial = Tuned(uid, index, point, settings.model_dump(mode="json"))
+        point = self._proposer.ask(uid, known if known is not None and self._space.contains(known) else None, trusted)
+        if recorded is not None and trusted:
+            settings = dict(recorded)
+        else:
+            fields = {**self._method.settings, **point}
+            settings = self._method.config_class().model_validate(fields).model_dump(mode="json")
+        trial = Tuned(uid, index, point, settings)
         self.trials[uid] = trial
         self.running += 1
         if self._halving is not None:

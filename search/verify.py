@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search.director import Director, DriftError
+from search.director import Belief, Director, DriftError
 from search.study import Comparison
 from tracking.journal import Event
 from tracking.storage import Place
@@ -46,9 +46,9 @@ def verify(comparison: Comparison, events: Sequence[Event]) -> Verified:
     proposals = sum(event["kind"] == "asked" for event in events)
     recorded = {event["uid"]: event["status"] for event in events if event["kind"] == "ended"}
     try:
-        director.replay(decided)
+        director.replay(decided, Belief.VERIFY)
     except DriftError as error:
-        return Verified(proposals, len(recorded), (str(error),))
+        return Verified(proposals, len(recorded), (error.got,))
     director.settle()
     found = {fields["uid"]: fields["status"] for kind, fields in told if kind == "ended"}
     faults = [

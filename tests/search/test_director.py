@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from search.course import Stand
-from search.director import DriftError
+from search.director import Belief, DriftError
 from search.tuning import Verdict
+from search.verify import verify
 from tests.support.simulation import SLICES, Simulation, Stopped, comparison, decisions, simulated
 from tracking.journal import Event
 from tracking.record import Cause, Stage, Status
@@ -294,3 +295,41 @@ def test_a_lost_worker_is_a_failed_trial() -> None:
     ended = next(e for e in events if e["kind"] == "ended")
     assert (ended["status"], ended["reason"]) == ("failed", "the worker died")
     assert simulation.director.courses["one", "plain"].stand is Stand.FAILED
+
+
+def drifted(events: list[Event]) -> list[Event]:
+    """As another version of a sampler would have left it: one late proposal differs."""
+    late = [e for e in events if e["kind"] == "asked" and e["stage"] == "tune"][-1]
+    config = late["config"] | {"learning_rate": late["config"]["learning_rate"] * 0.9}
+    return [e | {"config": config} if e is late else e for e in events]
+
+
+def test_a_mixture_of_versions_follows_the_journal_only_where_it_is_wanted() -> None:
+    events = undisturbed()
+    mixed = drifted(events)
+    director = Simulation(comparison(), []).director
+    with pytest.raises(DriftError, match="follow"):
+        director.replay(mixed, Belief.VERIFY)
+    trusting = Simulation(comparison(), []).director
+    trusting.replay(mixed, Belief.TRUST)
+    assert trusting.finished
+    uid = next(e["uid"] for e in mixed if e not in events)
+    course = next(c for c in trusting.courses.values() if c.tuning is not None and uid in c.tuning.trials)
+    assert course.tuning is not None
+    assert course.tuning.trials[uid].settings == next(e["config"] for e in mixed if e["uid"] == uid)
+
+
+@pytest.mark.parametrize("parallel", [1, 3])
+def test_a_journal_is_a_decision_log(parallel: int) -> None:
+    """Every proposal and every ending follows from it again; a score that is not what was reported is noticed."""
+    events = undisturbed(order=4, parallel_trials=parallel)
+    described = comparison(parallel_trials=parallel)
+    verified = verify(described, events)
+    assert verified.faults == () and verified.proposals == sum(e["kind"] == "asked" for e in events)
+    assert verify(described, events[: len(events) // 2]).faults == ()
+    assert verify(described, drifted(events)).faults
+    victim = next(e for e in events if e["kind"] == "result" and "/tune-000" in e["uid"] and e["index"] == 8)
+    forged = [e | {"score": -5.0} if e is victim else e for e in events]
+    assert verify(described, forged).faults
+    cut = next(e for e in events if e["kind"] == "ended" and e["status"] == "pruned")
+    assert verify(described, [e | {"status": "complete"} if e is cut else e for e in events]).faults
