@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search import sweep as sweeps
 from search.director import Belief, Director, DriftError
+from search.printing import console
 from search.study import Comparison
 from tracking.journal import Event
 from tracking.storage import Place
@@ -31,6 +33,22 @@ class Verified:
     proposals: int
     endings: int
     faults: tuple[str, ...]
+
+
+def verify_sweep(name: str, root: str | None) -> int:
+    """Verify a sweep and say what was found: 0 where everything follows, else 1.
+
+    Raises:
+        UserError: there is no sweep of that name.
+    """
+    made = sweeps.find(name, sweeps.root(root))
+    found = verify(made.comparison(), made.events())
+    out = console()
+    for fault in found.faults:
+        out.print(f"does not follow: {fault}", highlight=False, markup=False, soft_wrap=True)
+    verdict = f"{len(found.faults)} do not follow" if found.faults else "all follow from what was reported"
+    out.print(f"{found.proposals} proposals and {found.endings} endings: {verdict}", highlight=False)
+    return 1 if found.faults else 0
 
 
 def verify(comparison: Comparison, events: Sequence[Event]) -> Verified:
