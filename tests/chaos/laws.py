@@ -96,6 +96,21 @@ def same_table(events: Sequence[Event], reference: Sequence[Event]) -> None:
         raise BrokenLaw("the table differs from that of the undisturbed sweep")
 
 
+def one_run_per_trial(events: Sequence[Event], stored: Sequence[tuple[str, Sequence[int]]]) -> None:
+    """MLflow shows every trial once, with every report of it once and in order.
+
+    Args:
+        stored: uid and steps of every run.
+    """
+    curves = [(uid, list(steps)) for uid, steps in stored]
+    expected = _indices(events)
+    if sorted(uid for uid, _ in curves) != sorted(expected):
+        raise BrokenLaw("MLflow must hold one run for each trial")
+    broken = [uid for uid, steps in curves if steps != expected[uid]]
+    if broken:
+        raise BrokenLaw(f"these curves in MLflow are not those of the journal: {broken[:5]}")
+
+
 ALWAYS: tuple[Callable[[Sequence[Event]], None], ...] = (
     ended, numbered, nothing_doubled, nothing_lost, nothing_failed, curves_are_true,
 )

@@ -18,6 +18,7 @@ from tests.chaos.raylets import raylets
 from tests.chaos.scene import BACK_SECONDS, Scene
 from tests.chaos.undisturbed import simulated
 from tracking.journal import Event
+from tracking.read import default_store, history, runs
 
 SEQUENTIAL: dict[str, Any] = {
     "problems": [
@@ -34,7 +35,8 @@ PARALLEL: dict[str, Any] = SEQUENTIAL | {
 LOCAL = (Victim.DRIVER,) * 6 + (Victim.WORKER,) * 8
 CLUSTER = (Victim.DRIVER,) * 3 + (Victim.WORKER,) * 4 + (Victim.RAYLET,) * 3 + (Victim.NODE,) * 3
 MANY = (Victim.DRIVER,) * 3 + (Victim.WORKER,) * 3
-PACE = 0.2  # seconds per slice
+PACE = 0.3  # seconds per slice: while a killed worker comes back, the others use up the work that is to be disturbed
+SLOW = 0.9  # where nodes come back too, which takes longer
 RESULTS = 440  # that either sweep makes at least
 
 
@@ -46,22 +48,24 @@ def test_a_full_run_kills_at_least_thirty_times() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_driver_and_workers_of_one_machine(tmp_path: Path) -> None:
-    scene = Scene(tmp_path / "cut", SEQUENTIAL, slots=2, pace=PACE)
-    laws.check(*attacked(scene, LOCAL))
+    scene = Scene(tmp_path / "cut", SEQUENTIAL, slots=2, pace=PACE, mlflow=str(tmp_path))
+    events, reference = attacked(scene, LOCAL)
+    laws.check(events, reference)
+    laws.one_run_per_trial(events, stored(tmp_path, "cut"))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_parallel_trials(tmp_path: Path) -> None:
-    scene = Scene(tmp_path / "cut", PARALLEL, slots=2, pace=PACE / 2)
+    scene = Scene(tmp_path / "cut", PARALLEL, slots=2, pace=PACE)
     laws.check(*attacked(scene, MANY))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_driver_workers_raylets_and_nodes_of_a_cluster(tmp_path: Path) -> None:
-    with raylets(3, PACE) as cluster:
-        scene = Scene(tmp_path / "cut", SEQUENTIAL, slots=3, pace=PACE, raylets=cluster)
+    with raylets(3, SLOW) as cluster:
+        scene = Scene(tmp_path / "cut", SEQUENTIAL, slots=3, pace=SLOW, raylets=cluster)
         laws.check(*attacked(scene, CLUSTER))
 
 
@@ -77,3 +81,12 @@ def attacked(scene: Scene, chosen: Sequence[Victim]) -> tuple[list[Event], list[
     assert max(scene.back, default=0.0) <= BACK_SECONDS
     events = victims.events(scene.place)
     return events, simulated(events[0])
+
+
+def stored(folder: Path, sweep: str) -> list[tuple[str, list[int]]]:
+    """uid and steps of the learning curve of every trial's run in MLflow."""
+    store = default_store(folder, sweep)
+    return [
+        (run["tags"]["uid"], [step for step, *_ in history(store, run["run_id"], "val/score")])
+        for run in runs(store, sweep)
+    ]

@@ -83,3 +83,19 @@ def test_another_decision_is_another_sweep(whole: list[Event]) -> None:
         laws.same_trials(other, whole)
     with pytest.raises(laws.BrokenLaw):
         laws.same_table(other, whole)
+
+
+def test_a_second_run_and_a_broken_curve_are_seen(whole: list[Event]) -> None:
+    curves: dict[str, list[int]] = {}
+    for event in whole:
+        if event["kind"] == "result":
+            curves.setdefault(event["uid"], []).append(event["index"])
+    laws.one_run_per_trial(whole, list(curves.items()))
+    uid = next(uid for uid, steps in curves.items() if len(steps) > 2)
+    for spoiled in (
+        [*curves.items(), (uid, curves[uid])],
+        list((curves | {uid: curves[uid][1:]}).items()),
+        list((curves | {uid: [*curves[uid], curves[uid][-1]]}).items()),
+    ):
+        with pytest.raises(laws.BrokenLaw):
+            laws.one_run_per_trial(whole, spoiled)
