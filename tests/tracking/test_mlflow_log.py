@@ -263,20 +263,6 @@ def test_events_wait_for_a_store_that_comes_back(store: Store, monkeypatch: pyte
     assert len(dump(store)["runs"]) == 4
 
 
-def test_the_writer_keeps_up_with_200_events_a_second(store: Store) -> None:
-    """16 trials side by side, 12 metrics a report; measured in batches, as they arrive under load."""
-    events: list[dict[str, Any]] = [*journal(trials=16, reports=0)[:17]]
-    for index in range(50):
-        for trial in range(16):
-            metrics = {f"m/{name}": float(index) for name in range(12)}
-            events.append({"seq": len(events), "time_ms": 10**12 + len(events), "kind": "result", "uid": f"t{trial}",
-                           "index": index, "metrics": metrics})
-    observe(store, events[:17])
-    began = time.monotonic()
-    observe(store, events)
-    assert len(events[17:]) / (time.monotonic() - began) > 200
-
-
 def test_the_environment_names_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracker.example:5000")
     assert default_store(tmp_path, "e") == Store("http://tracker.example:5000", "e", None)
