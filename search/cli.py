@@ -13,8 +13,13 @@ from tracking.errors import StorageError, UserError
 if TYPE_CHECKING:
     from search.launch import Options
 
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 error; 2 the input was wrong; 3 finished with failed trials; 75 a limit is reached, "
+    "`resume` goes on; 130 and 143 interrupted, `resume` goes on."
+)
 app = typer.Typer(
     help="Which invariances does my task want, which way of finding them is best, and what did it cost?",
+    epilog=EXIT_CODES,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -28,6 +33,8 @@ Cpus = Annotated[int | None, typer.Option(min=1, help="CPU slots of a local run 
 Experiment = Annotated[str | None, typer.Option(help="MLflow experiment [default: the sweep's name].")]
 Modules = Annotated[list[Path] | None, typer.Option("--module", help="A file with your own methods or problems.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Override a field: dotted.key=value.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
+Dashboard = Annotated[bool, typer.Option("--dashboard", help="Ray's dashboard for a local run, on loopback.")]
 
 
 def main() -> None:
@@ -56,65 +63,113 @@ def compare(
     address: Address = None,
     cpus: Cpus = None,
     parallel_trials: Annotated[int | None, typer.Option(min=1, help="Trials in flight per study.")] = None,
+    dashboard: Dashboard = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would run and what it would cost.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: one JSON object.")] = False,
 ) -> None:
     """Launch a sweep: tune every method on every problem, confirm on fresh seeds, report."""
     from search import launch
 
     overrides = list(sets or []) + ([] if parallel_trials is None else [f"parallel_trials={parallel_trials}"])
-    options = _options(root, experiment, address, cpus)
+    options = _options(root, experiment, address, cpus, dashboard)
+    if dry_run:
+        launch.estimate(source, name, overrides, modules or [], options, as_json)
+        return
     raise typer.Exit(launch.compare(source, name, overrides, modules or [], options))
 
 
 @app.command()
 def resume(
-    name: str, root: Root = None, experiment: Experiment = None, address: Address = None, cpus: Cpus = None
+    name: str,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="Only limits, price, retries, hang_seconds.")] = None,
+    allow_drift: Annotated[bool, typer.Option("--allow-drift", help="Go on with another version of the code.")] = False,
+    root: Root = None,
+    experiment: Experiment = None,
+    address: Address = None,
+    cpus: Cpus = None,
+    dashboard: Dashboard = False,
 ) -> None:
-    """Go on with a sweep after Ctrl-C, a crash or a reboot."""
+    """Go on with a sweep after Ctrl-C, a crash, a reboot or a limit; NAME may be a path or a URI."""
     from search import launch
 
-    raise typer.Exit(launch.resume(name, _options(root, experiment, address, cpus)))
+    options = _options(root, experiment, address, cpus, dashboard)
+    raise typer.Exit(launch.resume(name, options, sets or [], allow_drift))
 
 
 @app.command()
-def status(name: Annotated[str | None, typer.Argument()] = None, root: Root = None) -> None:
+def status(
+    name: Annotated[str | None, typer.Argument()] = None,
+    root: Root = None,
+    as_json: Json = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again every two seconds until it ends.")] = False,
+) -> None:
     """Trials, best so far, cost so far, time left; without a name, all sweeps."""
-    from search import launch
+    from search import looking
 
-    launch.status(name, root)
+    looking.status(name, root, as_json, watch)
 
 
 @app.command()
-def report(name: str, root: Root = None) -> None:
+def report(name: str, root: Root = None, as_json: Json = False) -> None:
     """Make tables, figure and HTML of a sweep again, finished or not."""
-    from search import launch
+    from search import looking
 
-    launch.report(name, root)
+    looking.report(name, root, as_json)
 
 
 @app.command()
-def methods(modules: Modules = None) -> None:
+def sync(name: str, root: Root = None, experiment: Experiment = None) -> None:
+    """Write to MLflow what it has missed of a sweep that is not running."""
+    from search import looking
+
+    raise typer.Exit(1 if looking.sync(name, root, experiment) else 0)
+
+
+@app.command()
+def export(
+    name: str,
+    optuna: Annotated[str, typer.Option(metavar="FILE", help="sqlite:///x.db or x.db; or x.log, Optuna's journal.")],
+    root: Root = None,
+) -> None:
+    """Write the tuning of a sweep, finished or not, as Optuna studies: for optuna-dashboard and Optuna's analyses."""
+    from search.optuna_export import export_sweep
+
+    export_sweep(name, root, optuna)
+
+
+@app.command()
+def verify(name: str, root: Root = None) -> None:
+    """Do the decisions in a sweep's journal follow from what was reported, with this version of the code?"""
+    from search.verify import verify_sweep
+
+    raise typer.Exit(verify_sweep(name, root))
+
+
+@app.command()
+def methods(modules: Modules = None, as_json: Json = False) -> None:
     """The methods there are, with one line each."""
     from search import listing
 
-    listing.methods(modules or [])
+    listing.methods(modules or [], as_json)
 
 
 @app.command()
-def problems(modules: Modules = None) -> None:
+def problems(modules: Modules = None, as_json: Json = False) -> None:
     """The sources of problems and the wrappers around them, with one line each."""
     from search import listing
 
-    listing.problems(modules or [])
+    listing.problems(modules or [], as_json)
 
 
 @app.command()
 def recipes(
     show: Annotated[str | None, typer.Option(help="Print this recipe as YAML, to start a file from.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Complete comparisons by name, with one line each."""
     from search import listing
 
-    listing.recipes(show)
+    listing.recipes(show, as_json)
 
 
 @app.command()
@@ -133,11 +188,14 @@ def check(file: Path) -> None:
     raise typer.Exit(check_file(file))
 
 
-def _options(root: str | None, experiment: str | None, address: str | None, cpus: int | None) -> Options:
+def _options(
+    root: str | None, experiment: str | None, address: str | None, cpus: int | None, dashboard: bool
+) -> Options:
     from search.cluster import Connection
     from search.launch import Options
 
-    return Options(root=root, experiment=experiment, connection=Connection(address=address, cpus=cpus))
+    connection = Connection(address=address, cpus=cpus, dashboard=dashboard)
+    return Options(root=root, experiment=experiment, connection=connection)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the commands do: compare, resume, status, report, with screen, MLflow and report around the runner."""
+"""What compare and resume do: screen, log, MLflow and report around the runner."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ from shlex import quote
 
 from rich.console import Console
 
-from search import configuration, runner
-from search import report as reports
+from search import configuration, looking, runner
 from search import store as stores
 from search import sweep as sweeps
-from search.analysis import rows
 from search.cluster import Connection
-from search.progress import Screen, standing_table
+from search.printing import console as a_console
+from search.progress import Screen
 from search.runner import ExitCode, Outcome
-from search.status import Standing
 from search.sweep import Observer, Sweep
+from search.sweep_log import SweepLog
 from tracking.errors import UserError
-from tracking.journal import JournalError, held
 from tracking.mlflow_log import MlflowLog, Store
 
-FILE_WIDTH = 120  # where the output is no terminal
-DRAIN_SECONDS = 120.0  # how long the end of a sweep waits for MLflow
+DRAIN_SECONDS = 120.0  # how long the end of a sweep waits for an MLflow that takes what it is given
+PATIENCE_SECONDS = 10.0  # and for one that does not
+STOPPED = {
+    ExitCode.BUDGET: "a limit is reached; raise it by --set limits.NAME=VALUE",
+    ExitCode.INTERRUPTED: "interrupted",
+    ExitCode.TERMINATED: "interrupted",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +46,7 @@ def compare(
 ) -> int:
     """Launch a sweep and see it through to its report; the exit code."""
     comparison = configuration.load(source, overrides, modules)
-    chosen = name or sweeps.fresh_name(sweeps.plain_name(Path(source).stem))
-    if not sweeps.NAME.fullmatch(chosen):
-        raise UserError("a sweep's name is made of letters, digits, `.`, `_` and `-`", chosen)
-    made = Sweep(sweeps.root(options.root) / chosen)
+    made = _named(source, name, options)
     sweeps.check_new(made.place)
 
     store = _store(made, options.experiment or made.name)
@@ -58,7 +58,18 @@ def compare(
     return _watched(made, run, store, options, seen=0)
 
 
-def resume(name: str, options: Options) -> int:
+def estimate(
+    source: str, name: str | None, overrides: Sequence[str], modules: Sequence[Path], options: Options, as_json: bool
+) -> None:
+    """Tell what `compare` with the same words would do and cost."""
+    from search.dry_run import dry_run
+
+    comparison = configuration.load(source, overrides, modules)
+    made = _named(source, name, options)
+    dry_run(comparison, made, options.experiment or made.name, options.connection or Connection(), as_json)
+
+
+def resume(name: str, options: Options, overrides: Sequence[str] = (), allow_drift: bool = False) -> int:
     """Go on with a sweep and see it through to its report; the exit code."""
     made = sweeps.find(name, sweeps.root(options.root))
     events = made.loaded().events
@@ -67,62 +78,55 @@ def resume(name: str, options: Options) -> int:
     store = _store(made, options.experiment or notes.get("experiment", made.name), notes.get("tracking_uri"))
 
     def run(observers: Sequence[Observer]) -> Outcome:
-        return runner.resume(made, observers, options.connection)
+        return runner.resume(made, observers, options.connection, overrides, allow_drift)
 
     return _watched(made, run, store, options, seen=len(events))
 
 
-def status(name: str | None, root: str | None) -> None:
-    """Where one sweep stands, or one line for each; a damaged journal is told and hides no other sweep.
-
-    Raises:
-        UserError: there is no sweep of that name, or its journal is damaged.
-    """
-    base, console = sweeps.root(root), _console()
-    if name is None:
-        known = sweeps.names(base)
-        for sweep in known:
-            console.print(f"{sweep}: {_foot(Sweep(base / sweep))}", highlight=False, markup=False, soft_wrap=True)
-        if not known:
-            console.print(f"no sweeps in {base}", highlight=False)
-        return
-    made = sweeps.find(name, base)
-    try:
-        standing = _standing(made)
-    except JournalError as error:
-        raise UserError("a sweep's journal must be undamaged", error, "restore it from a copy") from None
-    console.print(standing_table(standing))
-    console.print(standing.foot(), highlight=False)
-
-
-def report(name: str, root: str | None) -> None:
-    """Make the report of a sweep again from its journal."""
-    made = sweeps.find(name, sweeps.root(root))
-    with tempfile.TemporaryDirectory(prefix="invsearch-") as scratch:
-        _report(made, _console(), Path(scratch))
+def _named(source: str, name: str | None, options: Options) -> Sweep:
+    chosen = name or sweeps.fresh_name(sweeps.plain_name(Path(source).stem))
+    if not sweeps.NAME.fullmatch(chosen):
+        raise UserError("a sweep's name is made of letters, digits, `.`, `_` and `-`", chosen)
+    return Sweep(sweeps.root(options.root) / chosen)
 
 
 def _watched(
     made: Sweep, run: Callable[[Sequence[Observer]], Outcome], store: Store, options: Options, seen: int
 ) -> int:
-    console = _console()
+    """Drive with a screen, a log and MLflow as observers; then the report, or what to do to go on."""
+    console = a_console()
     again = f"invsearch resume {made.name if options.root is None else quote(made.place.uri)}"
-    log = MlflowLog(store, made.name)
+    mlflow, log = MlflowLog(store, made.name), SweepLog(made.place)
     with tempfile.TemporaryDirectory(prefix="invsearch-") as scratch:  # until MLflow has taken the report
         try:
             with Screen(console) as screen:
                 screen.skip(seen)
-                outcome = run((log.observe, screen))
-            if outcome.code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
-                console.print(f"interrupted; go on with: {again}", highlight=False, soft_wrap=True)
+                log.skip(seen)
+                outcome = run((log, mlflow.observe, screen))
+            if outcome.code in STOPPED:
+                console.print(f"{STOPPED[outcome.code]}; go on with: {again}", highlight=False, soft_wrap=True)
             else:
-                log.attach(_report(made, console, Path(scratch)))
+                mlflow.attach(looking.write_report(made, console, Path(scratch)))
         finally:
-            left = log.close(DRAIN_SECONDS)
-    if left:
-        print(f"warning: MLflow ({store.uri}) missed {left} events: {'; '.join(log.errors)}; "
-              f"`{again}` writes them", file=sys.stderr)
+            _drain(mlflow, log, store, made, console)
+            log.close()
+    if log.error is not None:
+        print(f"warning: {log.uri} is incomplete: {log.error}", file=sys.stderr)
     return int(outcome.code)
+
+
+def _drain(mlflow: MlflowLog, log: SweepLog, store: Store, made: Sweep, console: Console) -> None:
+    """Let MLflow take the rest: as long as it takes some of it, and only for a moment where it is down."""
+    left = mlflow.close(DRAIN_SECONDS, PATIENCE_SECONDS, lambda left: console.print(
+        f"waiting for MLflow ({store.uri}) to take {left} events", highlight=False, soft_wrap=True
+    ))
+    if left:
+        missing = (
+            f"MLflow ({store.uri}) has not taken {left} events ({'; '.join(mlflow.errors) or 'too slow'}); the journal "
+            f"has them, and `invsearch sync {quote(made.place.uri)}` or the next resume writes them"
+        )
+        print(f"warning: {missing}", file=sys.stderr)
+        log.note(missing)
 
 
 def _store(made: Sweep, experiment: str, began_with: str | None = None) -> Store:
@@ -130,40 +134,3 @@ def _store(made: Sweep, experiment: str, began_with: str | None = None) -> Store
     if note is not None:
         print(note, file=sys.stderr)
     return store
-
-
-def _report(made: Sweep, console: Console, scratch: Path) -> list[Path]:
-    """Write the report into the sweep; its files as local paths, in `scratch` where the sweep is not local."""
-    events, damage = made.loaded()
-    if damage is not None:
-        print(f"warning: only what comes before the damage is reported: {damage}", file=sys.stderr)
-    folder = made.report.local or scratch
-    written = reports.write(events, folder)
-    if made.report.local is None:
-        for path in written:
-            made.report.write(path.name, path.read_bytes())
-    console.print(*reports.terminal(rows(events), events), sep="\n")
-    console.print(f"report: {made.report / 'report.html'}", highlight=False, soft_wrap=True)
-    return written
-
-
-def _console() -> Console:
-    """The terminal's width where there is one; else wide enough for the tables."""
-    console = Console()
-    return console if console.is_terminal else Console(width=FILE_WIDTH)
-
-
-def _foot(made: Sweep) -> str:
-    try:
-        return _standing(made).foot()
-    except JournalError as error:
-        return f"damaged: {error}"
-
-
-def _standing(made: Sweep) -> Standing:
-    standing = Standing()
-    for event in made.events():
-        standing.take(event)
-    if standing.state == "running" and not held(made.place):
-        standing.state = "stopped without a word"  # its driver was killed; `resume` goes on
-    return standing

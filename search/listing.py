@@ -11,17 +11,18 @@ from rich.console import Console
 from rich.table import Table
 
 from search import recipes as all_recipes
+from search.printing import print_json
 
 
-def methods(modules: Sequence[Path]) -> None:
+def methods(modules: Sequence[Path], as_json: bool = False) -> None:
     from trainables import plugins
 
     plugins.load([plugins.PluginFile.of(path) for path in modules])
     lines = {name: _summary(plugins.method_config(name)) for name in plugins.method_names()}
-    _print("method", lines)
+    _print("method", lines, as_json)
 
 
-def problems(modules: Sequence[Path]) -> None:
+def problems(modules: Sequence[Path], as_json: bool = False) -> None:
     from trainables.problems.discovery import Part, entries
 
     house = {f"{entry.name} ({_noun(entry.part is Part.SOURCE)})": entry.summary for entry in entries().values()}
@@ -36,12 +37,14 @@ def problems(modules: Sequence[Path]) -> None:
                 for name, value in plugins.offered(module).items()
                 if issubclass(value, SourceConfig | WrapperConfig)
             }
-    _print("problem", {**house, **own})
+    _print("problem", {**house, **own}, as_json)
 
 
-def recipes(show: str | None) -> None:
+def recipes(show: str | None, as_json: bool = False) -> None:
     if show is None:
-        _print("recipe", all_recipes.names())
+        _print("recipe", all_recipes.names(), as_json)
+    elif as_json:
+        print_json(all_recipes.get(show))
     else:
         print(yaml.safe_dump(all_recipes.get(show), sort_keys=False), end="")
 
@@ -54,7 +57,10 @@ def _summary(cls: type) -> str:
     return (inspect.getdoc(cls) or "").split("\n")[0]
 
 
-def _print(what: str, lines: Mapping[str, str]) -> None:
+def _print(what: str, lines: Mapping[str, str], as_json: bool) -> None:
+    if as_json:
+        print_json({f"{what}s": dict(lines)})
+        return
     table = Table(box=None, pad_edge=False)
     table.add_column(what)
     table.add_column("")

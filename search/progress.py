@@ -62,7 +62,7 @@ class Screen:
         """What stays above the table, because the table does not tell it."""
         if event["kind"] == "ended":
             return bool(event["status"] == Status.FAILED)
-        return event["kind"] == "stage_done" or event["kind"] in ("retry", "warning")
+        return event["kind"] in ("stage_done", "retry", "warning") or bool(event.get("dashboard"))
 
 
 def standing_view(standing: Standing) -> Group:

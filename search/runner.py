@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,7 +58,7 @@ def compare(
             recorder.add(observer)
         recorder(
             "sweep", name=made.name, comparison=comparison.model_dump(mode="json"), provenance=collect(),
-            notes=dict(notes or {}), warm=warm, slots=slots.now(), **known,
+            notes=dict(notes or {}), warm=warm, slots=slots.now(), **_driver(), **known,
         )
         return Driver(made, comparison, journal, recorder, slots, signals, trainable).drive()
 
@@ -100,6 +102,11 @@ def resume(
             mixed = drift or any(event.get("drift") for event in of_kind(journal.events, "resumed"))
             belief = Belief.TRUST if mixed else Belief.RESUME
             return Driver(made, comparison, journal, recorder, slots, signals, trainable, belief).drive()
+
+
+def _driver() -> dict[str, Any]:
+    """Where this process can be found, for those who look at the sweep from elsewhere."""
+    return {"driver": {"host": socket.gethostname(), "pid": os.getpid()}, "dashboard": cluster.dashboard()}
 
 
 def _slots(comparison: Comparison, connection: Connection | None, place: Place) -> Slots:

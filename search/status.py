@@ -157,7 +157,8 @@ class Standing:
             case "warning":
                 return f"warning: {first_line(event['text'])}"
             case "sweep" | "resumed" | "interrupted" | "sweep_done":
-                return f"{event['kind'].replace('_', ' ')}: {self.foot()}"
+                where = f"; Ray dashboard: {event['dashboard']}" if event.get("dashboard") else ""
+                return f"{event['kind'].replace('_', ' ')}: {self.foot()}{where}"
         return None
 
     def _begin(self, event: Event) -> None:
