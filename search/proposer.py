@@ -78,7 +78,7 @@ class Proposer:
             trusted: take it over in any case: the user mixes versions, and this one might propose another point.
         """
         index, self._asked = self._asked, self._asked + 1
-        if self._size >= self._chosen.window and not self._chosen.two_objectives:
+        if self._ended >= self._chosen.window and not self._chosen.two_objectives:
             self._thin()
         if recorded is not None and trusted:
             return self._take_over(uid, recorded)
@@ -114,6 +114,7 @@ class Proposer:
             intermediate_values={} if self._chosen.two_objectives else dict(steps),
             system_attrs={GENERATION: 0} if self._chosen.two_objectives else {},
         ))
+        self._ended += 1
 
     def report(self, uid: str, step: int, score: float) -> None:
         number = self._open[uid]
@@ -124,6 +125,7 @@ class Proposer:
         """Tell how a trial ended. A trial stopped early is PRUNED (its last report counts), never COMPLETE."""
         number, state = self._open.pop(uid), STATES[status]
         if number is not None:
+            self._ended += 1
             whole = state is TrialState.COMPLETE and score is not None
             self._study.tell(number, self._values(score, flops) if whole and score is not None else None, state=state)
 
@@ -138,7 +140,7 @@ class Proposer:
         self._storage = InMemoryStorage()
         directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE][: 1 + self._chosen.two_objectives]
         self._study = optuna.create_study(storage=self._storage, directions=directions, sampler=self._sampler)
-        self._size = 0
+        self._size = self._ended = 0
 
     def _id(self, number: int) -> int:
         study = self._storage.get_study_id_from_name(self._study.study_name)
@@ -151,7 +153,7 @@ class Proposer:
         return self._size - 1
 
     def _thin(self) -> None:
-        """Go on in a new study that holds the running trials, the best and the latest: half a window in all.
+        """Go on in a new study that holds the running trials, the best and the latest: half a window of ended ones.
 
         What samplers write on trials and studies for themselves is taken along.
         """
@@ -161,6 +163,8 @@ class Proposer:
         kept = kept_trials(trials, self._chosen.window // 2)
         self._begin_study()
         numbers = {trial.number: self._add(trial) for trial in kept}
+        # Running ones do not count: a thousand of them would fill the window, and every proposal would thin it again.
+        self._ended = sum(trial.state is not TrialState.RUNNING for trial in kept)
         new = self._storage.get_study_id_from_name(self._study.study_name)
         for name, value in notes.items():
             self._storage.set_study_system_attr(new, name, value)
@@ -169,14 +173,14 @@ class Proposer:
 
 
 def kept_trials(trials: Sequence[FrozenTrial], room: int) -> list[FrozenTrial]:
-    """The running trials, one in `BEST` places for the highest values, the latest in the others; in their order."""
+    """The running trials, and `room` ended ones, one in `BEST` for its value, the others the latest; in their order."""
     running = [t for t in trials if t.state is TrialState.RUNNING]
     ended = [t for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
     whole = [t for t in ended if t.state is TrialState.COMPLETE]
     best = sorted(whole, key=lambda t: (-(t.value or 0.0), t.number))[: max(1, room // BEST)]
-    chosen = {t.number for t in (*running, *best)}
+    chosen = {t.number for t in best}
     latest = [t for t in reversed(ended) if t.number not in chosen]
-    chosen |= {t.number for t in latest[: max(0, room - len(chosen))]}
+    chosen |= {t.number for t in (*running, *latest[: max(0, room - len(chosen))])}
     return [t for t in trials if t.number in chosen]
 
 
