@@ -12,7 +12,9 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from search.director import Director
+from search.flights import Flights
 from search.routing import Gate, Guard, Router
+from search.slots import Slots
 from tests.support.simulation import Simulation, comparison, simulated
 from tracking.journal import Event
 from trainables.method import stable_seed
@@ -28,9 +30,7 @@ def bare(events: list[Event], problem: str, method: str, sampler_shift: int = 0)
     """Proposals and verdicts of one study from Optuna and Ray used directly, fed with the recorded reports."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     seed = stable_seed(0, problem, method, "sampler") % 2**32 + sampler_shift
-    study = optuna.create_study(
-        direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=4)
-    )
+    study = optuna.create_study(direction="maximize")
     study.enqueue_trial({"learning_rate": 0.1, "weight_decay": 5e-4})
     asha = ASHAScheduler(
         time_attr="t", metric="m", mode="max", max_t=FULL_COST[method], grace_period=int(FULL_COST[method] / 9),
@@ -39,7 +39,9 @@ def bare(events: list[Event], problem: str, method: str, sampler_shift: int = 0)
     proposals, verdicts = [], []
     uids = [e["uid"] for e in events if e["kind"] == "asked" and (e["problem"], e["method"], e["stage"]) ==
             (problem, method, "tune")]
-    for uid in uids:
+    for number, uid in enumerate(uids):
+        # TPE holds nothing but its generator: a fresh one for each proposal makes a resume independent of those before.
+        study.sampler = optuna.samplers.TPESampler(seed=stable_seed(seed, number) % 2**32, n_startup_trials=4)
         trial = study.ask(RECIPE)
         proposals.append(trial.params)
         proxy = SimpleNamespace(trial_id=uid)
@@ -101,17 +103,50 @@ class TestRouter:
         events: list[Event] = []
         return Simulation(comparison(), events).director, events
 
+    def parts(self, director: Director, guard: Guard, slots: int = 2) -> tuple[Router, Gate]:
+        given = director, Flights(60.0), Slots(lambda: slots), guard
+        return Router(*given, may_ask=lambda: True), Gate(*given)
+
     def test_limit(self) -> None:
+        """As many as there are slots, and one that waits."""
         director, _ = self.simulation()
-        router = Router(director, 2, Guard())
-        assert isinstance(router.suggest("a"), dict)
-        assert isinstance(router.suggest("b"), dict)
-        assert router.suggest("c") is None
+        router, _ = self.parts(director, Guard(), slots=2)
+        assert all(isinstance(router.suggest(name), dict) for name in "abc")
+        assert router.suggest("d") is None
+        router.on_trial_complete("b")
+        assert isinstance(router.suggest("e"), dict)
+
+    def test_a_limit_lets_what_was_begun_go_on(self) -> None:
+        """Nothing new is asked, but a trial whose worker died gets another one."""
+        director, _ = self.simulation()
+        asked: list[bool] = [True]
+        given = director, Flights(60.0), Slots(lambda: 2), Guard()
+        router, gate = Router(*given, may_ask=lambda: asked[0]), Gate(*given)
+        first = router.suggest("a")
+        assert isinstance(first, dict)
+        asked[0] = False
+        assert router.suggest("b") is None
+        gate.on_trial_error(None, SimpleNamespace(trial_id="a", error_file=None))
+        router.on_trial_complete("a", error=True)
+        again = router.suggest("c")
+        assert isinstance(again, dict) and again["uid"] == first["uid"]
+        assert router.suggest("d") is None
+
+    def test_a_worker_that_was_given_up_is_not_heard(self) -> None:
+        director, events = self.simulation()
+        router, gate = self.parts(director, Guard())
+        suggestion = router.suggest("a")
+        assert isinstance(suggestion, dict)
+        result = {"report": simulated(director._open[suggestion["uid"]], 0).model_dump_json()}
+        router.on_trial_complete("a", error=True)
+        stale = SimpleNamespace(trial_id="a")
+        assert gate.on_trial_result(None, stale, result) == TrialScheduler.STOP
+        assert not [e for e in events if e["kind"] == "result"]
 
     def test_runs_a_whole_sweep(self) -> None:
         director, events = self.simulation()
         guard = Guard()
-        router, gate = Router(director, 2, guard), Gate(director, guard)
+        router, gate = self.parts(director, guard)
         running: list[tuple[str, Any, int]] = []
         for number in range(10_000):
             suggestion = router.suggest(str(number))
@@ -123,7 +158,7 @@ class TestRouter:
             trial_id, assignment, index = running.pop(0)
             report = simulated(assignment, index)
             result = {"report": report.model_dump_json()}
-            trial = SimpleNamespace(config={"uid": assignment.uid})
+            trial = SimpleNamespace(trial_id=trial_id)
             # Ray does not ask the scheduler about a result that says `done`.
             if report.status == "complete" or gate.on_trial_result(None, trial, result) == TrialScheduler.STOP:
                 gate.on_trial_complete(None, trial, result)
@@ -137,8 +172,9 @@ class TestRouter:
     def test_an_error_ends_the_sweep_and_is_kept(self) -> None:
         director, _ = self.simulation()
         guard = Guard()
-        gate, router = Gate(director, guard), Router(director, 2, guard)
-        decision = gate.on_trial_result(None, SimpleNamespace(config={"uid": "x"}), {"report": "not json"})
+        router, gate = self.parts(director, guard)
+        assert isinstance(router.suggest("x"), dict)
+        decision = gate.on_trial_result(None, SimpleNamespace(trial_id="x"), {"report": "not json"})
         assert decision == TrialScheduler.STOP
         assert guard.error is not None
         assert router.suggest("later") == Searcher.FINISHED
