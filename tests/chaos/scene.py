@@ -14,6 +14,7 @@ from tests.chaos.raylets import Raylets
 from tests.chaos.victims import Driver
 
 BACK_SECONDS = 30.0  # a slot is back by then
+START_SECONDS = 120.0  # from a driver's start to work in all slots; no promise is about it, but it must not be stuck
 END_SECONDS = 240.0  # from the last kill to the sweep's end, on a slow machine
 
 
@@ -28,6 +29,7 @@ class Scene:
         raylets: the cluster to use; None lets every driver start Ray for itself.
         done: kills that were carried out.
         back: for each killed worker, raylet and node, seconds until all slots were at work again.
+        waited: seconds that each such kill waited until all slots were at work for the first time.
     """
 
     place: Path
@@ -38,6 +40,8 @@ class Scene:
     mlflow: str | None = None
     done: list[Kill] = field(default_factory=list)
     back: list[float] = field(default_factory=list)
+    waited: list[float] = field(default_factory=list)
+    _orphans: set[int] = field(default_factory=set)  # of killed drivers: in a cluster they live on for a while
 
     def run(self, kills: Sequence[Kill]) -> int:
         """Launch, carry out the kills, and see the sweep through; the last driver's exit code."""
@@ -60,9 +64,12 @@ class Scene:
     def _carry_out(self, kill: Kill, driver: Driver) -> Driver:
         """The driver that is in charge afterwards."""
         if kill.victim is Victim.DRIVER:
+            self._orphans |= set(victims.workers(self.place))
             driver.kill()
-            return self._driver()
-        before = self._workers(self.slots, driver)
+            return self._driver()  # at once, as long as orphans are still at work
+        began = time.monotonic()
+        before = self._workers(self.slots, driver, START_SECONDS)  # a driver may have begun just now
+        self.waited.append(time.monotonic() - began)
         began = time.monotonic()
         if kill.victim is Victim.WORKER:
             victims.kill(kill.of(before))
@@ -71,7 +78,7 @@ class Scene:
             self.raylets.kill(kill)
             self.raylets.replace()
         self._until_one_is_gone(before)
-        self._workers(self.slots, driver)
+        self._workers(self.slots, driver, BACK_SECONDS)
         self.back.append(time.monotonic() - began)
         return driver
 
@@ -82,12 +89,12 @@ class Scene:
             assert time.monotonic() < deadline, "nobody died of the kill"
             time.sleep(victims.POLL_SECONDS)
 
-    def _workers(self, least: int, driver: Driver) -> list[int]:
+    def _workers(self, least: int, driver: Driver, seconds: float) -> list[int]:
         """The sweep's workers, as soon as there are so many."""
-        deadline = time.monotonic() + BACK_SECONDS
-        while len(found := victims.workers(self.place)) < least:
+        deadline = time.monotonic() + seconds
+        while len(found := [pid for pid in victims.workers(self.place) if pid not in self._orphans]) < least:
             assert driver.alive, f"{ended(driver)} while {len(found)} of {least} workers were there"
-            assert time.monotonic() < deadline, f"{len(found)} of {least} workers after {BACK_SECONDS:g} s"
+            assert time.monotonic() < deadline, f"{len(found)} of {least} workers after {seconds:g} s"
             time.sleep(victims.POLL_SECONDS)
         return found
 

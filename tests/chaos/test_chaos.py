@@ -32,6 +32,9 @@ SEQUENTIAL: dict[str, Any] = {
 PARALLEL: dict[str, Any] = SEQUENTIAL | {
     "sampler": "random", "asha": None, "parallel_trials": 3, "max_trials": 8, "budget": 100.0,
 }
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
+)
 LOCAL = (Victim.DRIVER,) * 6 + (Victim.WORKER,) * 8
 CLUSTER = (Victim.DRIVER,) * 3 + (Victim.WORKER,) * 4 + (Victim.RAYLET,) * 3 + (Victim.NODE,) * 3
 MANY = (Victim.DRIVER,) * 3 + (Victim.WORKER,) * 3
@@ -74,8 +77,11 @@ def attacked(scene: Scene, chosen: Sequence[Victim]) -> tuple[list[Event], list[
     seed = chosen_seed()
     kills = plan(seed, chosen, RESULTS)
     print(told(seed, kills))  # pytest shows it where the test fails
-    code = scene.run(kills)
-    print("slots were back after", [f"{seconds:.1f} s" for seconds in scene.back])
+    try:
+        code = scene.run(kills)
+    finally:
+        print("all slots at work after", [f"{seconds:.1f} s" for seconds in scene.waited])
+        print("slots were back after", [f"{seconds:.1f} s" for seconds in scene.back])
     assert code == ExitCode.DONE
     assert len(scene.done) == len(chosen)
     assert max(scene.back, default=0.0) <= BACK_SECONDS
