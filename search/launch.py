@@ -97,6 +97,7 @@ def _watched(
     console = a_console()
     again = f"invsearch resume {made.name if options.root is None else quote(made.place.uri)}"
     mlflow, log = MlflowLog(store, made.name), SweepLog(made.place)
+    refused = False
     with tempfile.TemporaryDirectory(prefix="invsearch-") as scratch:  # until MLflow has taken the report
         try:
             with Screen(console) as screen:
@@ -107,8 +108,14 @@ def _watched(
                 console.print(f"{STOPPED[outcome.code]}; go on with: {again}", highlight=False, soft_wrap=True)
             else:
                 mlflow.attach(looking.write_report(made, console, Path(scratch)))
+        except UserError:
+            refused = True
+            raise
         finally:
-            _drain(mlflow, log, store, made, console)
+            if refused:
+                mlflow.close(0.0)  # nothing happened that it does not know
+            else:
+                _drain(mlflow, log, store, made, console)
             log.close()
     if log.error is not None:
         print(f"warning: {log.uri} is incomplete: {log.error}", file=sys.stderr)

@@ -96,7 +96,7 @@ def study_record(standing: Standing, key: tuple[str, str]) -> dict[str, Any]:
     """One row of the table, as plain values."""
     study, unit = standing.studies[key], standing.units.get(key[0])
     return {
-        "problem": key[0], "method": key[1], "stage": study.stage, "trials": study.tuned, "running": study.running,
+        "problem": key[0], "method": key[1], "stage": study.stage, "trials": study.tuned, "open": study.running,
         "failed": study.failed, "best_select_score": study.best, "confirmed": study.confirmed,
         "budget_used": study.spent_flops / unit if unit else None, "budget": standing.budget,
     }

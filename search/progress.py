@@ -28,6 +28,7 @@ class Screen:
         self._standing = Standing()
         self._live: Live | None = None
         self._drawn = 0.0
+        self._news = False  # whether the latest event is one that no earlier driver has told
         self._quiet_until_seq = -1
 
     def __enter__(self) -> Self:
@@ -40,7 +41,9 @@ class Screen:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live is not None:
-            self._live.stop()
+            self._live.stop()  # takes the table off the screen; where things stand stays
+            if self._news:
+                self._console.print(self._standing.foot(), highlight=False, markup=False, soft_wrap=True)
 
     def skip(self, events: int) -> None:
         """Say nothing about the first so many events: an earlier driver has told them."""
@@ -48,7 +51,7 @@ class Screen:
 
     def __call__(self, event: Event) -> None:
         self._standing.take(event)
-        news = event["seq"] > self._quiet_until_seq
+        self._news = news = event["seq"] > self._quiet_until_seq
         if news and (self._live is None or self._lasting(event)):
             line = self._standing.line(event)
             if line:

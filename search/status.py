@@ -139,7 +139,7 @@ class Standing:
     def limits_line(self) -> str | None:
         """How much of each limit is used; None where there is none."""
         uses = [f"{name} {spent:.4g} of {limit:.4g}" for name, spent, limit in self.spending.uses(self.limits)]
-        return f"limits: {', '.join(uses)}" if uses else None
+        return f"limits (evaluation and waste count): {', '.join(uses)}" if uses else None
 
     def line(self, event: Event) -> str | None:
         """One plain line for what a person wants to know; None for the rest."""

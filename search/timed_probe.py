@@ -76,7 +76,8 @@ def measure(
         probe, probe_reports, _ = _run(short, clock, whole=True)
         timed, reports, built = _run(short.model_copy(update={"fraction": 1.0}), clock, whole=False)
     steps = [Spent.between(a, b) for a, b in zip([None, *reports], reports, strict=False)]
-    steady = _mean(steps[1:] if len(steps) > 1 else steps)
+    usual = [step for step, report in zip(steps, reports, strict=True) if report.status is Status.RUNNING][1:]
+    steady = _mean(usual or steps[:1])  # neither the first slice nor the last one is like the others
     last = Spent.between(probe_reports[-2] if len(probe_reports) > 1 else None, probe_reports[-1])
     full = round(probe_reports[-1].flops * comparison.horizon / short.horizon)
     if full == 0:
