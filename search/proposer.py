@@ -9,6 +9,7 @@ from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from search.front import pareto
 from search.samplers import Sampling, distributions, make_sampler
 from spaces.domain import Choice, Point, Space
 from tracking.record import Status
@@ -36,6 +37,9 @@ class Proposer:
     each proposal from the study's seed and the proposal's number; then a resume takes recorded proposals as they
     are, which is fast, and does not ask that another processor rounds as the first one did.
 
+    A stateless sampler also looks at the trials that run, so as not to propose the same again, and its time grows
+    with them: it is shown the latest, as many as half a window.
+
     Args:
         space: what is tuned.
         first: points asked before the sampler is, in this order; the method's defaults are the first of them.
@@ -50,7 +54,8 @@ class Proposer:
         told_apart = all(len(set(d.options)) == len(d.options) for d in space.root.values() if isinstance(d, Choice))
         self._takes_over = chosen.stateless and told_apart
         self._asked = 0
-        self._open: dict[str, int | None] = {}  # uid -> number in the study
+        self._open: dict[str, int | None] = {}  # uid -> number in the study, in the order of asking
+        self._hidden: dict[str, FrozenTrial | None] = {}  # running trials that the sampler is not shown
         self._sampler = make_sampler(chosen, chosen.seed)
         self._thinned = False
         self._begin_study()
@@ -78,8 +83,10 @@ class Proposer:
             trusted: take it over in any case: the user mixes versions, and this one might propose another point.
         """
         index, self._asked = self._asked, self._asked + 1
-        if self._ended >= self._chosen.window and not self._chosen.two_objectives:
+        if self._ended >= self._chosen.window:
             self._thin()
+        while self._chosen.stateless and len(self._open) >= self._chosen.window // 2:
+            self._hide()
         if recorded is not None and trusted:
             return self._take_over(uid, recorded)
         if index < len(self._planned):
@@ -117,12 +124,18 @@ class Proposer:
         self._ended += 1
 
     def report(self, uid: str, step: int, score: float) -> None:
+        if uid in self._hidden:
+            if (trial := self._hidden[uid]) is not None:
+                trial.intermediate_values[step] = score
+            return
         number = self._open[uid]
         if number is not None and not self._chosen.two_objectives:  # Optuna takes reports of one objective only
             self._storage.set_trial_intermediate_value(self._id(number), step, score)
 
     def end(self, uid: str, status: Status, score: float | None, flops: int) -> None:
         """Tell how a trial ended. A trial stopped early is PRUNED (its last report counts), never COMPLETE."""
+        if uid in self._hidden:
+            return self._end_hidden(self._hidden.pop(uid), status, score)
         number, state = self._open.pop(uid), STATES[status]
         if number is not None:
             self._ended += 1
@@ -152,15 +165,37 @@ class Proposer:
         self._size += 1
         return self._size - 1
 
+    def _hide(self) -> None:
+        """Take the running trial that was asked first out of the sampler's sight, until it ends."""
+        uid = next(iter(self._open))
+        number = self._open.pop(uid)
+        self._hidden[uid] = None if number is None else self._storage.get_trial(self._id(number))
+        if number is not None:
+            self._study.tell(number, state=TrialState.FAIL)
+
+    def _end_hidden(self, trial: FrozenTrial | None, status: Status, score: float | None) -> None:
+        """It is observed as if it had been asked just now."""
+        if trial is not None and status is not Status.FAILED:
+            state = STATES[status]
+            self._add(create_trial(
+                state=state, value=score if state is TrialState.COMPLETE else None, params=trial.params,
+                distributions=self._distributions, intermediate_values=trial.intermediate_values,
+            ))
+            self._ended += 1
+
     def _thin(self) -> None:
         """Go on in a new study that holds the running trials, the best and the latest: half a window of ended ones.
 
-        What samplers write on trials and studies for themselves is taken along.
+        What samplers write on trials and studies for themselves is taken along; but NSGA-II, whose notes name trials,
+        begins again with the elite as its first generation, which is what it would have chosen parents from.
         """
         trials, old = self._study.get_trials(deepcopy=False), self._storage
         study = old.get_study_id_from_name(self._study.study_name)
         notes = old.get_study_system_attrs(study)
-        kept = kept_trials(trials, self._chosen.window // 2)
+        if self._chosen.two_objectives:
+            kept, notes = elite(trials, self._chosen.population), {}
+        else:
+            kept = kept_trials(trials, self._chosen.window // 2)
         self._begin_study()
         numbers = {trial.number: self._add(trial) for trial in kept}
         # Running ones do not count: a thousand of them would fill the window, and every proposal would thin it again.
@@ -182,6 +217,21 @@ def kept_trials(trials: Sequence[FrozenTrial], room: int) -> list[FrozenTrial]:
     latest = [t for t in reversed(ended) if t.number not in chosen]
     chosen |= {t.number for t in (*running, *latest[: max(0, room - len(chosen))])}
     return [t for t in trials if t.number in chosen]
+
+
+def elite(trials: Sequence[FrozenTrial], room: int) -> list[FrozenTrial]:
+    """The running trials, and front after front of the ended ones until there is no room; all of generation 0."""
+    ended = [t for t in trials if t.state is TrialState.COMPLETE]
+    chosen: list[FrozenTrial] = []
+    while ended and len(chosen) < room:
+        front = pareto((t.values[0], t.values[1], t) for t in ended)
+        chosen += front[-(room - len(chosen)):]  # the dearest and best ones, where not all find room
+        taken = {t.number for t in front}
+        ended = [t for t in ended if t.number not in taken]
+    chosen += [t for t in trials if t.state is TrialState.RUNNING]
+    for trial in chosen:
+        trial.system_attrs = {GENERATION: 0}
+    return sorted(chosen, key=lambda t: t.number)
 
 
 def _distinct(points: Sequence[Point]) -> list[Point]:

@@ -183,8 +183,8 @@ class Comparison(_Frozen):
         sampler: who proposes; the method's defaults are always the first trial. With `nsga_ii` there are two
             objectives, and `asha` is not used: a trial that was stopped has no cost of a whole training.
         startup_trials: ended trials before a sampler that learns begins to.
-        sampler_window: trials that a sampler looks at (`gp`: half as many; `nsga_ii`: all). Once there are so many,
-            the best and the latest are kept, so that a proposal takes no longer at trial 10,000 than at trial 250.
+        sampler_window: trials that a sampler looks at (`gp`: half as many). Once there are so many, the best and the
+            latest are kept (`nsga_ii`: the elite), so that a proposal at trial 10,000 takes no longer than at 250.
         grid_points: of the sampler `grid`, values per numeric parameter, both ends included.
         parallel_trials: trials in flight per study. 1 makes every decision independent of timing. None (the default)
             is 1 as long as there are as many studies as slots, else as many as fill the slots.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import statistics
 from collections.abc import Sequence
 
 import pytest
@@ -117,7 +118,7 @@ def test_the_best_and_the_latest_are_kept() -> None:
     assert kept == [3, 7, *range(83, 98), 99]  # two running; of 16, two best (7 and 97); the failed one not
 
 
-@pytest.mark.parametrize("name", [SamplerName.TPE, SamplerName.CMA_ES, SamplerName.QUASI_RANDOM])
+@pytest.mark.parametrize("name", [SamplerName.TPE, SamplerName.CMA_ES, SamplerName.NSGA_II, SamplerName.QUASI_RANDOM])
 def test_the_study_that_a_sampler_sees_stays_small(name: SamplerName) -> None:
     proposer = Proposer(SPACES["mixed"], Sampling(name, 0, window=50), [])
     sizes = []
@@ -131,12 +132,19 @@ def test_a_thousand_running_trials_do_not_fill_the_window() -> None:
     proposer = Proposer(SPACES["line"], Sampling(SamplerName.TPE, 0, window=50), [])
     for index in range(1000):
         proposer.ask(str(index))
-    assert not proposer.thinned
+    states = [state for state, _ in proposer.observed().values()]
+    assert not proposer.thinned and states.count("RUNNING") == 25  # the latest, that TPE keeps away from
     for index in range(50):
-        proposer.end(str(index), Status.COMPLETE, index / 50, 1)
+        proposer.report(str(index), 0, 0.5)
+        proposer.end(str(index), Status.COMPLETE if index % 2 else Status.PRUNED, index / 50, 1)
+    proposer.end("50", Status.FAILED, None, 1)
+    ended = [(state, values) for state, values in proposer.observed().values() if state in ("COMPLETE", "PRUNED")]
+    assert len(ended) == 50 and ("COMPLETE", [49 / 50]) in ended  # hidden ones are observed all the same, once each
+    assert all(t.intermediate_values == {0: 0.5} for t in proposer._study.trials if t.state is TrialState.PRUNED)
     proposer.ask("next")
     states = [state for state, _ in proposer.observed().values()]
-    assert proposer.thinned and states.count("COMPLETE") == 25 and states.count("RUNNING") == 951
+    assert proposer.thinned and states.count("RUNNING") == 25
+    assert states.count("COMPLETE") + states.count("PRUNED") == 25
 
 
 def test_cma_es_gives_way_where_it_cannot_work() -> None:
@@ -161,6 +169,26 @@ def test_cma_es_approaches_an_optimum_that_random_search_misses() -> None:
         return best
 
     assert reached(SamplerName.CMA_ES) > -1e-4 > reached(SamplerName.RANDOM)
+
+
+def test_nsga_ii_finds_a_front_that_random_search_misses_also_through_the_window() -> None:
+    """Known answer: with score 1 - d(x, 0.3) and cost x the front is x in [0, 0.3], the other parameters at 0.5."""
+    space = Space({f"x{i}": Float(low=0, high=1) for i in range(4)})
+
+    def distance(name: SamplerName) -> float:
+        chosen = Sampling(SamplerName.NSGA_II, 3, window=10**9 if name is SamplerName.RANDOM else 100, population=20)
+        proposer, found, chance = Proposer(space, chosen, []), list[float](), random.Random(0)
+        for index in range(500):
+            point = proposer.ask(str(index))
+            x, *others = (float(value or 0.0) for value in point.values())
+            if name is SamplerName.RANDOM:
+                x, *others = (chance.random() for _ in range(4))
+            off = sum((value - 0.5) ** 2 for value in others)
+            proposer.end(str(index), Status.COMPLETE, 1 - abs(x - 0.3) - off, flops=round(1e6 * (x + off)))
+            found.append(off + max(0.0, x - 0.3))
+        return statistics.median(found[-100:])
+
+    assert distance(SamplerName.NSGA_II) < 0.1 * distance(SamplerName.RANDOM)
 
 
 def test_a_generation_is_a_quarter_of_the_budget() -> None:
