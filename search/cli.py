@@ -34,6 +34,9 @@ Experiment = Annotated[str | None, typer.Option(help="MLflow experiment [default
 Modules = Annotated[list[Path] | None, typer.Option("--module", help="A file with your own methods or problems.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Override a field: dotted.key=value.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
+WorkingDir = Annotated[Path | None, typer.Option(help="Ship this source tree of invsearch to the cluster's workers.")]
+Wheel = Annotated[Path | None, typer.Option(help="Ship this wheel of invsearch to the cluster's workers.")]
+Wait = Annotated[float, typer.Option("--wait-for-resources", help="Seconds that nodes may take to be started.")]
 Dashboard = Annotated[bool, typer.Option("--dashboard", help="Ray's dashboard for a local run, on loopback.")]
 
 
@@ -64,6 +67,12 @@ def compare(
     cpus: Cpus = None,
     parallel_trials: Annotated[int | None, typer.Option(min=1, help="Trials in flight per study.")] = None,
     dashboard: Dashboard = False,
+    working_dir: WorkingDir = None,
+    wheel: Wheel = None,
+    wait: Wait = 0.0,
+    or_resume: Annotated[
+        bool, typer.Option("--or-resume", help="Where a sweep of that name exists, go on with it.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would run and what it would cost.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: one JSON object.")] = False,
 ) -> None:
@@ -71,11 +80,11 @@ def compare(
     from search import launch
 
     overrides = list(sets or []) + ([] if parallel_trials is None else [f"parallel_trials={parallel_trials}"])
-    options = _options(root, experiment, address, cpus, dashboard)
+    options = _options(root, experiment, address, cpus, dashboard, working_dir, wheel, wait)
     if dry_run:
         launch.estimate(source, name, overrides, modules or [], options, as_json)
         return
-    raise typer.Exit(launch.compare(source, name, overrides, modules or [], options))
+    raise typer.Exit(launch.compare(source, name, overrides, modules or [], options, or_resume))
 
 
 @app.command()
@@ -88,11 +97,14 @@ def resume(
     address: Address = None,
     cpus: Cpus = None,
     dashboard: Dashboard = False,
+    working_dir: WorkingDir = None,
+    wheel: Wheel = None,
+    wait: Wait = 0.0,
 ) -> None:
     """Go on with a sweep after Ctrl-C, a crash, a reboot or a limit; NAME may be a path or a URI."""
     from search import launch
 
-    options = _options(root, experiment, address, cpus, dashboard)
+    options = _options(root, experiment, address, cpus, dashboard, working_dir, wheel, wait)
     raise typer.Exit(launch.resume(name, options, sets or [], allow_drift))
 
 
@@ -189,12 +201,15 @@ def check(file: Path) -> None:
 
 
 def _options(
-    root: str | None, experiment: str | None, address: str | None, cpus: int | None, dashboard: bool
+    root: str | None, experiment: str | None, address: str | None, cpus: int | None, dashboard: bool,
+    working_dir: Path | None, wheel: Path | None, wait: float,
 ) -> Options:
-    from search.cluster import Connection
+    from search.connection import Connection
     from search.launch import Options
 
-    connection = Connection(address=address, cpus=cpus, dashboard=dashboard)
+    connection = Connection(
+        address=address, cpus=cpus, dashboard=dashboard, working_dir=working_dir, wheel=wheel, wait_seconds=wait
+    )
     return Options(root=root, experiment=experiment, connection=connection)
 
 

@@ -20,7 +20,7 @@ from search.progress import Screen
 from search.runner import ExitCode, Outcome
 from search.sweep import Observer, Sweep
 from search.sweep_log import SweepLog
-from tracking.errors import UserError
+from tracking.errors import StorageError, UserError
 from tracking.mlflow_log import MlflowLog, Store
 
 DRAIN_SECONDS = 120.0  # how long the end of a sweep waits for an MLflow that takes what it is given
@@ -42,11 +42,21 @@ class Options:
 
 
 def compare(
-    source: str, name: str | None, overrides: Sequence[str], modules: Sequence[Path], options: Options
+    source: str, name: str | None, overrides: Sequence[str], modules: Sequence[Path], options: Options,
+    or_resume: bool = False,
 ) -> int:
-    """Launch a sweep and see it through to its report; the exit code."""
-    comparison = configuration.load(source, overrides, modules)
+    """Launch a sweep and see it through to its report; the exit code.
+
+    Args:
+        or_resume: go on with the sweep of that name where there is one, as it was described when it began: for jobs
+            that a cluster starts again.
+    """
+    if or_resume and name is None:
+        raise UserError("--or-resume needs the sweep's --name", "no name", "a name that stays the same at every start")
     made = _named(source, name, options)
+    if or_resume and made.exists():
+        return resume(made.place.uri, options)
+    comparison = configuration.load(source, overrides, modules)
     sweeps.check_new(made.place)
 
     store = _store(made, options.experiment or made.name)
@@ -111,6 +121,9 @@ def _watched(
         except UserError:
             refused = True
             raise
+        except StorageError as error:
+            hint = f"{error.hint}; what was journaled counts, go on with: {again}"
+            raise StorageError(error.rule, error.got, hint) from None
         finally:
             if refused:
                 mlflow.close(0.0)  # nothing happened that it does not know

@@ -42,6 +42,10 @@ BAD = [
     (["compare", "smoke", "--set", "problems.0.wrappers.1.ranges={rotation: 500}"], ["500", "90"]),
     (["compare", "smoke", "--module", "nowhere.py"], ["nowhere.py"]),
     (["compare", "smoke", "--name", "a b"], ["a b", "letters"]),
+    (["compare", "smoke", "--or-resume"], ["--name"]),
+    (["compare", "smoke", "--working-dir", "nowhere"], ["--working-dir", "source tree"]),
+    (["compare", "smoke", "--wheel", "nowhere.whl"], ["--wheel", "pip wheel"]),
+    (["compare", "smoke", "--set", "retries.rased=1"], ["rased", "did you mean `raised`"]),
     (["resume", "nothing"], ["no sweep of that name", "nothing"]),
     (["status", "nothing"], ["no sweep of that name"]),
     (["report", "nothing"], ["no sweep of that name"]),
@@ -115,3 +119,17 @@ def test_help_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "HEAVY []" in done.stdout
     assert "compare" in done.stdout
+
+
+def test_a_job_that_is_started_again_goes_on(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    """`--or-resume` launches what is not there and resumes what is."""
+    from search import launch
+
+    called: list[str] = []
+    monkeypatch.setattr(launch, "resume", lambda name, options: called.append(name) or 75)
+    words = ("compare", "smoke", "--name", "mine", "--or-resume", "--set", "budgt=1")
+    assert run(*words, monkeypatch=monkeypatch, capsys=capsys)[0] == 2  # a launch: it reads the comparison
+    (root / "mine").mkdir(parents=True)
+    (root / "mine" / "journal.jsonl").touch()
+    assert run(*words, monkeypatch=monkeypatch, capsys=capsys)[0] == 75
+    assert called == [str(root / "mine")]
