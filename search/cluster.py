@@ -1,19 +1,30 @@
-"""Starting Ray quietly, and checking that it can run what is asked before anything starts."""
+"""Starting Ray quietly or connecting to it, and what its nodes have room for."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import ray
-from pydantic import BaseModel, ConfigDict, Field
-from ray import tune
+from ray._private import ray_constants
 
+from search.connection import AUTO, Connection
+from search.nodes import check_storage
+from search.placement import placement
 from search.study import Resources
 from tracking.errors import UserError
-from tracking.storage import Place
+
+__all__ = ["Connection", "Room", "check_storage", "dashboard", "fitting", "placement", "slots", "start"]
+
+ADDRESS_VARIABLE = "RAY_ADDRESS"  # Ray's own; `ray job submit` sets it for the driver
+ANSWER_SECONDS = 5.0              # for a first word from the head
+GRACE_SECONDS = 20.0              # a sweep without a node to run on waits this long for one to come back
+LOOK_SECONDS = 1.0
 
 # Each of these was measured to matter; the defaults are for notebooks, not for a command line.
 _ENVIRONMENT = {
@@ -23,85 +34,214 @@ _ENVIRONMENT = {
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # the journal is the state; Ray's snapshot is never read
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths keep their meaning in workers
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial that was given no GPU sees none
 }
-
-
-class Connection(BaseModel):
-    """To which Ray cluster, and what its workers get.
-
-    Args:
-        address: of a running cluster; None starts one here that ends with this process.
-        cpus: slots of a local cluster; None takes the machine's cores.
-        dashboard: whether a local cluster serves Ray's dashboard, on loopback.
-        runtime_env: code and environment variables for the workers, as Ray takes it.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    address: str | None = None
-    cpus: int | None = Field(default=None, ge=1)
-    dashboard: bool = False
-    runtime_env: dict[str, Any] = {}
+_WORKERS = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}  # a trial that was given no GPU sees none
 
 
 def start(connection: Connection) -> None:
-    """Connect to a cluster, or start Ray on this machine alone."""
-    address = connection.address
-    for name, value in _ENVIRONMENT.items():
+    """Connect to a cluster, or start Ray on this machine alone; a session that is open already is used.
+
+    Tokens are Ray's own business (RAY_AUTH_MODE and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH): set here, after Ray was
+    imported, they would only break it.
+
+    Raises:
+        UserError: nobody answers at the address, or the code cannot be shipped.
+    """
+    connection.check()
+    for name, value in (_ENVIRONMENT | _WORKERS).items():
         os.environ.setdefault(name, value)
     if ray.is_initialized():
         return
+    address = connection.address or os.environ.get(ADDRESS_VARIABLE)
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
-    if address is None:
-        ray.init(address="local", num_cpus=connection.cpus, include_dashboard=connection.dashboard, **quiet)
-    else:
-        try:
-            ray.init(address=address, runtime_env=connection.runtime_env or None, **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise UserError(
-                "--address must be that of a running Ray cluster", f"{address}: {str(error).splitlines()[0]}",
-                "for example 10.0.0.1:6379; see `ray status` on the head node",
-            ) from None
+    with connection.shipped() as shipment:
+        if address is None:
+            with _on_loopback():
+                _init(
+                    address="local", num_cpus=connection.cpus, include_dashboard=connection.dashboard,
+                    dashboard_host="127.0.0.1", runtime_env=shipment or None, **quiet,
+                )
+        else:
+            _reach(address, connection)
+            variables = _WORKERS | shipment.pop("env_vars", {})
+            _init(address=address, runtime_env={"env_vars": variables, **shipment}, **quiet)
     logging.getLogger("ray").setLevel(logging.CRITICAL)  # what fails is told by us, once
-    ray._private.worker.print_to_stdstream = lambda *args, **kwargs: None  # so are deaths of workers
+    ray._private.worker.print_to_stdstream = lambda *args, **kwargs: None  # deaths of workers too; no setting does it
+    if connection.ships:
+        _check_shipped(connection)
 
 
-def fitting(resources: Resources) -> int:
-    """How many trials fit now; none where the nodes that had room have left."""
-    asked = resources.custom | {"CPU": resources.cpus, "GPU": resources.gpus}
-    asked = {name: amount for name, amount in asked.items() if amount > 0}
-    nodes: list[Mapping[str, float]] = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    # Per node: two nodes of one CPU hold no trial of two.
-    return sum(int(min(node.get(name, 0.0) / amount for name, amount in asked.items())) for node in nodes)
-
-
-def placement(resources: Resources) -> tune.PlacementGroupFactory:
-    """What Ray reserves for one trial, and where."""
-    bundle = resources.custom | {"CPU": resources.cpus, "GPU": resources.gpus}
-    return tune.PlacementGroupFactory(
-        [{name: amount for name, amount in bundle.items() if amount > 0}], strategy=resources.placement.upper()
-    )
-
-
-def check_storage(place: Place) -> None:
-    """Raises UserError where the storage cannot be written, or not be seen from every node."""
-    place.parent.check()
-
-
-def slots(resources: Resources) -> int:
+def slots(resources: Resources, wait_seconds: float = 0.0) -> int:
     """How many trials fit at once.
+
+    Args:
+        wait_seconds: for nodes that do not exist yet; an autoscaler starts them for what is asked.
 
     Raises:
         UserError: not even one fits; Ray would wait for ever without a word.
     """
-    nodes: list[Mapping[str, float]] = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if fitting(resources) < 1 and wait_seconds > 0:
+        _wait(resources, wait_seconds)
     fits = fitting(resources)
     if fits < 1:
-        has = "; ".join(f"{node.get('CPU', 0.0):g} CPU and {node.get('GPU', 0.0):g} GPU" for node in nodes)
-        raise UserError(
-            "one node must have what one trial asks for",
-            f"a trial asks for {resources.cpus:g} CPU and {resources.gpus:g} GPU; the nodes have {has}",
-            "ask for less with --set resources.cpus=... or resources.gpus=..., or connect to another --address",
-        )
+        raise _infeasible(resources)
     return fits
+
+
+def fitting(resources: Resources) -> int:
+    """How many trials fit at once on the nodes that are alive now, 0 where none does; takes a few milliseconds.
+
+    Per node: two nodes of one CPU hold no trial of two.
+    """
+    return sum(_per_node(node, resources) for node in _nodes())
+
+
+class Room:
+    """`fitting`, to be asked again and again while a sweep runs: nodes leave and join.
+
+    Args:
+        patience_seconds: how long none may fit before that is told.
+    """
+
+    def __init__(
+        self, resources: Resources, patience_seconds: float = GRACE_SECONDS,
+        clock: Callable[[], float] = time.monotonic, count: Callable[[Resources], int] = fitting,
+    ) -> None:
+        self._resources, self._patience, self._clock, self._count = resources, patience_seconds, clock, count
+        self._gone: float | None = None  # since when nothing fits
+
+    def __call__(self) -> int:
+        """
+        Raises:
+            UserError: nothing fits, and has not for longer than the patience.
+        """
+        fits = self._count(self._resources)
+        if fits > 0:
+            self._gone = None
+            return fits
+        now = self._clock()
+        self._gone = now if self._gone is None else self._gone
+        if now - self._gone > self._patience:
+            raise _infeasible(self._resources)
+        return 0
+
+
+def dashboard() -> str | None:
+    """Where Ray's dashboard is, if there is one."""
+    url = ray._private.worker.get_dashboard_url() if ray.is_initialized() else None
+    return f"http://{url}" if url else None
+
+
+def described(nodes: Iterable[Mapping[str, Any]]) -> str:
+    """What nodes have, in words; equal ones counted."""
+    counts: dict[str, int] = {}
+    for node in nodes:
+        has = ", ".join(f"{amount:g} {name}" for name, amount in sorted(_countable(node).items())) or "nothing"
+        counts[has] = counts.get(has, 0) + 1
+    return "; ".join(f"{number} x ({has})" for has, number in counts.items()) or "no node is alive"
+
+
+def _nodes() -> list[Mapping[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def _per_node(node: Mapping[str, Any], resources: Resources) -> int:
+    has = node["Resources"]
+    return min(int(has.get(name, 0.0) / amount + 1e-9) for name, amount in resources.asked().items())
+
+
+def _countable(node: Mapping[str, Any]) -> dict[str, float]:
+    """Without what Ray adds to every node: its address, memory, and markers of accelerators."""
+    own = ("node:", "memory", "object_store_memory", "accelerator_type:")
+    return {"CPU": 0.0} | {name: value for name, value in node["Resources"].items() if not name.startswith(own)}
+
+
+def _infeasible(resources: Resources) -> UserError:
+    asked = ", ".join(f"{amount:g} {name}" for name, amount in resources.asked().items())
+    return UserError(
+        "one node must have what one trial asks for",
+        f"a trial asks for {asked}; the nodes have {described(_nodes())}",
+        "ask for less with --set resources.cpus=..., resources.gpus=... or resources.custom=..., connect to another "
+        "--address, or give an autoscaling cluster time with --wait-for-resources",
+    )
+
+
+def _wait(resources: Resources, seconds: float) -> None:
+    """Ask for one trial's place, which an autoscaler hears, until a node has room for it."""
+    group = ray.util.placement_group([resources.asked()])
+    deadline = time.monotonic() + seconds
+    try:
+        while fitting(resources) < 1 and time.monotonic() < deadline:
+            group.wait(LOOK_SECONDS)
+    finally:
+        ray.util.remove_placement_group(group)
+
+
+def _reach(address: str, connection: Connection) -> None:
+    """Told at once what Ray would find out after a minute."""
+    if connection.cpus is not None:
+        raise UserError("--cpus is for a run on this machine alone", f"--cpus {connection.cpus} with {address}",
+                        "say what one trial occupies with --set resources.cpus=...")
+    if "://" in address:
+        raise _unreachable(address, "a URL is for `ray job submit`, or for Ray Client, which runs no sweeps")
+    host, _, port = address.rpartition(":")
+    if address == AUTO or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
+    except OSError as error:
+        raise _unreachable(address, error) from None
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Let a local Ray listen on 127.0.0.1 alone, as it does on other systems than Linux.
+
+    Ray has a variable for that, RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0, but reads it when it is imported. Where Ray's
+    internals differ, it listens as it likes.
+    """
+    before = getattr(ray_constants, "ENABLE_RAY_CLUSTER", None)
+    if before is None:
+        yield
+        return
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def _init(**options: Any) -> None:
+    try:
+        ray.init(**options)
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        if options["address"] == "local":
+            raise
+        raise _unreachable(str(options["address"]), error) from None
+
+
+def _unreachable(address: str, error: object) -> UserError:
+    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return UserError(
+        "--address must be that of a running Ray cluster that this machine is a node of", f"{address}: {said}",
+        "for example 10.0.0.1:6379 or auto; from outside use `ray job submit`; a cluster with tokens wants "
+        "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH",
+    )
+
+
+def _check_shipped(connection: Connection) -> None:
+    """A worker imports all four packages from what was shipped, and not from what its node has installed."""
+    from search.doctor import RAY_SECONDS, names_resolve_here, own_root
+
+    what = connection.working_dir or connection.wheel
+    try:
+        where = str(ray.get(ray.remote(num_cpus=0)(names_resolve_here).remote(), timeout=RAY_SECONDS))
+    except Exception as error:  # the environment could not be made, or the packages do not load
+        said = str(error).strip().splitlines()
+        raise UserError("shipped code must load in a worker", f"{what}: {said[-1] if said else type(error).__name__}",
+                        "`invsearch doctor` tells what the nodes have installed") from None
+    if "runtime_resources" not in where:  # where Ray unpacks what a driver brings
+        raise UserError(
+            "workers must use the shipped code", f"they import it from {where} (the driver from {own_root()})",
+            "uninstall invsearch from the nodes, or do not ship it",
+        )

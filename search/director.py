@@ -48,13 +48,13 @@ class Director:
     Args:
         comparison: what is to be found out.
         place: of the sweep; checkpoints go below it.
-        cache: data, once per node.
+        cache: data, once per node; None lets every node decide where.
         emit: writes an event to the journal and shows it to the observers.
         warm: observations of earlier sweeps, per "PROBLEM/METHOD", as the first event holds them.
     """
 
     def __init__(
-        self, comparison: Comparison, place: Place, cache: Path, emit: Emit,
+        self, comparison: Comparison, place: Place, cache: Path | None, emit: Emit,
         warm: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     ) -> None:
         self.comparison = comparison

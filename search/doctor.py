@@ -72,7 +72,7 @@ def names_resolve(own: str) -> str:
 
 def names_resolve_here() -> str:
     """As above, against the folder that this very module comes from: a node may have its own place for it."""
-    return names_resolve(_own_root())
+    return names_resolve(own_root())
 
 
 def _guarded(what: str, body: Callable[[], str]) -> Finding:
@@ -84,7 +84,7 @@ def _guarded(what: str, body: Callable[[], str]) -> Finding:
         return Finding(what, False, f"{type(error).__name__}: {error}")
 
 
-def _own_root() -> str:
+def own_root() -> str:
     return str(Path(__file__).resolve().parent.parent)
 
 

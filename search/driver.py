@@ -15,7 +15,6 @@ from enum import IntEnum
 from ray import tune
 
 from search import cluster
-from search import sweep as sweeps
 from search.course import Stand
 from search.director import Belief, Director
 from search.flights import Flights
@@ -70,7 +69,7 @@ class Driver:
         self._slots, self._signals, self._trainable, self._belief = slots, signals, trainable, belief
         self._guard, self._spending = Guard(), Spending(comparison)
         warm = journal.events[0].get("warm") or {}
-        self._director = Director(comparison, made.place, sweeps.cache_folder(), recorder, warm=warm)
+        self._director = Director(comparison, made.place, None, recorder, warm=warm)
 
     def drive(self) -> Outcome:
         """Raises whatever ended the sweep in its middle; what was journaled counts all the same."""
@@ -99,6 +98,7 @@ class Driver:
 
     def _wanted(self) -> bool:
         """Whether to stop."""
+        self._guard(self._slots.now, 0)  # raises where the last node that could run a trial has gone for good
         return self._signals.caught is not None or self._guard.error is not None or self._limit() is not None
 
     def _end(self) -> Outcome:

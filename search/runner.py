@@ -114,6 +114,7 @@ def _slots(comparison: Comparison, connection: Connection | None, place: Place) 
     connection = connection or Connection()
     place.parent.check()
     cluster.start(connection)
+    cluster.check_storage(place.parent)
     cluster.slots(comparison.resources, connection.wait_seconds)  # one must fit, or it is told now
     return Slots(cluster.Room(comparison.resources))
 

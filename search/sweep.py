@@ -18,9 +18,10 @@ from search.study import Comparison
 from tracking.errors import StorageError, UserError, nearest
 from tracking.journal import Event, Journal, JournalError, Loaded, load, of_kind, read
 from tracking.storage import Place
+from trainables.problems.store import CACHE_VARIABLE as CACHE_VARIABLE
+from trainables.problems.store import cache_folder as cache_folder
 
 ROOT_VARIABLE = "INVSEARCH_ROOT"
-CACHE_VARIABLE = "INVSEARCH_CACHE"
 CONFIGURATION = Path("~/.config/invsearch/config.yaml")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 STUDY = "comparison.json"
@@ -144,11 +145,6 @@ def _configured_root() -> str | None:
     if found is not None and not isinstance(found, str):
         raise UserError("`root` in the configuration file must be a path", f"{found!r} in {file}")
     return found
-
-
-def cache_folder() -> Path:
-    """Where a node keeps prepared data: INVSEARCH_CACHE, else below the user's own cache."""
-    return Path(os.environ.get(CACHE_VARIABLE) or "~/.cache/invsearch").expanduser().resolve()
 
 
 def plain_name(text: str) -> str:

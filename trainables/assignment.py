@@ -65,7 +65,7 @@ class Assignment(BaseModel):
         index: number of the trial within its stage.
         fraction: of the horizon; below 1 for a probe.
         place: checkpoints of this trial; a path or a URI.
-        cache: data, once per node.
+        cache: data, once per node; None is the node's own place for it, see `cache_folder`.
         known: reports of this trial that the journal holds already; above 0 for a trial that is started again.
     """
 
@@ -83,7 +83,7 @@ class Assignment(BaseModel):
     protocol: Protocol
     fraction: float = 1.0
     place: str
-    cache: Path
+    cache: Path | None = None
     known: int = 0
 
     @model_validator(mode="before")

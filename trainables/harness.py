@@ -18,6 +18,7 @@ from trainables.assignment import Assignment, Device, Report
 from trainables.checkpoint import Saved, restore
 from trainables.method import Augments, Context, Describes, Finds, Method, MethodConfig, Slice, stable_seed
 from trainables.problems.problem import Kind, Problem, Split
+from trainables.problems.store import cache_folder
 
 
 class MisplacedCostError(RuntimeError):
@@ -37,7 +38,9 @@ class Harness:
         self._device = resolve_device(protocol.device)
         self.meter = Meter(self._device)
         self.meter.reset_peaks()
-        self.problem: Problem = assignment.problem.build(protocol.seed, assignment.partition, assignment.cache)
+        self.problem: Problem = assignment.problem.build(
+            protocol.seed, assignment.partition, assignment.cache or cache_folder()
+        )
         self.config: MethodConfig = plugins.method_config(assignment.method).model_validate(assignment.settings)
         self.method: Method = self.config.build(self._context())
         self._index = 0

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+CACHE_VARIABLE = "INVSEARCH_CACHE"
 FORMAT = 1  # of the files; part of every key, so that old caches are never misread
 
 Arrays = dict[str, NDArray[Any]]
@@ -42,6 +43,11 @@ def cached(cache: Path, key: str, make: Callable[[], Mapping[str, NDArray[Any]]]
             if not folder.is_dir():
                 _build(folder, make)
     return {path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}
+
+
+def cache_folder() -> Path:
+    """Where this node keeps prepared data: INVSEARCH_CACHE, else below the user's own cache."""
+    return Path(os.environ.get(CACHE_VARIABLE) or "~/.cache/invsearch").expanduser().resolve()
 
 
 def content_key(*parts: Any) -> str:
