@@ -31,7 +31,8 @@ class Measured:
         start_seconds: building the trial, and what its first slice takes beyond the others.
         score_seconds: of one report's scoring; `score_flops` likewise.
         final_seconds: of the measurements after the last slice; `final_flops` likewise.
-        test_seconds: of the test split's reading in a confirm trial; `test_flops` likewise.
+        test_seconds: of what a confirm trial measures at its end beyond that: the test split, and invariance on more
+            inputs; `test_flops` likewise.
         ready_share: of the horizon, from which on reports may be judged.
         finds: whether what was found is also trained on its own.
         peak_host_bytes: None where it is not available; `peak_device_bytes` likewise.
@@ -82,7 +83,8 @@ def measure(
     full = round(probe_reports[-1].flops * comparison.horizon / short.horizon)
     if full == 0:
         raise RuntimeError("the probe charged no FLOPs: a method wraps its updates in `meter.unit(...)`")
-    passes = _test_passes(comparison, timed)
+    passes, more = _confirm_extra(comparison, timed)
+    final_seconds, final_flops = max(0.0, last.seconds - steady.seconds), max(0.0, last.flops - steady.flops)
     ready = next((i for i, report in enumerate(probe_reports) if report.ready), len(probe_reports) - 1)
     peaks = timed.meter.ledger()
     return Measured(
@@ -90,19 +92,26 @@ def measure(
         work_seconds=steady.work_seconds / max(1.0, steady.work_flops) * full,
         start_seconds=built + max(0.0, steps[0].work_seconds - steady.work_seconds),
         score_seconds=steady.seconds, score_flops=steady.flops,
-        final_seconds=max(0.0, last.seconds - steady.seconds), final_flops=max(0.0, last.flops - steady.flops),
-        test_seconds=passes * steady.seconds, test_flops=passes * steady.flops,
+        final_seconds=final_seconds, final_flops=final_flops,
+        test_seconds=passes * steady.seconds + more * final_seconds,
+        test_flops=passes * steady.flops + more * final_flops,
         ready_share=ready / len(probe_reports), finds=isinstance(probe.method, Finds),
         peak_host_bytes=peaks.peak_host_bytes, peak_device_bytes=peaks.peak_device_bytes,
     )
 
 
-def _test_passes(comparison: Comparison, harness: Harness) -> float:
-    """The test split's reading in scorings of a report: plain, and with C copies of either kind."""
-    problem = harness.problem
-    test, scored = problem.examples(Split.TEST), problem.examples(Split.SELECT, comparison.score_examples)
+def _confirm_extra(comparison: Comparison, harness: Harness) -> tuple[float, float]:
+    """What a confirm trial's end has beyond a tune trial's.
+
+    Returns:
+        The test split's reading, plain and with C copies of either kind, in scorings of a report; and how much more
+        the measured invariance is, for it may have more inputs there.
+    """
+    problem, most = harness.problem, comparison.invariance_examples
+    test = len(problem.examples(Split.TEST).y)
+    scored = max(1, len(problem.examples(Split.SELECT, comparison.score_examples).y))
     copies = 2 * comparison.copies if problem.kind is Kind.CLASSIFICATION else 0
-    return len(test.y) / max(1, len(scored.y)) * (1 + copies)
+    return test / scored * (1 + copies), max(0.0, min(test, most) / min(scored, most) - 1)
 
 
 @dataclass(frozen=True, slots=True)
