@@ -45,6 +45,34 @@ def smoke() -> dict[str, Any]:
     }
 
 
+def big() -> dict[str, Any]:
+    """For a cluster: six public data sets in four settings each, four methods, ten seeds; downloads to `data`."""
+    sets: list[dict[str, Any]] = [{"name": "digits"}, *(
+        {"name": "torchvision", "dataset": dataset, "root": "data", "size": size}
+        for dataset, size in [("MNIST", 28), ("FashionMNIST", 28), ("KMNIST", 28), ("SVHN", 32), ("CIFAR10", 32)]
+    )]
+    few = {"name": "few_shot", "shots": 50}
+    elsewhere = ["outer", "select", "test"]
+    settings: dict[str, list[dict[str, Any]]] = {
+        "upright": [few],
+        "rotated": [few, {"name": "nuisance", "ranges": {"rotation": 60.0}, "on": elsewhere}],
+        "shifted": [few, {"name": "nuisance", "ranges": {"translate_x": 0.2, "translate_y": 0.2}, "on": elsewhere}],
+        "which-rotation": [
+            few, {"name": "transform_label", "operation": "rotation", "values": [-30.0, -10.0, 10.0, 30.0]},
+        ],
+    }
+    return {
+        "problems": [
+            {"label": f"{source.get('dataset', 'digits')}-{setting}", "source": source, "wrappers": wrappers}
+            for source in sets for setting, wrappers in settings.items()
+        ],
+        "methods": digits()["methods"],
+        "horizon": 960,
+        "budget": 24.0,
+        "confirm_seeds": 10,
+    }
+
+
 def names() -> dict[str, str]:
     """Recipe -> its one line."""
     return {name: (inspect.getdoc(recipe) or "").splitlines()[0] for name, recipe in _recipes().items()}

@@ -57,6 +57,7 @@ class Timed:
 
     Args:
         reports: how many there were.
+        cpu_seconds: of the ask and all reports; the others, which are elapsed time, also wait for disks.
     """
 
     uid: str
@@ -64,6 +65,7 @@ class Timed:
     ask_seconds: float
     report_seconds: float = 0.0
     reports: int = 0
+    cpu_seconds: float = 0.0
 
     @property
     def decision_seconds(self) -> float:
@@ -142,12 +144,12 @@ class Simulator:
         """As the router: ask while no more are in flight than there are slots."""
         self._start()
         while len(self._running) + len(self._waiting) <= self.outcome.slots:
-            began = self._watch()
+            began, cpu = self._watch(), time.thread_time()
             assignment = None if self._director.finished else self._director.next()
             if assignment is None:
                 break
             assignment = Assignment.model_validate_json(assignment.model_dump_json())
-            timed = Timed(assignment.uid, assignment.stage, self._watch() - began)
+            timed = Timed(assignment.uid, assignment.stage, self._watch() - began, cpu_seconds=time.thread_time() - cpu)
             self.outcome.trials.append(timed)
             self._driver()
             self._waiting.append(_Flight(assignment, timed, assignment.known))
@@ -160,9 +162,10 @@ class Simulator:
 
     def _handle(self, flight: _Flight, report: Report) -> None:
         text = report.model_dump_json()
-        began = self._watch()
+        began, cpu = self._watch(), time.thread_time()
         verdict = self._director.report(Report.model_validate_json(text))
         flight.timed.report_seconds += self._watch() - began
+        flight.timed.cpu_seconds += time.thread_time() - cpu
         flight.timed.reports += 1
         flight.index += 1
         self._driver()

@@ -1,0 +1,116 @@
+"""How the driver behaves at 10,000 trials and 1,000 slots: `python benchmarks/scale.py [--quick] [--full]`.
+
+Recorded trials (data/digits.json, see curves.py) are replayed by simulated workers through the real director, Optuna,
+ASHA, journal (every event brought to disk) and MLflow writer (SQLite). No Ray worker runs, so what Ray itself costs is
+not in these figures; benchmarks/overhead.py has that. Every part runs in a fresh process, so that memory peaks are its
+own. Without an option: as --full, but MLflow takes the first 20,000 events.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+SLOTS = 1_000
+LADDER = (1, 8, 64, 256, 1_000)
+SHAPES = ("wide", "deep")
+START_SECONDS = 0.3  # between two trials on one worker; benchmarks/overhead.py on two cores has 0.2 to 0.3
+
+
+def part(function: str, **arguments: Any) -> dict[str, Any]:
+    """One function of scale_parts.py in a process of its own."""
+    code = "import json, pathlib, sys, scale_parts; a = json.loads(sys.argv[2]); " \
+           "a.update(folder=pathlib.Path(a['folder'])) if 'folder' in a else None; " \
+           "print(json.dumps(getattr(scale_parts, sys.argv[1])(**a)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, function, json.dumps(arguments)], stdout=subprocess.PIPE, text=True, check=True,
+        cwd=HERE,
+    )
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def measured(shape: str, trials: int, folder: Path, mlflow_events: int | None) -> dict[str, Any]:
+    """Everything about one shape; its journal is deleted afterwards."""
+    found = part("drive", name=shape, trials=trials, slots=SLOTS, folder=str(folder))
+    print(f"{shape}: {found['trials']} trials in {found['simulator_seconds']:.0f} s", flush=True)
+    found |= part("resume", name=shape, trials=trials, slots=SLOTS, folder=str(folder))
+    if mlflow_events:
+        found |= part("mlflow", name=shape, events=mlflow_events, folder=str(folder))
+    found["slope_ratio"] = ratio(found, "decision")
+    found["slope_ratio_cpu"] = ratio(found, "cpu")
+    return found
+
+
+def ratio(found: dict[str, Any], what: str) -> float | None:
+    """The figure at trial 10,000 over that at trial 100."""
+    last = found.get(f"{what}_ms_at_10000")
+    return None if last is None else last / found[f"{what}_ms_at_100"]
+
+
+def table(shapes: dict[str, dict[str, Any]]) -> str:
+    """One row per figure, one column per shape."""
+    names = sorted({name for figures in shapes.values() for name in figures})
+    rows = [f"{'':32s}" + "".join(f"{shape:>14s}" for shape in shapes)]
+    rows += [f"{name:32s}" + "".join(f"{_shown(f.get(name)):>14s}" for f in shapes.values()) for name in names]
+    return "\n".join(rows)
+
+
+def ladder(rows: list[dict[str, Any]]) -> str:
+    """Makespan and efficiency by slots."""
+    head = f"{'slots':>6s}{'per study':>11s}{'trials':>8s}{'work, h':>10s}{'makespan, h':>13s}{'efficiency':>12s}"
+    return "\n".join([head, *(
+        f"{r['slots']:6d}{r['parallel_trials']:11d}{r['trials']:8d}{r['work_hours']:10.1f}{r['makespan_hours']:13.2f}"
+        f"{r['efficiency']:12.3f}" for r in rows
+    )])
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--quick", action="store_true", help="1,000 trials of one shape, two rungs of the ladder")
+    parser.add_argument("--full", action="store_true", help="all events through MLflow; takes an hour")
+    arguments = parser.parse_args()
+    quick, full = arguments.quick, arguments.full
+    trials, events = (1_000, 600) if quick else (10_000, 10**9 if full else 20_000)
+    ask = 1.0 if quick else None
+    with tempfile.TemporaryDirectory(prefix="scale-") as folder:
+        shapes = {
+            shape: measured(shape, trials, Path(folder), events if shape == "wide" else None)
+            for shape in (SHAPES[:1] if quick else SHAPES)
+        }
+    wide = shapes["wide"]
+    message = ask or wide["report_ms_at_1000"]
+    what_if = part("what_if", recipe="digits" if quick else "big", slots=LADDER[1:3] if quick else LADDER,
+                   message_ms=message, start_seconds=START_SECONDS)
+    print(table(shapes), "", ladder(what_if["rows"]), sep="\n")
+    at_64 = {r["slots"]: r["efficiency"] for r in what_if["rows"]}[64]
+    figures = {
+        "decision_ms_at_100": wide["decision_ms_at_100"], "decision_ms_at_10000": wide.get("decision_ms_at_10000"),
+        "slope_ratio": wide["slope_ratio"], "slope_ratio_one_study": shapes.get("deep", {}).get("slope_ratio"),
+        "peak_memory_mib": max(f["peak_mib"] for f in shapes.values()),
+        "mlflow_writes_per_second": wide["mlflow_writes_per_second"],
+        "efficiency_at_64_slots": None if quick else at_64,
+    }
+    why = "--quick ends at trial 1,000, and asks no big recipe"
+    from tracking.provenance import collect
+
+    print(json.dumps({
+        **figures, "reasons": {name: why for name, value in figures.items() if value is None}, "shapes": shapes,
+        "what_if": what_if, "message_ms": message, "start_seconds": START_SECONDS, "slots": SLOTS,
+        "machine": platform.machine(), "provenance": collect(HERE),
+    }))
+
+
+if __name__ == "__main__":
+    main()
