@@ -16,6 +16,7 @@ from tracking.events import JournalError
 from tracking.journal import Event
 from tracking.record import Stage, Status
 from tracking.storage import Place
+from trainables import methods
 from trainables.problems.spec import ProblemSpec
 
 # What a score depends on beside problem and method. The seed draws the data: under another one, what an earlier
@@ -89,14 +90,18 @@ def _matching(
         return {}, differences
     found: dict[str, list[Observation]] = {}
     same_steps = old.get("slices") == comparison.slices
+    same_plugins = {p["digest"] for p in old.get("plugins", ())} == {p.digest for p in comparison.plugins}
     for problem in comparison.problems:
         theirs = [p["label"] for p in old["problems"] if _data(p) == _data(problem.model_dump(mode="json"))]
         if not theirs:
             differences.append(f"it has no problem like `{problem.label}`")
         for method in comparison.methods:
-            rows = [m["label"] or m["name"] for m in old["methods"] if _same_method(method, m)]
+            rows = [
+                m["label"] or m["name"] for m in old["methods"]
+                if _same_method(method, m) and (method.name in methods.names() or same_plugins)
+            ]
             if theirs and not rows:
-                differences.append(f"it has no `{method.key}` with the same fixed settings")
+                differences.append(f"it has no `{method.key}` with the same fixed settings and the same code")
             made = [
                 observation for label in theirs for row in rows
                 for observation in _observed(name, events, label, row, method, same_steps)
