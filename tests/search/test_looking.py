@@ -1,0 +1,129 @@
+"""Status, report and sync: for people and, with stable keys, for machines; from any process that sees the storage."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search import looking
+from search.looking import described
+from search.sweep import Sweep
+from tests.support.journals import journal
+from tracking.errors import UserError
+from tracking.journal import Event, Journal
+from tracking.storage import Place
+
+Captured = pytest.CaptureFixture[str]
+KEYS = {
+    "name", "place", "state", "stopped_by", "driver", "slots", "dashboard", "share_done", "seconds_left", "studies",
+    "spent", "limits", "waste", "retries", "warnings", "latest_warnings", "events", "last_event_ms", "log", "report",
+    "mlflow",
+}
+
+
+def stored(root: Path, events: list[Event], name: str = "one") -> Sweep:
+    (root / name).mkdir(parents=True)
+    lines = [json.dumps(event, separators=(",", ":")) for event in events]
+    (root / name / "journal.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    return Sweep(Place.of(root / name))
+
+
+def limited(events: list[Event]) -> list[Event]:
+    """With a limit, and somewhere else's driver."""
+    first = dict(events[0])
+    first["comparison"] = first["comparison"] | {"limits": {"flops": 1e9}, "price_per_device_hour": 2.0}
+    first |= {"slots": 4, "dashboard": "http://127.0.0.1:1", "driver": {"host": "h", "pid": 1}}
+    return [first, *events[1:]]
+
+
+def test_the_keys_are_those_of_the_documentation(tmp_path: Path) -> None:
+    found = described(stored(tmp_path, limited(journal())))
+    assert found.keys() == KEYS
+    page = (Path(__file__).resolve().parents[2] / "docs" / "machines.md").read_text()
+    assert all(f"`{key}`" in page for key in KEYS | found["studies"][0].keys() | found["spent"].keys())
+
+
+def test_a_finished_sweep(tmp_path: Path, capsys: Captured) -> None:
+    stored(tmp_path, limited(journal()))
+    looking.status("one", str(tmp_path), as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert (found["state"], found["driver"], found["dashboard"], found["share_done"]) == ("done", None, None, 1.0)
+    assert found["limits"]["flops"]["spent"] == found["spent"]["flops"] > 0
+    assert found["spent"]["money"] == pytest.approx(found["spent"]["device_seconds"] / 3600 * 2.0)
+    assert {(s["problem"], s["method"]) for s in found["studies"]} >= {("digits-rotated", "augnet")}
+    assert all(s["open"] == 0 and s["stage"] == "done" for s in found["studies"])
+
+
+def test_a_killed_driver_is_told_from_a_living_one(tmp_path: Path) -> None:
+    made = stored(tmp_path, limited(journal())[:40])
+    assert described(made)["state"] == "stopped without a word"
+    with Journal(made.place):
+        alive = described(made)
+    assert alive["state"] == "running" and "process" in alive["driver"]
+    assert (alive["slots"], alive["dashboard"]) == (4, "http://127.0.0.1:1")
+
+
+def test_limits_that_were_raised_on_the_way_count(tmp_path: Path) -> None:
+    events = limited(journal())[:40]
+    again: dict[str, Any] = {"kind": "resumed", "overrides": {"limits.flops": 3e9, "limits.trials": 7}, "slots": 2}
+    made = stored(tmp_path, [*events, {"schema": 1, "seq": 40, "time_ms": events[-1]["time_ms"] + 1, **again}])
+    found = described(made)
+    assert {name: use["limit"] for name, use in found["limits"].items()} == {"flops": 3e9, "trials": 7.0}
+
+
+def test_one_damaged_sweep_hides_no_other(tmp_path: Path, capsys: Captured) -> None:
+    stored(tmp_path, journal(), "good")
+    stored(tmp_path, journal(), "bad")
+    lines = (tmp_path / "bad" / "journal.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "bad" / "journal.jsonl").write_text("".join([*lines[:5], "{broken\n", *lines[6:]]))
+    looking.status(None, str(tmp_path), as_json=True)
+    found = json.loads(capsys.readouterr().out)["sweeps"]
+    assert (found["good"]["state"], found["bad"]["state"]) == ("done", "damaged")
+    looking.status(None, str(tmp_path))
+    assert "bad: damaged" in capsys.readouterr().out
+    with pytest.raises(UserError, match="undamaged"):
+        looking.status("bad", str(tmp_path), as_json=True)
+
+
+def test_people_see_warnings_limits_and_the_log(tmp_path: Path, capsys: Captured) -> None:
+    events = limited(journal())[:40]
+    warning = {"schema": 1, "seq": 40, "time_ms": events[-1]["time_ms"] + 1, "kind": "warning", "text": "look [here]"}
+    stored(tmp_path, [*events, warning])
+    looking.status("one", str(tmp_path))
+    out = capsys.readouterr().out
+    words_in_it = "stopped without a word", "1 warning", "warning: look [here]", "limits (", "sweep.log", "budget used"
+    for words in words_in_it:
+        assert words in out, words
+
+
+def test_a_report_for_machines(tmp_path: Path, capsys: Captured) -> None:
+    made = stored(tmp_path, journal())
+    looking.report("one", str(tmp_path), as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found.keys() == {"name", "rows", "seeds", "conclusions", "missing", "waste"}
+    assert len(found["rows"]) == 10 and found["missing"] == []
+    assert not made.report.exists(), "it only tells"
+
+
+def test_sync_is_refused_while_a_driver_writes(tmp_path: Path) -> None:
+    made = stored(tmp_path, journal()[:40])
+    with Journal(made.place), pytest.raises(UserError, match="one process at a time"):
+        looking.sync("one", str(tmp_path), None)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
+def test_sync_writes_what_mlflow_missed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tracking.mlflow_log import default_store
+    from tracking.read import runs
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    events = journal()
+    stored(tmp_path, events)
+    for _ in range(2):
+        assert looking.sync("one", str(tmp_path), None) == 0
+    uids = sorted(run["tags"]["uid"] for run in runs(default_store(tmp_path, "one"), "one"))
+    assert uids == sorted(event["uid"] for event in events if event["kind"] == "asked")
