@@ -9,28 +9,19 @@ import importlib
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from search.finding import Finding, guarded
 from tracking.storage import Place
 
 PACKAGES = ("ray", "torch", "torchvision", "optuna", "mlflow", "numpy", "scikit-learn", "pydantic")
 ROOTS = ("search", "trainables", "spaces", "tracking")
 RAY_SECONDS = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the examination."""
-
-    what: str
-    good: bool
-    detail: str
 
 
 def examine(root: str | None, address: str | None) -> int:
@@ -47,14 +38,14 @@ def examine(root: str | None, address: str | None) -> int:
 
 def _findings(root: str | None, address: str | None) -> Iterator[Finding]:
     for package in PACKAGES:
-        yield _guarded(package, lambda package=package: version(package))  # type: ignore[misc]
-    yield _guarded("torch and torchvision import", _torch)
-    yield _guarded("names resolve here (driver)", names_resolve_here)
-    yield _guarded("storage", lambda: _usable(_base(root)))
-    yield _guarded("data cache", lambda: _writable(_cache()))
-    yield _guarded("MLflow", lambda: _mlflow(_base(root)))
-    yield _guarded("GPU", _gpu)
-    yield from _ray(address)
+        yield guarded(package, lambda package=package: version(package))  # type: ignore[misc]
+    yield guarded("torch and torchvision import", _torch)
+    yield guarded("names resolve here (driver)", names_resolve_here)
+    yield guarded("storage", lambda: _usable(_base(root)))
+    yield guarded("data cache", lambda: _writable(_cache()))
+    yield guarded("MLflow", lambda: _mlflow(_base(root)))
+    yield guarded("GPU", _gpu)
+    yield from _ray(root, address)
 
 
 def names_resolve(own: str) -> str:
@@ -73,15 +64,6 @@ def names_resolve(own: str) -> str:
 def names_resolve_here() -> str:
     """As above, against the folder that this very module comes from: a node may have its own place for it."""
     return names_resolve(own_root())
-
-
-def _guarded(what: str, body: Callable[[], str]) -> Finding:
-    try:
-        return Finding(what, True, body())
-    except PackageNotFoundError:
-        return Finding(what, False, "not installed")
-    except Exception as error:
-        return Finding(what, False, f"{type(error).__name__}: {error}")
 
 
 def own_root() -> str:
@@ -138,12 +120,12 @@ def _gpu() -> str:
     return ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
 
 
-def _ray(address: str | None) -> Iterator[Finding]:
-    """Ray starts, and a worker sees the same four packages as the driver."""
+def _ray(root: str | None, address: str | None) -> Iterator[Finding]:
+    """Ray starts or answers; then what its nodes say."""
     box: list[Finding] = []
 
     def start() -> None:
-        box.append(_guarded("Ray", lambda: _start_ray(address)))
+        box.append(guarded("Ray", lambda: _start_ray(address)))
 
     thread = threading.Thread(target=start, daemon=True)
     thread.start()
@@ -153,7 +135,9 @@ def _ray(address: str | None) -> Iterator[Finding]:
         return
     yield box[0]
     if box[0].good:
-        yield _guarded("names resolve here (worker)", _worker_names)
+        from search import doctor_cluster
+
+        yield from doctor_cluster.examine(_base(root), names_resolve_here)
 
 
 def _start_ray(address: str | None) -> str:
@@ -164,10 +148,3 @@ def _start_ray(address: str | None) -> str:
     cluster.start(cluster.Connection(address=address))
     total = ray.cluster_resources()
     return f"{len(ray.nodes())} node(s), {total.get('CPU', 0):g} CPU, {total.get('GPU', 0):g} GPU"
-
-
-def _worker_names() -> str:
-    import ray
-
-    answer = ray.remote(num_cpus=0)(names_resolve_here).remote()
-    return str(ray.get(answer, timeout=RAY_SECONDS))

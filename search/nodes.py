@@ -15,6 +15,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tracking.errors import UserError
+from tracking.provenance import code_digest
 from tracking.storage import Place
 
 T = TypeVar("T")
@@ -36,16 +37,20 @@ class Clock:
     known_to_seconds: float
 
 
-def alive() -> list[Mapping[str, Any]]:
-    """The nodes that can run something."""
-    return [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) > 0]
+def alive(having: str = "CPU") -> list[Mapping[str, Any]]:
+    """The nodes that have some of a resource; without CPUs a node runs no trial."""
+    return [node for node in ray.nodes() if node["Alive"] and node["Resources"].get(having, 0) > 0]
 
 
-def ask(body: Callable[..., T], *arguments: Any) -> dict[str, T | Exception]:
-    """Run a function once on every node, beside whatever runs there; by the node's name, its answer or its error."""
+def ask(body: Callable[..., T], *arguments: Any, having: str = "CPU") -> dict[str, T | Exception]:
+    """Run a function once on every node, beside whatever runs there; by the node's name, its answer or its error.
+
+    Args:
+        having: nodes without this resource are not asked.
+    """
     remote = ray.remote(num_cpus=0, max_retries=0)(body)
     answers: dict[str, Any] = {}
-    for node in alive():
+    for node in alive(having):
         here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         answers[name(node)] = remote.options(scheduling_strategy=here).remote(*arguments)
     found: dict[str, T | Exception] = {}
@@ -110,7 +115,7 @@ def _unshared(place: Place, node: str, said: str) -> UserError:
 
 def inventory() -> dict[str, Any]:
     """On a node: what is installed there, as far as a trial could come out differently for it."""
-    found: dict[str, Any] = {"python": platform.python_version()}
+    found: dict[str, Any] = {"python": platform.python_version(), "own code": code_digest()}
     for package in PACKAGES:
         try:
             found[package] = version(package)
@@ -120,12 +125,16 @@ def inventory() -> dict[str, Any]:
 
 
 def gpus() -> str:
-    """On a node: the GPUs that torch finds there, or that there are none."""
+    """On a node that Ray gives GPUs: those that torch finds there.
+
+    Raises:
+        RuntimeError: torch finds none.
+    """
     os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # a task without a GPU is shown none
     import torch
 
     if not torch.cuda.is_available():
-        return "no GPU"
+        raise RuntimeError("Ray has GPUs there and torch finds none: is torch's build for CUDA, and the driver there?")
     return ", ".join(torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count()))
 
 
