@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -90,7 +91,7 @@ def test_nothing_that_matches_is_told(base: Place, changes: dict[str, Any], mess
 
 def test_a_plugin_that_changed_is_another_method(base: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """`plain` is taken for a user's own here; the earlier sweep had no plug-in of that digest."""
-    monkeypatch.setattr("trainables.methods.names", lambda: ())
+    monkeypatch.setattr(warm_start, "methods", SimpleNamespace(names=tuple))
     plugin = PluginFile(path=Path("mine.py"), digest="0" * 64)
     described = comparison(warm_start=["before"])
     assert warm_start.gather(described, base)
