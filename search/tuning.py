@@ -63,7 +63,7 @@ class Tuning:
         self.budget_flops = int(comparison.budget * unit_flops)
         self.full_flops = full_flops
         self._comparison, self._problem, self._method = comparison, problem, method
-        self._space = method.space()
+        self._space, self._config = method.space(), method.config_class()  # looked up once: it searches folders
         self._two_objectives = comparison.sampler is SamplerName.NSGA_II
         self._proposer = self._made_proposer(warm)
         halves = comparison.asha is not None and not self._two_objectives
@@ -121,7 +121,7 @@ class Tuning:
             settings = dict(recorded)
         else:
             fields = {**self._method.settings, **point}
-            settings = self._method.config_class().model_validate(fields).model_dump(mode="json")
+            settings = self._config.model_validate(fields).model_dump(mode="json")
         trial = Tuned(uid, index, point, settings)
         self.trials[uid] = trial
         self.running += 1
