@@ -1,8 +1,9 @@
 """What the platform costs over bare Ray Tune: `python benchmarks/overhead.py [--quick]`.
 
 The same trials (class `Trial`, `reuse_actors=True`, default loggers off, same slots, same in-flight limit) run in
-turns under our runner (journal, Optuna, MLflow in the background) and under a bare `tune.Tuner`. Both sides' time ends
-when the last trial has ended; what the MLflow writer still has to do then is printed apart.
+turns under our runner (journal, Optuna, MLflow in the background, a checkpoint in every trial) and under a bare
+`tune.Tuner` that keeps no state. Both sides' time ends when the last trial has ended; what the MLflow writer still has
+to do then is printed apart.
 """
 
 from __future__ import annotations
@@ -30,15 +31,17 @@ def described(trials: int, seconds: float = 0.0) -> Any:
     return Comparison.model_validate({
         "plugins": [PluginFile.of(HERE / "trivial.py").model_dump(mode="json")],
         "problems": [{"label": "noise", "source": {"name": "noise"}}],
-        "methods": [{"name": "trivial", "settings": {"seconds": seconds}}],
-        "network": "mlp", "horizon": 1, "slices": 1, "budget": 1e9, "max_trials": trials, "confirm_seeds": 1,
+        "methods": [{"name": "trivial", "settings": {"seconds": seconds / 2}}],
+        "network": "mlp", "horizon": 2, "slices": 2, "budget": 1e9, "max_trials": trials, "confirm_seeds": 1,
         "sampler": "random", "asha": None, "parallel_trials": SLOTS + 1, "copies": 1, "strengths": 1,
+        "checkpoint_seconds": 1e-6,  # due before the second of two slices
     })
 
 
 def ours(trials: int, folder: Path, seconds: float = 0.0) -> dict[str, Any]:
     """One sweep with everything on; wall time until the last trial ended, drain, and the reports' share."""
     from search import runner
+    from search.cluster import Connection
     from search.director import Director
     from tracking.mlflow_log import MlflowLog, default_store
 
@@ -64,7 +67,7 @@ def ours(trials: int, folder: Path, seconds: float = 0.0) -> dict[str, Any]:
     Director.report, Director.next = timed, noted  # type: ignore[method-assign]
     try:
         began = time.perf_counter()
-        runner.compare(comparison, folder / f"sweep-{time.time_ns()}", (log.observe,), cpus=SLOTS)
+        runner.compare(comparison, folder / f"sweep-{time.time_ns()}", (log.observe,), Connection(cpus=SLOTS))
         wall = time.perf_counter() - began
     finally:
         Director.report, Director.next = report, following  # type: ignore[method-assign]
@@ -78,17 +81,21 @@ def ours(trials: int, folder: Path, seconds: float = 0.0) -> dict[str, Any]:
 
 
 def bare(assignments: list[str]) -> float:
-    """The very same trials under Ray Tune alone."""
+    """The very same trials under Ray Tune alone, without checkpoints."""
     from ray import tune
 
-    from search.runner import _scratch
+    from search.driver import scratch_folder
     from trainables.trial import Trial
 
-    with _scratch() as scratch:
+    forgetful = [json.loads(text) for text in assignments]
+    for assignment in forgetful:
+        assignment["protocol"]["checkpoint_seconds"] = 1e9
+    config = {"uid": "bare", "known": 0, "hang_seconds": 600.0}
+    with scratch_folder() as scratch:
         began = time.perf_counter()
         tune.Tuner(
             tune.with_resources(Trial, {"cpu": 1}),
-            param_space={"uid": "bare", "assignment": tune.grid_search(assignments)},
+            param_space=config | {"assignment": tune.grid_search([json.dumps(text) for text in forgetful])},
             tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=SLOTS + 1),
             run_config=tune.RunConfig(
                 name="bare", storage_path=scratch, verbose=0,

@@ -120,7 +120,7 @@ class Driver:
         # All workers start at once, before one of them could take another's trial.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self._slots.now())
         os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # ours sees SIGTERM too, and a second Ctrl-C
-        with _scratch() as scratch, self._signals.watched():
+        with scratch_folder() as scratch, self._signals.watched():
             tune.Tuner(
                 tune.with_resources(self._trainable, cluster.placement(comparison.resources)),
                 tune_config=tune.TuneConfig(
@@ -142,7 +142,7 @@ class Driver:
 
 
 @contextmanager
-def _scratch() -> Iterator[str]:
+def scratch_folder() -> Iterator[str]:
     """Where Ray writes its own state; nobody reads it."""
     folder = tempfile.mkdtemp(prefix="invsearch-")
     try:
