@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ Key = tuple[str, ...]
 
 SWEEP, PARENT = "sweep", "parent"  # the tag `role`; TRIAL is the third
 ATTACH = "attach"                  # an event of our own: files for the sweep's run
-METRICS_PER_CALL, TEXTS_PER_CALL = 900, 90  # MLflow takes 1000 entities, 100 of them params and 100 tags
+METRICS_PER_CALL, TEXTS_PER_CALL = 800, 90  # MLflow takes 1000 entities, 100 of them params and 100 tags
 # Errors of the store that no retry helps.
 REFUSED = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE", "RESOURCE_DOES_NOT_EXIST")
 
@@ -264,20 +265,21 @@ class _Writer:
         return refused
 
     def _send(self, run: _Run) -> None:
-        """Rows, then the mark that they are stored, then the end: a crash repeats some and loses none."""
+        """Rows, then the mark that they are stored, then the end: a crash repeats some and loses none.
+
+        One call does where the rows fit in it: MLflow stores params, metrics and tags in this order.
+        """
         from mlflow.entities import Metric, Param, RunTag
 
         if run.waiting and run.status != "RUNNING":
             self._open(run)
-        for points in _chunks(run.points, METRICS_PER_CALL):
-            metrics = [Metric(*point) for point in points]
-            self._api.log_batch(run.run_id, metrics=metrics, synchronous=True)
-        for pairs in _chunks(list(run.params.items()), TEXTS_PER_CALL):
-            self._api.log_batch(run.run_id, params=[Param(*pair) for pair in pairs], synchronous=True)
-        if run.waiting:
-            mark = {"written_seq": str(max(run.waiting)), "written_step": str(run.step)}
-            for pairs in _chunks(list((run.tags | mark).items()), TEXTS_PER_CALL):
-                self._api.log_batch(run.run_id, tags=[RunTag(*pair) for pair in pairs], synchronous=True)
+        mark = {"written_seq": str(max(run.waiting)), "written_step": str(run.step)} if run.waiting else {}
+        metrics = _chunks([Metric(*point) for point in run.points], METRICS_PER_CALL)
+        params = _chunks([Param(*pair) for pair in run.params.items()], TEXTS_PER_CALL)
+        tags = _chunks([RunTag(*pair) for pair in (run.tags | mark).items()], TEXTS_PER_CALL)
+        calls = list(zip_longest(*(reversed(list(rows)) for rows in (metrics, params, tags)), fillvalue=()))
+        for some_metrics, some_params, some_tags in reversed(calls):  # the mark is in the last call
+            self._api.log_batch(run.run_id, some_metrics, some_params, some_tags, synchronous=True)
         if run.final is not None:
             self._end(run, *run.final)
 
