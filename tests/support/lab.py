@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -49,6 +51,52 @@ class DiesOnce(RecipeConfig):
 
     def build(self, context: Context) -> Supervised:
         return _Dying(context, self)
+
+
+class HangsOnce(RecipeConfig):
+    """Never comes back from its first step, unless a file shows that it did so before.
+
+    Args:
+        marker: path of that file.
+        deaf: stop the whole process, so that it cannot even end itself.
+    """
+
+    name: ClassVar[str] = "hangs_once"
+    space: ClassVar[Space] = Space(RECIPE_DOMAINS)
+    marker: str
+    deaf: bool = False
+
+    def build(self, context: Context) -> Supervised:
+        return _Hanging(context, self)
+
+
+class Exits(RecipeConfig):
+    """Calls `sys.exit` in its first step."""
+
+    name: ClassVar[str] = "exits"
+    space: ClassVar[Space] = Space(RECIPE_DOMAINS)
+
+    def build(self, context: Context) -> Supervised:
+        return _Exiting(context, self)
+
+
+class _Hanging(Supervised):
+    def __init__(self, context: Context, config: HangsOnce) -> None:
+        super().__init__(context, config)
+        self._marker, self._deaf = Path(config.marker), config.deaf
+
+    def step(self) -> Slice:
+        if not self._marker.exists():
+            self._marker.touch()
+            if self._deaf:
+                os.kill(os.getpid(), signal.SIGSTOP)
+            time.sleep(3600)
+        return super().step()
+
+
+class _Exiting(Supervised):
+    def step(self) -> Slice:
+        sys.exit("enough")
 
 
 class _Dying(Supervised):

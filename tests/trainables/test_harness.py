@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from tracking.checkpoints import Checkpoints
 
 from tests.support.toy_problems import TestSplitTrap
 from tests.support.trials import ROTATED, SIGNALS, assignment, finish, logical
+from tracking.checkpoints import Checkpoints
 from tracking.cost import Meter, Phase
 from tracking.record import NotFiniteError, ReservedMetricError, Stage, Status
 from trainables import invariance, methods
