@@ -128,7 +128,7 @@ def resume(name: str, trials: int, slots: int, folder: Path) -> dict[str, Any]:
 def mlflow(name: str, events: int, folder: Path) -> dict[str, Any]:
     """The journal's first so many events through the real writer into a real SQLite store."""
     database = folder / f"{name}.db"
-    log = MlflowLog(Store(f"sqlite:///{database}", name), name)
+    log = MlflowLog(Store(f"sqlite:///{database}", name, folder / "artifacts"), name)
     taken = [event for _, event in zip(range(events), read(Place.of(folder / name)), strict=False)]
     log.observe(taken[0])  # the first event makes the tables, which takes seconds
     while log._background._items:
@@ -157,14 +157,17 @@ def what_if(recipe: str, slots: Sequence[int], message_ms: float, start_seconds:
     for count in slots:
         parallel = parallel_for(count, studies)
         comparison = described.model_copy(update={"parallel_trials": parallel})
-        director = Director(comparison, Place.of("nowhere"), Path("nowhere"), lambda kind, **fields: {})
-        outcome = Simulator(
-            director, count, Replayed(recorded, pixels(described)), Delays(start_seconds, message_ms / 1000)
-        ).run()
+        outcome, free = (
+            Simulator(
+                Director(comparison, Place.of("nowhere"), Path("nowhere"), lambda kind, **fields: {}), count,
+                Replayed(recorded, pixels(described)), delays,
+            ).run()
+            for delays in (Delays(start_seconds, message_ms / 1000), Delays(start_seconds))
+        )
         rows.append({
             "slots": count, "parallel_trials": parallel, "trials": len(outcome.trials),
             "makespan_hours": outcome.makespan / 3600, "work_hours": outcome.work / 3600,
-            "efficiency": outcome.efficiency,
+            "efficiency": outcome.efficiency, "efficiency_with_free_driver": free.efficiency,
         })
         print(json.dumps(rows[-1]), flush=True)
     return {"studies": studies, "rows": rows}
