@@ -41,6 +41,9 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
+LANDING_SECONDS = 10.0  # an orderly stop waits this long for slices to report: Tune itself gives workers 5 s
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a drive ended."""
@@ -68,6 +71,8 @@ class Driver:
         self._made, self._comparison, self._journal, self._recorder = made, comparison, journal, recorder
         self._slots, self._signals, self._trainable, self._belief = slots, signals, trainable, belief
         self._guard, self._spending = Guard(), Spending(comparison)
+        self._flights = Flights(comparison.hang_seconds)
+        self._landing: float | None = None  # since when there is a reason to stop
         warm = journal.events[0].get("warm") or {}
         self._director = Director(comparison, made.place, None, recorder, warm=warm)
 
@@ -97,9 +102,15 @@ class Driver:
         return not self._spending.full(self._comparison.limits)
 
     def _wanted(self) -> bool:
-        """Whether to stop."""
+        """Whether Tune is to stop: at once after an error, else when every running slice has reported."""
         self._guard(self._slots.now, 0)  # raises where the last node that could run a trial has gone for good
-        return self._signals.caught is not None or self._guard.error is not None or self._limit() is not None
+        if self._guard.error is not None:
+            return True
+        if self._signals.caught is None and self._limit() is None:
+            return False
+        if self._landing is None:
+            self._landing, self._flights.landing = time.monotonic(), True
+        return not self._flights.busy or time.monotonic() - self._landing > LANDING_SECONDS
 
     def _end(self) -> Outcome:
         """Say in the journal how this turn ended."""
@@ -115,7 +126,7 @@ class Driver:
 
     def _fit(self) -> None:
         """One Ray Tune experiment until there is nothing more to do, or a reason to stop."""
-        comparison, flights = self._comparison, Flights(self._comparison.hang_seconds)
+        comparison, flights = self._comparison, self._flights
         parts = self._director, flights, self._slots, self._guard
         # All workers start at once, before one of them could take another's trial.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self._slots.now())

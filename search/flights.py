@@ -39,15 +39,22 @@ class Flights:
 
     Args:
         hang_seconds: silence that means that a trial hangs.
+        landing: the sweep is to stop: whoever reports goes no further, and nobody starts.
     """
 
     hang_seconds: float
     clock: Callable[[], float] = time.monotonic
+    landing: bool = False
     _flights: dict[str, Flight] = field(default_factory=dict)
     _deaths: dict[str, tuple[Cause, str]] = field(default_factory=dict)  # of trials that are about to be taken off
 
     def __len__(self) -> int:
         return len(self._flights)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a worker is at work."""
+        return any(flight.trial is not None for flight in self._flights.values())
 
     def begin(self, trial_id: str, uid: str) -> None:
         self._flights[trial_id] = Flight(uid, self.clock())

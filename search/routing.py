@@ -17,6 +17,7 @@ from search import slots as room
 from search.director import Director
 from search.flights import Flights
 from search.tuning import Verdict
+from tracking.record import Status
 from trainables.assignment import Report
 
 P = ParamSpec("P")
@@ -81,6 +82,8 @@ class Router(Searcher):  # type: ignore[misc]  # Ray's classes carry no types
     def _suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if self._director.finished:
             return FINISHED
+        if self._flights.landing:
+            return None
         if len(self._flights) > self._slots.now() or not (self._director.restarts or self._may_ask()):
             return None
         assignment = self._director.next()
@@ -110,9 +113,7 @@ class Gate(FIFOScheduler):  # type: ignore[misc]
         return self._guard(self._decide, STOP, trial, result)
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
-        # A result that says `done` comes here and not to `on_trial_result`; a trial that the director stopped
-        # comes here too, with the result it has judged: it is closed, so nothing happens twice.
-        self._guard(self._decide, STOP, trial, result)
+        self._guard(self._last_word, None, trial, result)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """The worker died; the searcher hears it next, and tells the director why."""
@@ -124,9 +125,15 @@ class Gate(FIFOScheduler):  # type: ignore[misc]
     def debug_string(self) -> str:
         return "routes to one ASHA per study"
 
+    def _last_word(self, trial: Trial, result: dict[str, Any]) -> None:
+        """A result that says `done` comes here only; one that led to a stop comes again, and has been judged."""
+        if "report" in result and Report.model_validate_json(result["report"]).status is not Status.RUNNING:
+            self._decide(trial, result)
+
     def _decide(self, trial: Trial, result: dict[str, Any]) -> str:
         if "report" not in result:
             return CONTINUE
         if not self._flights.hear(trial):
             return STOP
-        return _ACTIONS[self._director.report(Report.model_validate_json(result["report"]))]
+        action = _ACTIONS[self._director.report(Report.model_validate_json(result["report"]))]
+        return STOP if self._flights.landing else action

@@ -85,8 +85,8 @@ class Harness:
 
     def save(self) -> None:
         """Keep the trial's state; earlier checkpoints stay valid until this one is complete. What is kept is not
-        written again, and a trial that has ended needs none."""
-        if self._index == self._saved_index or (self._last is not None and self._last.status is Status.COMPLETE):
+        written again; the last report of all is kept too, since nobody may have heard it."""
+        if self._index == self._saved_index:
             return
         saved = Saved(self._index, self.method.state_dict(), self.meter.state_dict(), self._last)
         self._checkpoints.write(self._index, saved.pack())

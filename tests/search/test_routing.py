@@ -169,6 +169,30 @@ class TestRouter:
         assert guard.error is None
         assert not [e for e in events if e["kind"] == "repeated"]
 
+    def test_an_orderly_stop_journals_what_comes_and_lets_nobody_go_on(self) -> None:
+        director, events = self.simulation()
+        flights, guard = Flights(60.0), Guard()
+        given = director, flights, Slots(lambda: 2), guard
+        router, gate = Router(*given, may_ask=lambda: True), Gate(*given)
+        suggestion = router.suggest("a")
+        assert isinstance(suggestion, dict)
+        trial = SimpleNamespace(trial_id="a")
+        assert not flights.busy  # it waits for a worker
+        result = {"report": simulated(director._open[suggestion["uid"]], 0).model_dump_json()}
+        assert gate.on_trial_result(None, trial, result) == TrialScheduler.CONTINUE
+        assert flights.busy
+        flights.landing = True
+        assert router.suggest("b") is None
+        result = {"report": simulated(director._open[suggestion["uid"]], 1).model_dump_json(), "done": True}
+        assert gate.on_trial_result(None, trial, result) == TrialScheduler.STOP
+        gate.on_trial_complete(None, trial, result)  # as Tune does after a stop
+        router.on_trial_complete("a")
+        assert not flights.busy and guard.error is None
+        assert [(e["kind"], e["index"]) for e in events if "index" in e and e["kind"] != "asked"] == [
+            ("result", 0), ("result", 1)
+        ]
+        assert not [e for e in events if e["kind"] == "ended"]
+
     def test_an_error_ends_the_sweep_and_is_kept(self) -> None:
         director, _ = self.simulation()
         guard = Guard()

@@ -179,13 +179,25 @@ def test_a_checkpoint_waits_for_its_time(tmp_path: Path) -> None:
     assert kept(tmp_path) == []
 
 
-def test_what_has_ended_or_is_kept_already_is_not_written(tmp_path: Path) -> None:
+def test_what_is_kept_already_is_not_written(tmp_path: Path) -> None:
     trial = Harness(assignment(tmp_path))
     trial.save()  # nothing was done
     assert kept(tmp_path) == []
-    finish(trial)
-    trial.save()  # nothing will continue from it
+    trial.advance()
+    trial.save()
+    (tmp_path / "checkpoints" / "000001.pt").unlink()
+    trial.save()
     assert kept(tmp_path) == []
+
+
+def test_the_last_report_of_all_is_kept_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep that stops while it is on its way does not make the last slice again, test split and all."""
+    trial = Harness(assignment(tmp_path, stage=Stage.RERUN))
+    reports = finish(trial)
+    trial.save()
+    again = Harness(assignment(tmp_path, stage=Stage.RERUN).model_copy(update={"known": len(reports) - 1}))
+    monkeypatch.setattr(again.method, "step", lambda: pytest.fail("the slice was made again"))
+    assert again.advance() == reports[-1]
 
 
 # What is read, and when
