@@ -66,7 +66,7 @@ def plan(events: Sequence[Event]) -> Plan:
 def missing(events: Sequence[Event]) -> tuple[str, ...]:
     """What lies between this journal and a finished sweep, as sentences; none for a whole, sound one."""
     planned = plan(events)
-    found = list(_state(events))
+    found = [*_state(events), *_mixed(events), *_limited(events)]
     known, gone = list(trials(events).values()), given_up(events)
     for problem in planned.problems:
         for method in planned.methods:
@@ -95,6 +95,22 @@ def _state(events: Sequence[Event]) -> list[str]:
     last = next((e["kind"] for e in reversed(events) if e["kind"] in _STATES), "empty")
     said = _STATES.get(last, "The journal is empty: nothing has run.")
     return [said] if said else []
+
+
+def _mixed(events: Sequence[Event]) -> list[str]:
+    """Drivers that went on although their version differed from the one before."""
+    return [
+        f"Versions were mixed: {'; '.join(event['drift'])}."
+        for event in events if event["kind"] == "resumed" and event.get("drift")
+    ]
+
+
+def _limited(events: Sequence[Event]) -> list[str]:
+    """Studies whose tuning ended at a limit of their own: they had less than the budget that the others had."""
+    return [
+        f"{event['problem']}, {event['method']}: the tuning ended at the method's own limit ({event['limit']})."
+        for event in events if event["kind"] == "stage_done" and event["stage"] == "tune" and event.get("limit")
+    ]
 
 
 _STATES = {

@@ -223,3 +223,17 @@ def test_a_resumed_sweep_has_the_decision_table_of_an_undisturbed_one() -> None:
         assert found.tune.best.uid == tuning.best.uid
     assert {f.way for f in rows(whole) if f.method == "augnet"} == {Stage.RERUN, Stage.REPLAY}
     assert set(FACTOR) >= {f.method for f in rows(whole)}
+
+
+def test_a_mixture_of_versions_and_a_method_that_had_less_are_told() -> None:
+    events = journal()
+    resumed = {**events[5], "kind": "resumed", "drift": ["optuna 4.0.0 then, 5.0.0 now"]}
+    limited = [
+        event | {"limit": "trials: 2 of 2"} if event["kind"] == "stage_done" and event["uid"].endswith("plain/tune")
+        else event for event in events
+    ]
+    said = missing([*limited[:-1], resumed, limited[-1]])
+    assert "Versions were mixed: optuna 4.0.0 then, 5.0.0 now." in said
+    assert [line for line in said if "own limit (trials: 2 of 2)" in line and "plain" in line]
+    unmixed = {**resumed, "drift": []}
+    assert missing([*events[:-1], unmixed, events[-1]]) == ()
