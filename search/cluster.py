@@ -23,7 +23,7 @@ __all__ = ["Connection", "Room", "check_storage", "dashboard", "fitting", "place
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"  # Ray's own; `ray job submit` sets it for the driver
 ANSWER_SECONDS = 5.0              # for a first word from the head
-GRACE_SECONDS = 20.0              # a sweep without a node to run on waits this long for one to come back
+GRACE_SECONDS = 10.0              # a sweep without a node to run on waits this long for one to come back
 LOOK_SECONDS = 1.0
 
 # Each of these was measured to matter; the defaults are for notebooks, not for a command line.

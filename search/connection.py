@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,8 +51,8 @@ class Connection(BaseModel):
             if missing:
                 raise UserError(f"--working-dir must be a source tree with {', '.join(ROOTS)}",
                                 f"{self.working_dir} without {', '.join(missing)}")
-        if self.wheel is not None and (self.wheel.suffix != ".whl" or not self.wheel.is_file()):
-            raise UserError("--wheel must be a file that ends in .whl", self.wheel, "`pip wheel --no-deps .` makes one")
+        if self.wheel is not None and not (self.wheel.is_file() and zipfile.is_zipfile(self.wheel)):
+            raise UserError("--wheel must be a wheel of invsearch", self.wheel, "`pip wheel --no-deps .` makes one")
 
     @property
     def ships(self) -> bool:
@@ -62,14 +63,20 @@ class Connection(BaseModel):
     def shipped(self) -> Iterator[dict[str, Any]]:
         """Ray's runtime environment; to be used within the body, in which Ray uploads it."""
         environment: dict[str, Any] = {"env_vars": dict(self.env_vars)} if self.env_vars else {}
-        if self.wheel is not None:
-            yield environment | {"py_modules": [str(self.wheel.resolve())]}
-        elif self.working_dir is not None:
-            with tempfile.TemporaryDirectory(prefix="invsearch-ship-") as folder:
-                for name in ROOTS:  # the four packages alone: data and sweeps in the tree stay where they are
-                    shutil.copytree(
-                        self.working_dir / name, Path(folder) / name, ignore=shutil.ignore_patterns("__pycache__")
-                    )
-                yield environment | {"working_dir": folder}
-        else:
+        if not self.ships:
             yield environment
+            return
+        with tempfile.TemporaryDirectory(prefix="invsearch-ship-") as folder:
+            if self.wheel is not None:
+                # Unpacked here: Ray would let pip install it on every node, with torch and all else that it requires.
+                with zipfile.ZipFile(self.wheel) as archive:
+                    archive.extractall(folder)
+            else:
+                _copy_packages(self.working_dir or Path(), Path(folder))
+            yield environment | {"working_dir": folder}
+
+
+def _copy_packages(tree: Path, folder: Path) -> None:
+    """The four packages alone: data and sweeps in the tree stay where they are."""
+    for name in ROOTS:
+        shutil.copytree(tree / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))

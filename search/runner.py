@@ -116,7 +116,8 @@ def _slots(comparison: Comparison, connection: Connection | None, place: Place) 
     cluster.start(connection)
     cluster.check_storage(place.parent)
     cluster.slots(comparison.resources, connection.wait_seconds)  # one must fit, or it is told now
-    return Slots(cluster.Room(comparison.resources))
+    patience = max(cluster.GRACE_SECONDS, connection.wait_seconds)
+    return Slots(cluster.Room(comparison.resources, patience))
 
 
 def _resolved(comparison: Comparison, slots: int) -> Comparison:

@@ -27,6 +27,7 @@ from ray.cluster_utils import Cluster
 from search import cluster, doctor, doctor_cluster, nodes, runner
 from search.cluster import Connection
 from search.study import Comparison, Placement, Resources
+from search.sweep import Sweep
 from tracking.errors import UserError
 from tracking.storage import Place
 from trainables.plugins import PluginFile
@@ -117,21 +118,15 @@ def leaving(made: Cluster, node: Any, folder: Path, address: str) -> dict[str, A
     comparison, place, gone = fast(6, 3.0), Place.of(folder / "leaving"), [0.0]
 
     def watch(event: Any) -> None:
-        if event["kind"] == "ended" and event["stage"] == "tune" and not gone[0]:
+        if event["kind"] == "ended" and "/tune-" in event["uid"] and not gone[0]:
             gone[0] = time.monotonic()
             threading.Thread(target=made.remove_node, args=(node,), kwargs={"allow_graceful": False}).start()
 
     said = refused(lambda: runner.compare(comparison, place, (watch,), Connection(address=address)))
     told = time.monotonic() - gone[0]
     made.add_node(num_cpus=CPUS, resources={"fast": 1})
-    resumed = runner.resume(runner.Outcome(sweep(place), runner.ExitCode.DONE).sweep, (), Connection(address=address))
+    resumed = runner.resume(Sweep(place), (), Connection(address=address))
     return {"said": said, "told_seconds": told, "code": int(resumed.code)}
-
-
-def sweep(place: Place) -> Any:
-    from search.sweep import Sweep
-
-    return Sweep(place)
 
 
 @contextmanager

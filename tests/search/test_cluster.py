@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -170,9 +171,13 @@ def test_only_the_four_packages_are_shipped(tmp_path: Path) -> None:
         assert (folder / "search" / "cli.py").read_bytes() == (ROOT / "search" / "cli.py").read_bytes()
     assert not folder.exists()
     wheel = tmp_path / "invsearch-0.1.0-py3-none-any.whl"
-    wheel.touch()
-    with Connection(wheel=wheel, env_vars={"A": "1"}).shipped() as environment:
-        assert environment == {"py_modules": [str(wheel)], "env_vars": {"A": "1"}}
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("search/__init__.py", "")
+    shipping = Connection(wheel=wheel, env_vars={"A": "1"})
+    shipping.check()
+    with shipping.shipped() as environment:
+        assert environment["env_vars"] == {"A": "1"}
+        assert (Path(environment["working_dir"]) / "search" / "__init__.py").is_file()
     with Connection().shipped() as environment:
         assert environment == {}
 
@@ -181,7 +186,7 @@ def test_what_cannot_be_shipped_is_told(tmp_path: Path) -> None:
     (tmp_path / "search").mkdir()
     with pytest.raises(UserError, match="without search, trainables, spaces, tracking"):
         Connection(working_dir=tmp_path).check()
-    with pytest.raises(UserError, match=r"ends in \.whl"):
+    with pytest.raises(UserError, match="must be a wheel"):
         Connection(wheel=tmp_path / "absent.whl").check()
     with pytest.raises(UserError, match="shipped once"):
         Connection(working_dir=ROOT, wheel=ROOT / "pyproject.toml").check()
