@@ -75,7 +75,7 @@ def test_every_fault_is_recorded_with_its_cause_and_costs_only_its_own_method(
         "plain", "dies_once", "hangs_once", "deaf"
     }
     assert "planted" in done["explodes"]["reason"] and "SystemExit: enough" in done["exits"]["reason"]
-    laws.ended_once(events)
+    laws.ended(events)
 
 
 def launch(root: Path, name: str, *words: str, **changes: Any) -> subprocess.Popen[str]:
