@@ -41,8 +41,7 @@ _WORKERS = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}  # a trial that was given
 def start(connection: Connection) -> None:
     """Connect to a cluster, or start Ray on this machine alone; a session that is open already is used.
 
-    Tokens are Ray's own business (RAY_AUTH_MODE and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH): set here, after Ray was
-    imported, they would only break it.
+    A token is Ray's own business (RAY_AUTH_MODE, RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH); one that is there is shown.
 
     Raises:
         UserError: nobody answers at the address, or the code cannot be shipped.
@@ -63,6 +62,7 @@ def start(connection: Connection) -> None:
                 )
         else:
             _reach(address, connection)
+            _show_token()
             variables = _WORKERS | shipment.pop("env_vars", {})
             _init(address=address, runtime_env={"env_vars": variables, **shipment}, **quiet)
     logging.getLogger("ray").setLevel(logging.CRITICAL)  # what fails is told by us, once
@@ -209,6 +209,20 @@ def _on_loopback() -> Iterator[None]:
         yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def _show_token() -> None:
+    """Show a cluster the user's token where there is one, such as the `~/.ray/auth_token` of an earlier local run.
+
+    `ray start` asks for such a token without being told to, and `ray.init(address=...)` does not show it; a cluster
+    that asks for none takes it as well (both tried). Setting RAY_AUTH_MODE alone comes too late: Ray has read it.
+    """
+    try:
+        from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+    except ImportError:  # another version of Ray; its message then says what to set
+        return
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
 def _init(**options: Any) -> None:

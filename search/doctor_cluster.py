@@ -15,7 +15,7 @@ from tracking.storage import Place
 
 CLOCK_SECONDS = 2.0  # a lease on a sweep, MLflow's times and the limits bear that much
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-TOKEN_MODE = "RAY_AUTH_MODE"  # Ray sets it in a process that found out that a cluster has tokens
+TOKEN_MODE = "RAY_AUTH_MODE"  # set in a process that shows a token
 
 
 def examine(base: Place, names_resolve: Any) -> Iterator[Finding]:
@@ -77,7 +77,7 @@ def _access() -> str:
     address = str(ray.get_runtime_context().gcs_address)
     host = address.rpartition(":")[0].strip("[]")
     token = os.environ.get(TOKEN_MODE, "").lower() == "token"
-    guard = "a token is asked for" if token else "no token: whoever reaches the port may run code there"
+    guard = "this driver shows a token" if token else "no token: whoever reaches the port may run code there"
     reach = "this machine only" if host in LOOPBACK else "the network"
     shown = dashboard()
     return f"{address}, from {reach}; {guard}" + (f"; dashboard {shown}" if shown else "")

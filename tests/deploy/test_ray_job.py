@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -23,8 +24,11 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[str]:
-    """A cluster of one node with a job server, in processes of its own."""
-    with tempfile.TemporaryDirectory(prefix="j") as folder:
+    """A cluster of one node with a job server and a token, in processes of its own."""
+    with tempfile.TemporaryDirectory(prefix="j") as folder, pytest.MonkeyPatch.context() as patch:
+        Path(folder, "token").write_text(secrets.token_hex(32))
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN_PATH", f"{folder}/token")
         dashboard = free_port()
         command = [
             BIN / "ray", "start", "--head", "--block", f"--port={free_port()}", f"--temp-dir={folder}/r",
@@ -42,7 +46,9 @@ def head() -> Iterator[str]:
 
 
 def job(head: str, root: Path, *words: str) -> subprocess.Popen[str]:
-    environment = os.environ | {"INVSEARCH_BIN": str(BIN), "INVSEARCH_SHIP": str(TREE)}
+    environment = os.environ | {
+        "INVSEARCH_BIN": str(BIN), "INVSEARCH_SHIP": str(TREE), "INVSEARCH_PYTHON": sys.executable,
+    }
     return subprocess.Popen(
         ["bash", TREE / "deploy" / "ray-job.sh", head, *words, str(root)], env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
