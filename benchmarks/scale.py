@@ -80,7 +80,7 @@ def _shown(value: float | None) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="300 trials of one shape, two rungs of the ladder")
-    parser.add_argument("--full", action="store_true", help="all events through MLflow, and the figures are kept in results/; an hour")
+    parser.add_argument("--full", action="store_true", help="every event through MLflow; kept in results/; an hour")
     arguments = parser.parse_args()
     quick, full = arguments.quick, arguments.full
     trials, events = (300, 600) if quick else (10_000, 10**9 if full else 20_000)

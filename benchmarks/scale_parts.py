@@ -76,19 +76,26 @@ def drive(name: str, trials: int, slots: int, folder: Path) -> dict[str, Any]:
 
 
 def slopes(trials: Sequence[Timed]) -> dict[str, float]:
-    """Medians around the 100th, 1,000th and 10,000th tune trial, in milliseconds, as far as there are so many."""
+    """Medians of the tune trials that were asked when so many were known, in milliseconds; of 10,000 the last ones.
+
+    The first thousand are asked before anything is known: no model, no time. They are no measure of a slope.
+    """
     found: dict[str, float] = {}
     for number in (100, 1_000, 10_000):
         if number > len(trials):
             break
-        near = trials[min(number - 1 - WINDOW // 2, len(trials) - WINDOW) :][:WINDOW]
+        last = len(trials) - WINDOW
+        first = next((i for i, trial in enumerate(trials) if trial.known >= number), last)
+        near = trials[last if number == 10_000 else min(first, last) :][:WINDOW]
         parts: dict[str, Callable[[Timed], float]] = {
             "decision": lambda t: t.decision_seconds, "cpu": lambda t: t.cpu_seconds, "ask": lambda t: t.ask_seconds,
             "report": lambda t: t.report_seconds / max(1, t.reports),
         }
         for what, seconds in parts.items():
             found[f"{what}_ms_at_{number}"] = 1000 * statistics.median(seconds(t) for t in near)
+        found[f"known_at_{number}"] = float(near[0].known)
         found[f"reports_per_trial_at_{number}"] = statistics.mean(t.reports for t in near)
+    found["decision_ms_of_first_100"] = 1000 * statistics.median(t.decision_seconds for t in trials[:100])
     return found
 
 

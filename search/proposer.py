@@ -38,7 +38,7 @@ class Proposer:
     are, which is fast, and does not ask that another processor rounds as the first one did.
 
     A stateless sampler also looks at the trials that run, so as not to propose the same again, and its time grows
-    with them: it is shown the latest, as many as half a window.
+    with them: it is shown the latest, as many as a quarter of a window.
 
     Args:
         space: what is tuned.
@@ -85,7 +85,7 @@ class Proposer:
         index, self._asked = self._asked, self._asked + 1
         if self._ended >= self._chosen.window:
             self._thin()
-        while self._chosen.stateless and len(self._open) >= self._chosen.window // 2:
+        while self._chosen.stateless and len(self._open) >= self._chosen.window // 4:
             self._hide()
         if recorded is not None and trusted:
             return self._take_over(uid, recorded)

@@ -56,12 +56,14 @@ class Timed:
     """What one trial took of this process's real time, with everything that hangs on its events.
 
     Args:
+        known: trials that had ended when it was asked.
         reports: how many there were.
         cpu_seconds: of the ask and all reports; the others, which are elapsed time, also wait for disks.
     """
 
     uid: str
     stage: Stage
+    known: int
     ask_seconds: float
     report_seconds: float = 0.0
     reports: int = 0
@@ -122,7 +124,7 @@ class Simulator:
         self._driver_free = 0.0
         self._waiting: deque[_Flight] = deque()
         self._running: list[tuple[float, int, _Flight, Report]] = []  # by the time of their next report
-        self._order = 0
+        self._order = self._ended = 0
 
     def run(self, enough: Callable[[Outcome], bool] = lambda outcome: False) -> Outcome:
         """Until the director has nothing left, or `enough` says so after a report.
@@ -149,7 +151,8 @@ class Simulator:
             if assignment is None:
                 break
             assignment = Assignment.model_validate_json(assignment.model_dump_json())
-            timed = Timed(assignment.uid, assignment.stage, self._watch() - began, cpu_seconds=time.thread_time() - cpu)
+            seconds, cpu = self._watch() - began, time.thread_time() - cpu
+            timed = Timed(assignment.uid, assignment.stage, self._ended, seconds, cpu_seconds=cpu)
             self.outcome.trials.append(timed)
             self._driver()
             self._waiting.append(_Flight(assignment, timed, assignment.known))
@@ -171,6 +174,8 @@ class Simulator:
         self._driver()
         if verdict is Verdict.CONTINUE:
             self._slice(flight, 0.0)
+        else:
+            self._ended += 1
 
     def _slice(self, flight: _Flight, delay: float) -> None:
         """A worker begins once the driver has spoken."""

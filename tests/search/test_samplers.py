@@ -133,7 +133,7 @@ def test_a_thousand_running_trials_do_not_fill_the_window() -> None:
     for index in range(1000):
         proposer.ask(str(index))
     states = [state for state, _ in proposer.observed().values()]
-    assert not proposer.thinned and states.count("RUNNING") == 25  # the latest, that TPE keeps away from
+    assert not proposer.thinned and states.count("RUNNING") == 12  # the latest, that TPE keeps away from
     for index in range(50):
         proposer.report(str(index), 0, 0.5)
         proposer.end(str(index), Status.COMPLETE if index % 2 else Status.PRUNED, index / 50, 1)
@@ -143,7 +143,7 @@ def test_a_thousand_running_trials_do_not_fill_the_window() -> None:
     assert all(t.intermediate_values == {0: 0.5} for t in proposer._study.trials if t.state is TrialState.PRUNED)
     proposer.ask("next")
     states = [state for state, _ in proposer.observed().values()]
-    assert proposer.thinned and states.count("RUNNING") == 25
+    assert proposer.thinned and states.count("RUNNING") == 12
     assert states.count("COMPLETE") + states.count("PRUNED") == 25
 
 
