@@ -99,6 +99,6 @@ def _fault(body: Callable[[], None]) -> str | None:
     """What is wrong, on one line."""
     try:
         body()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a method that exits is broken, and the check goes on
         return " ".join(f"{type(error).__name__}: {error}".split())
     return None

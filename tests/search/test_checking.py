@@ -138,6 +138,7 @@ def test_broken_methods_are_told_apart(capsys: pytest.CaptureFixture[str]) -> No
     faults = broken(out["not_a_number"])
     assert "finite" in faults["metrics are its own"]
     assert out["not_a_number"]["done at the horizon"] == "ok"
+    assert "SystemExit: enough" in broken(out["exits"])["same seed same run"]
     assert not broken(out["linear"])
 
 

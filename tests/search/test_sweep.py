@@ -161,12 +161,9 @@ def launch(tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("number", "code"),
-    [
-        (signal.SIGINT, ExitCode.INTERRUPTED),
-        pytest.param(signal.SIGTERM, ExitCode.TERMINATED, marks=pytest.mark.slow),
-    ],
+    ("number", "code"), [(signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.TERMINATED)]
 )
+@pytest.mark.slow
 def test_stopped_in_order_and_resumed(
     undisturbed: Sweep, tmp_path: Path, number: signal.Signals, code: ExitCode
 ) -> None:

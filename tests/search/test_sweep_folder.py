@@ -228,7 +228,7 @@ def test_status_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
         "damaged: damaged: line 1",
     ]
     assert all(line.startswith(start) for line, start in zip(lines, starts, strict=True)), out
-    assert "left" not in lines[0] and "left" in lines[1]
+    assert "left" not in out  # nothing runs, so there is no pace
 
 
 def test_status_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
@@ -240,7 +240,7 @@ def test_status_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert [line.split()[:2] for line in lines[1:5]] == [
         ["digits-rotated", method] for method in ("plain", "trivial_augment", "augnet", "unrolled")
     ]
-    assert lines[-1].startswith("stopped without a word: ")
+    assert any(line.startswith("stopped without a word: ") for line in lines[5:])
 
 
 def test_status_of_a_damaged_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:

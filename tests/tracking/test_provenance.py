@@ -42,7 +42,7 @@ def test_without_git_nothing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_everything_is_json_and_named() -> None:
     found = json.loads(json.dumps(collect()))
-    assert set(found) == {"commit", "dirty", "versions", "platform", "hardware"}
+    assert set(found) == {"commit", "dirty", "code", "versions", "platform", "hardware"}
     assert found["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert {"torch", "torchvision", "ray", "optuna", "mlflow", "numpy"} <= set(found["versions"])
     assert found["hardware"]["cores"] >= 1
