@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
-from ray._private import ray_constants
+from ray._private import ray_constants, services
 
+from search.access import show_token
 from search.connection import AUTO, Connection
 from search.nodes import check_storage
 from search.placement import placement
@@ -41,7 +42,8 @@ _WORKERS = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}  # a trial that was given
 def start(connection: Connection) -> None:
     """Connect to a cluster, or start Ray on this machine alone; a session that is open already is used.
 
-    A token is Ray's own business (RAY_AUTH_MODE, RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH); one that is there is shown.
+    A token is Ray's own business (RAY_AUTH_MODE, RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH); one that is there
+    is shown to a cluster that asks for it.
 
     Raises:
         UserError: nobody answers at the address, or the code cannot be shipped.
@@ -62,7 +64,7 @@ def start(connection: Connection) -> None:
                 )
         else:
             _reach(address, connection)
-            _show_token()
+            show_token(_located(address))
             variables = _WORKERS | shipment.pop("env_vars", {})
             _init(address=address, runtime_env={"env_vars": variables, **shipment}, **quiet)
     logging.getLogger("ray").setLevel(logging.CRITICAL)  # what fails is told by us, once
@@ -211,18 +213,12 @@ def _on_loopback() -> Iterator[None]:
         ray_constants.ENABLE_RAY_CLUSTER = before
 
 
-def _show_token() -> None:
-    """Show a cluster the user's token where there is one, such as the `~/.ray/auth_token` of an earlier local run.
-
-    `ray start` asks for such a token without being told to, and `ray.init(address=...)` does not show it; a cluster
-    that asks for none takes it as well (both tried). Setting RAY_AUTH_MODE alone comes too late: Ray has read it.
-    """
+def _located(address: str) -> str:
+    """Host and port; what Ray cannot make sense of stays as it is, for it to say so."""
     try:
-        from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
-    except ImportError:  # another version of Ray; its message then says what to set
-        return
-    logging.getLogger("ray").setLevel(logging.CRITICAL)
-    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+        return services.canonicalize_bootstrap_address(address) or address
+    except (ValueError, ConnectionError):
+        return address
 
 
 def _init(**options: Any) -> None:
