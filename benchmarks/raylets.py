@@ -20,6 +20,7 @@ CPUS, SECONDS = 4, 1.0
 
 def sweep(raylets: int, trials: int) -> dict[str, float]:
     """One row; to be called in a fresh process."""
+    import ray
     from overhead import described
     from ray.cluster_utils import Cluster
 
@@ -39,6 +40,7 @@ def sweep(raylets: int, trials: int) -> dict[str, float]:
         )
         log.close(60.0)
         events = outcome.sweep.events()
+    ray.shutdown()  # a cluster does not go while a driver is connected to it
     nodes.shutdown()
     ended = [event["time_ms"] for event in events if event["kind"] == "ended" and "/tune-" in event["uid"]]
     # The first of each worker waits for its start; from then on the pace is steady.
