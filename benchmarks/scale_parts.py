@@ -28,7 +28,7 @@ from tracking.record import Stage
 from tracking.storage import Place
 
 METHODS = ("plain", "trivial_augment", "augnet", "unrolled")
-WINDOW = 51  # trials whose median is the figure at a trial number
+WINDOW = 101  # trials whose median is the figure at a trial number: more than the wide shape has studies
 STUDIES = {"wide": 100, "deep": 1}
 
 
