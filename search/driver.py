@@ -25,6 +25,7 @@ from search.spending import Spending
 from search.study import Comparison
 from search.sweep import Recorder, Sweep
 from search.watch import Stop, Watch
+from tracking.errors import StorageError
 from tracking.journal import Journal, of_kind
 from tracking.record import Status
 
@@ -90,6 +91,8 @@ class Driver:
             pass  # before or after Tune ran: the journal stands as it is
         self._guard.stopping = True
         if self._guard.error is not None:
+            if not isinstance(self._guard.error, StorageError):  # then nothing can be written
+                self._recorder("interrupted", by="error", reason=str(self._guard.error))
             raise self._guard.error
         return self._end()
 

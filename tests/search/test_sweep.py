@@ -19,6 +19,7 @@ from search.runner import ExitCode
 from search.sweep import Sweep
 from tracking.mlflow_log import MlflowLog, default_store
 from tracking.read import connect, history, runs
+from tracking.storage import Place
 
 TOYS = Path(__file__).resolve().parent.parent / "support" / "toy_problems.py"
 LAB = Path(__file__).resolve().parent.parent / "support" / "lab.py"
@@ -111,6 +112,25 @@ def test_an_existing_experiment_and_another_store_are_honoured(
     parents = {run["tags"].get("mlflow.parentRunId") for run in runs(store, undisturbed.name)}
     assert len(runs(store, undisturbed.name)) > 10
     assert len(parents) == 3 and None not in parents  # budget unit, plain, augnet
+
+
+@pytest.mark.slow
+def test_an_error_in_mid_sweep_ends_it_in_order_and_resume_goes_on(undisturbed: Sweep, tmp_path: Path) -> None:
+    seen = 0
+
+    def stumble(event: dict[str, Any]) -> None:
+        nonlocal seen
+        seen += event["kind"] == "result"
+        if seen == 10 and event["kind"] == "result":
+            raise RuntimeError("planted")
+
+    with pytest.raises(RuntimeError, match="planted"):
+        runner.compare(toy(), tmp_path / "broken", (stumble,))
+    broken = Sweep(Place.of(tmp_path / "broken"))
+    last = broken.events()[-1]
+    assert (last["kind"], last["by"], last["reason"]) == ("interrupted", "error", "planted")
+    assert runner.resume(broken).code is ExitCode.DONE
+    assert decision_table(broken.events()) == decision_table(undisturbed.events())
 
 
 def test_an_impossible_resource_is_told_before_anything_starts(ray_session: None, tmp_path: Path) -> None:
