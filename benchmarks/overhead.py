@@ -2,14 +2,16 @@
 
 The same trials (class `Trial`, `reuse_actors=True`, default loggers off, same slots, same in-flight limit) run in
 turns under our runner (journal, Optuna, MLflow in the background, a checkpoint in every trial) and under a bare
-`tune.Tuner` that keeps no state. Both sides' time ends when the last trial has ended; what the MLflow writer still has
-to do then is printed apart.
+`tune.Tuner` that keeps no state: once as it comes, which loses one of two workers while trials are short, and once
+helped to keep them (search/slots.py), which is the side that ratios are against. All time ends when the last trial has
+ended; what the MLflow writer still has to do then is printed apart.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -80,23 +82,36 @@ def ours(trials: int, folder: Path, seconds: float = 0.0) -> dict[str, Any]:
     }
 
 
-def bare(assignments: list[str]) -> float:
-    """The very same trials under Ray Tune alone, without checkpoints."""
+def bare(assignments: list[str], keeps: bool = True) -> float:
+    """The very same trials under Ray Tune alone, without checkpoints.
+
+    Args:
+        keeps: its idle workers are kept and started as in our runner.
+    """
     from ray import tune
+    from ray.tune.schedulers import FIFOScheduler
 
     from search.driver import scratch_folder
+    from search.slots import Slots, keep_workers
     from trainables.trial import Trial
+
+    class Keeping(FIFOScheduler):
+        def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+            keep_workers(tune_controller, trial, Slots(lambda: SLOTS))
 
     forgetful = [json.loads(text) for text in assignments]
     for assignment in forgetful:
         assignment["protocol"]["checkpoint_seconds"] = 1e9
     config = {"uid": "bare", "known": 0, "hang_seconds": 600.0}
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(SLOTS)
     with scratch_folder() as scratch:
         began = time.perf_counter()
         tune.Tuner(
             tune.with_resources(Trial, {"cpu": 1}),
             param_space=config | {"assignment": tune.grid_search([json.dumps(text) for text in forgetful])},
-            tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=SLOTS + 1),
+            tune_config=tune.TuneConfig(
+                reuse_actors=True, max_concurrent_trials=SLOTS + 1, scheduler=Keeping() if keeps else None
+            ),
             run_config=tune.RunConfig(
                 name="bare", storage_path=scratch, verbose=0,
                 # As in our runner: a save that the class does not have would fail the trial and cost its worker.
@@ -127,25 +142,28 @@ def main() -> None:
 
     cluster.start(cluster.Connection(cpus=SLOTS))
     prepare(described(1))
-    ratios, walls, bares, drains, reports = [], [], [], [], []
+    ratios, walls, bares, stock, drains, reports = [], [], [], [], [], []
     with tempfile.TemporaryDirectory() as folder:
         bare(ours(2, Path(folder))["assignments"])  # not counted: fills the machine's file cache
         for _ in range(turns):
             run = ours(trials, Path(folder))
             alone = bare(run["assignments"])  # unit, probe and confirm trials are among them
+            stock.append(run["wall"] / bare(run["assignments"], keeps=False))
             ratios.append(run["wall"] / alone)
             walls.append(run["wall"])
             bares.append(alone)
             drains.append(run["drain"])
             reports += run["report_ms"]
             print(f"{len(run['assignments'])} trials: ours {run['wall']:.2f} s, bare {alone:.2f} s, "
-                  f"ratio {ratios[-1]:.3f}, drain {run['drain']:.2f} s, {run['left']} events left")
+                  f"ratio {ratios[-1]:.3f} ({stock[-1]:.3f} as it comes), drain {run['drain']:.2f} s, "
+                  f"{run['left']} events left", flush=True)
         fraction: float | None = None
         if not quick:
-            long = ours(6, Path(folder), seconds=10.0)
+            long = ours(12, Path(folder), seconds=10.0)
             fraction = long["wall"] / bare(long["assignments"]) - 1
     figures = {
         "wall_ratio_vs_bare_ray": statistics.median(ratios),
+        "wall_ratio_vs_stock_ray": statistics.median(stock),
         "wall_seconds": statistics.median(walls),
         "bare_seconds": statistics.median(bares),
         "drain_seconds": statistics.median(drains),

@@ -3,7 +3,7 @@
 Recorded trials (data/digits.json, see curves.py) are replayed by simulated workers through the real director, Optuna,
 ASHA, journal (every event brought to disk) and MLflow writer (SQLite). No Ray worker runs, so what Ray itself costs is
 not in these figures; benchmarks/overhead.py has that. Every part runs in a fresh process, so that memory peaks are its
-own. Without an option: as --full, but MLflow takes the first 20,000 events.
+own. Without an option: as --full, but one turn, and MLflow takes the first 20,000 events.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ HERE = Path(__file__).resolve().parent
 SLOTS = 1_000
 LADDER = (1, 8, 64, 256, 1_000)
 SHAPES = ("wide", "deep")
+TURNS = 3  # of --full: one turn's slope scatters by a fifth on an idle machine
 START_SECONDS = 0.3  # between two trials on one worker; benchmarks/overhead.py on two cores has 0.2 to 0.3
 
 
@@ -37,10 +39,16 @@ def part(function: str, **arguments: Any) -> dict[str, Any]:
     return found
 
 
-def measured(shape: str, trials: int, folder: Path, mlflow_events: int | None) -> dict[str, Any]:
-    """Everything about one shape; its journal is deleted afterwards."""
-    found = part("drive", name=shape, trials=trials, slots=SLOTS, folder=str(folder))
-    print(f"{shape}: {found['trials']} trials in {found['simulator_seconds']:.0f} s", flush=True)
+def measured(shape: str, trials: int, folder: Path, mlflow_events: int | None, turns: int) -> dict[str, Any]:
+    """Everything about one shape: the turn with the middle slope, and the slopes of all."""
+    drives = []
+    for turn in range(turns):
+        drives.append(part("drive", name=shape, trials=trials, slots=SLOTS, folder=str(folder / str(turn))))
+        print(f"{shape}: {drives[-1]['trials']} trials in {drives[-1]['simulator_seconds']:.0f} s", flush=True)
+    slopes = [ratio(drive, "decision") for drive in drives]
+    found = drives[slopes.index(statistics.median_low(slopes))] if None not in slopes else drives[0]
+    found["slope_ratio_turns"] = slopes
+    folder /= "0"
     found |= part("resume", name=shape, trials=trials, slots=SLOTS, folder=str(folder))
     if mlflow_events:
         found |= part("mlflow", name=shape, events=mlflow_events, folder=str(folder))
@@ -73,7 +81,9 @@ def ladder(rows: list[dict[str, Any]]) -> str:
     )])
 
 
-def _shown(value: float | None) -> str:
+def _shown(value: float | list[float | None] | None) -> str:
+    if isinstance(value, list):
+        return " ".join(_shown(one) for one in value)
     return "-" if value is None else f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
 
 
@@ -87,7 +97,7 @@ def main() -> None:
     ask = 1.0 if quick else None
     with tempfile.TemporaryDirectory(prefix="scale-") as folder:
         shapes = {
-            shape: measured(shape, trials, Path(folder), events if shape == "wide" else None)
+            shape: measured(shape, trials, Path(folder), events if shape == "wide" else None, TURNS if full else 1)
             for shape in (SHAPES[:1] if quick else SHAPES)
         }
     wide = shapes["wide"]
@@ -98,7 +108,9 @@ def main() -> None:
     at_64 = {r["slots"]: r["efficiency"] for r in what_if["rows"]}[64]
     figures = {
         "decision_ms_at_100": wide["decision_ms_at_100"], "decision_ms_at_10000": wide.get("decision_ms_at_10000"),
-        "slope_ratio": wide["slope_ratio"], "slope_ratio_one_study": shapes.get("deep", {}).get("slope_ratio"),
+        "slope_ratio": wide["slope_ratio"], "slope_ratio_turns": wide["slope_ratio_turns"],
+        "slope_ratio_one_study": shapes.get("deep", {}).get("slope_ratio"),
+        "slope_ratio_one_study_turns": shapes.get("deep", {}).get("slope_ratio_turns"),
         "peak_memory_mib": max(f["peak_mib"] for f in shapes.values()),
         "mlflow_writes_per_second": wide["mlflow_writes_per_second"],
         "efficiency_at_64_slots": None if quick else at_64,

@@ -46,6 +46,7 @@ def shape(name: str, trials: int, slots: int) -> Comparison:
 
 def drive(name: str, trials: int, slots: int, folder: Path) -> dict[str, Any]:
     """Simulate a shape with a real journal on a real disk: seconds of the driver's own process."""
+    folder.mkdir(parents=True, exist_ok=True)
     comparison = shape(name, trials, slots)
     made = sweeps.create(Place.of(folder / name), comparison)
     clock = [0.0]

@@ -56,7 +56,7 @@ class Proposer:
         self._asked = 0
         self._open: dict[str, int | None] = {}  # uid -> number in the study, in the order of asking
         self._hidden: dict[str, FrozenTrial | None] = {}  # running trials that the sampler is not shown
-        self._sampler = make_sampler(chosen, chosen.seed)
+        self._sampler = make_sampler(chosen, chosen.seed, self._distributions)
         self._thinned = False
         self._begin_study()
 
@@ -98,7 +98,8 @@ class Proposer:
         elif recorded is not None and self._takes_over and index >= VERIFIED:
             return self._take_over(uid, recorded)
         if self._chosen.stateless:
-            self._study.sampler = make_sampler(self._chosen, stable_seed(self._chosen.seed, index) % 2**32)
+            seed = stable_seed(self._chosen.seed, index) % 2**32
+            self._study.sampler = make_sampler(self._chosen, seed, self._distributions)
         trial = self._study.ask(self._distributions)
         self._open[uid] = trial.number
         self._size += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -17,6 +18,8 @@ from optuna.samplers import (
     RandomSampler,
     TPESampler,
 )
+from optuna.study import Study
+from optuna.trial import FrozenTrial
 
 from search.study import Comparison, SamplerName
 from spaces.domain import Choice, Domain, Float, Int, Space
@@ -79,15 +82,27 @@ def distributions(space: Space) -> dict[str, BaseDistribution]:
     return {name: _distribution(domain) for name, domain in space.root.items()}
 
 
-def make_sampler(chosen: Sampling, seed: int) -> BaseSampler:
+class _KnownSpaceTPE(TPESampler):
+    """Optuna's TPE where every trial has all parameters: it need not look through all trials for those in common."""
+
+    def __init__(self, space: Mapping[str, BaseDistribution], seed: int, startup_trials: int) -> None:
+        super().__init__(seed=seed, n_startup_trials=startup_trials)
+        self._known = {name: space[name] for name in sorted(space) if not space[name].single()}
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self._known
+
+
+def make_sampler(chosen: Sampling, seed: int, space: Mapping[str, BaseDistribution]) -> BaseSampler:
     """A fresh sampler.
 
     Args:
         seed: below 2**32; of a stateless sampler another one for each proposal.
+        space: the distributions of all parameters, which every trial has.
     """
     match chosen.name:
         case SamplerName.TPE:
-            return TPESampler(seed=seed, n_startup_trials=chosen.startup_trials)
+            return _KnownSpaceTPE(space, seed, chosen.startup_trials)
         case SamplerName.GP:
             return GPSampler(
                 seed=seed, n_startup_trials=chosen.startup_trials, independent_sampler=RandomSampler(seed=seed),

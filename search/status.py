@@ -92,7 +92,6 @@ class Standing:
                 self.stopped_by = event.get("reason") or by
             case "sweep_done":
                 self.state = "done"
-        self._share = max(self._share, self._share_now())
 
     @property
     def total_flops(self) -> float:
@@ -103,8 +102,10 @@ class Standing:
     def share_done(self) -> float:
         """Of the planned work, in [0, 1]; what the methods have not shown yet is assumed to cost one plain training.
 
-        Never falls: where a method turns out to be dearer than was assumed, the share waits for it.
+        Never falls from one look to the next: where a method turns out to be dearer than was assumed, the share waits
+        for it. Worked out only when somebody looks, since it goes over all studies.
         """
+        self._share = max(self._share, self._share_now())
         return self._share
 
     @property
