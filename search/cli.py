@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tracking.errors import StorageError, UserError
+from tracking.errors import StartError, StorageError, UserError
 
 if TYPE_CHECKING:
     from search.launch import Options
@@ -41,13 +41,13 @@ Dashboard = Annotated[bool, typer.Option("--dashboard", help="Ray's dashboard fo
 
 
 def main() -> None:
-    """Run a command; a mistake of the user's ends with one message and exit code 2."""
+    """Run a command; a mistake of the user's ends with one message and exit code 2, a machine that fails with 1."""
     try:
         app()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except StorageError as error:
+    except (StartError, StorageError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -18,7 +19,8 @@ from search.connection import AUTO, Connection
 from search.nodes import check_storage
 from search.placement import placement
 from search.study import Resources
-from tracking.errors import UserError
+from search.words import first_line
+from tracking.errors import StartError, UserError
 
 __all__ = ["Connection", "Room", "check_storage", "dashboard", "fitting", "placement", "slots", "start"]
 
@@ -47,6 +49,7 @@ def start(connection: Connection) -> None:
 
     Raises:
         UserError: nobody answers at the address, or the code cannot be shipped.
+        StartError: Ray does not start on this machine.
     """
     connection.check()
     for name, value in (_ENVIRONMENT | _WORKERS).items():
@@ -224,19 +227,32 @@ def _located(address: str) -> str:
 def _init(**options: Any) -> None:
     try:
         ray.init(**options)
-    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+    except Exception as error:  # Ray has no error of its own for this; a start that takes too long is a bare Exception
         if options["address"] == "local":
-            raise
+            raise _not_started(error) from None
         raise _unreachable(str(options["address"]), error) from None
 
 
+def _not_started(error: Exception) -> StartError:
+    logs = Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "session_latest" / "logs"
+    return StartError(
+        "Ray must start on this machine", _said(error),
+        "nothing of the sweep was started, so the same command may be given again; a machine that is busy, or short of "
+        f"memory or disk, takes too long: fewer --cpus need less. Ray's own logs, where it came so far: {logs}",
+    )
+
+
 def _unreachable(address: str, error: object) -> UserError:
-    said = (str(error).strip() or type(error).__name__).splitlines()[0]
     return UserError(
-        "--address must be that of a running Ray cluster that this machine is a node of", f"{address}: {said}",
+        "--address must be that of a running Ray cluster that this machine is a node of",
+        f"{address}: {_said(error)}",
         "for example 10.0.0.1:6379 or auto; from outside use `ray job submit`; a cluster with tokens wants "
         "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH",
     )
+
+
+def _said(error: object) -> str:
+    return first_line(str(error)) or type(error).__name__
 
 
 def _check_shipped(connection: Connection) -> None:

@@ -43,6 +43,23 @@ class StorageError(OSError):
         return _lines(self.rule, self.got, self.hint)
 
 
+class StartError(RuntimeError):
+    """What a sweep runs on did not start, by no mistake of the user's; printed like a UserError, exits with 1.
+
+    Args:
+        rule: what must hold, as a sentence.
+        got: what it said.
+        hint: what to do next; may be empty.
+    """
+
+    def __init__(self, rule: str, got: object, hint: str = "") -> None:
+        self.rule, self.got, self.hint = rule, str(got), hint
+        super().__init__(rule, self.got, hint)  # as above
+
+    def __str__(self) -> str:
+        return _lines(self.rule, self.got, self.hint)
+
+
 def _lines(rule: str, got: str, hint: str) -> str:
     return "\n".join([rule, f"  got:  {got}", *([f"  hint: {hint}"] if hint else [])])
 

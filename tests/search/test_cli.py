@@ -133,3 +133,22 @@ def test_a_job_that_is_started_again_goes_on(root: Path, monkeypatch: pytest.Mon
     (root / "mine" / "journal.jsonl").touch()
     assert run(*words, monkeypatch=monkeypatch, capsys=capsys)[0] == 75
     assert called == [str(root / "mine")]
+
+
+def test_a_ray_that_does_not_start_is_one_message(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    """Not the user's mistake: exit code 1; as Ray says it where the machine is too busy, with a bare Exception."""
+    import ray
+
+    def failing(**options: object) -> None:
+        raise Exception("The current node timed out during startup.\nsecond line")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", failing)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    code, _, err = run("compare", "smoke", "--name", "mine", monkeypatch=monkeypatch, capsys=capsys)
+    assert code == 1
+    assert err.startswith("error: Ray must start on this machine\n  got:  The current node timed out during startup.\n")
+    assert "hint:" in err and "Traceback" not in err and "second line" not in err
+    assert not list(root.glob("*"))

@@ -13,7 +13,7 @@ import pytest
 from search import cluster, nodes, placement
 from search.cluster import Connection, Room
 from search.study import Placement, Resources
-from tracking.errors import UserError
+from tracking.errors import StartError, UserError
 from tracking.storage import Place
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -161,6 +161,26 @@ def test_tokens_are_explained_where_ray_refuses(no_session: None, monkeypatch: p
     with pytest.raises(UserError, match="RAY_AUTH_TOKEN") as told:
         cluster.start(Connection(address="auto"))
     assert "second line" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [Exception("The current node timed out\nsecond line"), TimeoutError("The current node timed out"),
+     RuntimeError("The current node timed out"), OSError(28, "The current node timed out")],
+)
+def test_a_local_ray_that_does_not_start_is_no_mistake_of_the_users(
+    no_session: None, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def failing(**options: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(cluster.ray, "init", failing)
+    with pytest.raises(StartError, match="Ray must start on this machine") as told:
+        cluster.start(Connection())
+    assert "The current node timed out" in told.value.got and "second line" not in str(told.value)
+    assert "hint:" in str(told.value) and told.value.__cause__ is None
+    with pytest.raises(UserError, match="running Ray cluster"):  # of a cluster, the address may be wrong
+        cluster.start(Connection(address="auto"))
 
 
 def test_only_the_four_packages_are_shipped(tmp_path: Path) -> None:
