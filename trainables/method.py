@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -21,6 +21,10 @@ from torch import Generator, Tensor, nn
 from spaces.domain import Space
 from tracking.cost import Meter, Phase
 from trainables.problems.problem import Batch, View
+
+if TYPE_CHECKING:
+    from trainables.artefact import Artefact, ArtefactSpec
+    from trainables.problems.spec import ProblemSpec
 
 State = dict[str, Any]  # tensors, numbers, strings, lists, dicts: loads with weights_only=True
 NetworkBuilder = Callable[[tuple[int, ...], int], nn.Module]  # (shape, outputs) -> (B, *shape) -> (B, outputs)
@@ -115,6 +119,7 @@ class Context:
         device: where tensors live.
         meter: charged by the method through `meter.unit(...)`.
         network: builds the network that all methods of a comparison share.
+        artefacts: what the method's `needs` asked for, by the names it gave.
     """
 
     problem: View
@@ -124,24 +129,30 @@ class Context:
     device: torch.device
     meter: Meter
     network: NetworkBuilder
-    artefacts: Mapping[str, Path] = field(default_factory=dict)
+    artefacts: Mapping[str, Artefact] = field(default_factory=dict)
 
     def generator(self, role: Role, index: int = 0) -> Generator:
         """A fresh CPU generator for one role."""
         return Generator().manual_seed(stable_seed(self.seed, role, index))
 
     def build_network(self, index: int = 0) -> nn.Module:
-        """The shared network with freshly drawn weights; `index` tells apart several drawings in one trial.
+        """The shared network with freshly drawn weights; `index` tells apart several drawings in one trial."""
+        seed = stable_seed(self.seed, Role.INIT, index)
+        return drawn(lambda: self.network(self.problem.shape, self.problem.outputs), seed).to(self.device)
 
-        Constructors of torch modules draw from the global generators, so those are seeded inside a fork and
-        restored: nothing outside sees it.
-        """
-        python_state = random.getstate()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stable_seed(self.seed, Role.INIT, index))
-            network = self.network(self.problem.shape, self.problem.outputs)
-        random.setstate(python_state)
-        return network.to(self.device)
+
+def drawn(make: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """The module that `make` returns, with weights that depend on the seed only.
+
+    Constructors of torch modules draw from the global generators, so those are seeded inside a fork and restored:
+    nothing outside sees it.
+    """
+    python_state = random.getstate()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = make()
+    random.setstate(python_state)
+    return module
 
 
 class MethodConfig(BaseModel):
@@ -156,6 +167,16 @@ class MethodConfig(BaseModel):
 
     space: ClassVar[Space]
     control: ClassVar[bool] = False
+
+    def needs(self, problem: ProblemSpec, data_seed: int) -> Mapping[str, ArtefactSpec]:
+        """What is to be trained once before any trial of this method on this problem; by names of its own choice.
+
+        Depends on no field that may be tuned: all trials of a study share what is made.
+
+        Args:
+            data_seed: fixes the problem's data; an artefact made with the same one has seen no test image.
+        """
+        return {}
 
     def build(self, context: Context) -> Method:
         raise NotImplementedError

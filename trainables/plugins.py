@@ -1,8 +1,8 @@
-"""Methods, problems and networks from a user's own file or from an entry point.
+"""Methods, makers of artefacts, problems and networks from a user's own file or from an entry point.
 
 A plug-in is an ordinary module. What it offers is found by what it defines: subclasses of `MethodConfig`,
-`SourceConfig` or `WrapperConfig` that set `name`, and a mapping `NETWORKS` from names to builders. There is no
-registry to edit; a house name cannot be replaced.
+`MakerConfig`, `SourceConfig` or `WrapperConfig` that set `name`, and a mapping `NETWORKS` from names to builders.
+There is no registry to edit; a house name cannot be replaced.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from hashlib import sha256
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from tracking.errors import UserError, nearest
-from trainables import methods
+from trainables import makers, methods
+from trainables.maker import MakerConfig
 from trainables.method import MethodConfig, NetworkBuilder
 from trainables.modules import networks
 from trainables.problems.dataset import SourceConfig, WrapperConfig
@@ -29,7 +30,8 @@ from trainables.problems.discovery import entries
 
 ENTRY_POINTS = "invsearch"
 PREFIX = "invsearch_plugin_"
-Offered = type[MethodConfig] | type[SourceConfig] | type[WrapperConfig]
+Config = TypeVar("Config", MethodConfig, MakerConfig)
+Offered = type[MethodConfig] | type[MakerConfig] | type[SourceConfig] | type[WrapperConfig]
 
 
 class PluginFile(BaseModel):
@@ -68,14 +70,24 @@ def method_config(name: str) -> type[MethodConfig]:
     """The configuration class of a method, house or user's; UserError with the nearest name."""
     if name in methods.names():
         return methods.config_class(name)
-    own = _own_methods()
+    own = _own(MethodConfig)
     if name not in own:
         raise UserError("there is no method of that name", name, nearest(name, method_names()))
     return own[name]
 
 
 def method_names() -> tuple[str, ...]:
-    return tuple(sorted({*methods.names(), *_own_methods()}))
+    return tuple(sorted({*methods.names(), *_own(MethodConfig)}))
+
+
+def maker_config(name: str) -> type[MakerConfig]:
+    """The configuration class of a maker, house or user's; UserError with the nearest name."""
+    if name in makers.names():
+        return makers.config_class(name)
+    own = _own(MakerConfig)
+    if name not in own:
+        raise UserError("there is no maker of that name", name, nearest(name, {*makers.names(), *own}))
+    return own[name]
 
 
 def network_builder(name: str) -> NetworkBuilder:
@@ -89,12 +101,12 @@ def network_builder(name: str) -> NetworkBuilder:
 
 
 def offered(module: ModuleType) -> dict[str, Offered]:
-    """The methods, sources and wrappers that a module defines, by name."""
+    """The methods, makers, sources and wrappers that a module defines, by name."""
     return {
         str(value.__dict__["name"]): value
         for value in vars(module).values()
         if isinstance(value, type)
-        and issubclass(value, MethodConfig | SourceConfig | WrapperConfig)
+        and issubclass(value, MethodConfig | MakerConfig | SourceConfig | WrapperConfig)
         and value.__module__ == module.__name__
         and isinstance(value.__dict__.get("name"), str)
     }
@@ -119,12 +131,13 @@ def _load(file: PluginFile) -> ModuleType:
         raise UserError("a plug-in may not change within a sweep", file.path, "start a new sweep with the new file")
     others = [names for module in modules() for names in _all_names(module)]
     module = _execute(name, file.path)
-    taken = sorted({*methods.names(), *entries(), *networks.names()} & _all_names(module))
+    house = {*methods.names(), *makers.names(), *entries(), *networks.names()}
+    taken = sorted(house & _all_names(module))
     twice = sorted(set(others) & _all_names(module))
     if taken or twice:
         del sys.modules[name]
     if taken:
-        rule = "a plug-in may not take the name of a house method, problem or network"
+        rule = "a plug-in may not take the name of a house method, maker, problem or network"
         raise UserError(rule, f"{taken} in {file.path}")
     if twice:
         raise UserError(
@@ -160,12 +173,10 @@ def _execute(name: str, path: Path) -> ModuleType:
     return module
 
 
-def _own_methods() -> dict[str, type[MethodConfig]]:
+def _own(base: type[Config]) -> dict[str, type[Config]]:
+    """The users' subclasses of a base, by name."""
     return {
-        name: value
-        for module in modules()
-        for name, value in offered(module).items()
-        if issubclass(value, MethodConfig)
+        name: value for module in modules() for name, value in offered(module).items() if issubclass(value, base)
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,7 +101,12 @@ def labelled(
 
 
 class SourceConfig(ProblemConfig):
-    """Where data come from. `load` is a pure function of the fields and the seed: equal on every node."""
+    """Where data come from. `load` is a pure function of the fields and the seed: equal on every node.
+
+    `places` names the fields that say where the data lie, and not what they are.
+    """
+
+    places: ClassVar[frozenset[str]] = frozenset()
 
     def load(self, seed: int) -> Dataset:
         """Read or make the data; `seed` fixes the test set where the source has none of its own.

@@ -79,6 +79,13 @@ class ProblemSpec(BaseModel):
         source = cast(SourceConfig, _part(self.source, Part.SOURCE))
         return source, tuple(cast(WrapperConfig, _part(values, Part.WRAPPER)) for values in self.wrappers)
 
+    def identity(self) -> list[Any]:
+        """What the data depend on beside a seed, as JSON values: not what they are called or where they lie."""
+        source, _ = self.parts()
+        fields = self.model_dump(mode="json", exclude={"label"})
+        fields["source"] = {name: value for name, value in fields["source"].items() if name not in source.places}
+        return [fields, source.fingerprint()]
+
     def dataset(self, seed: int) -> Dataset:
         """Load and wrap the data, in memory."""
         source, wrappers = self.parts()

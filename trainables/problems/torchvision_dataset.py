@@ -61,6 +61,7 @@ class Config(SourceConfig):
     """
 
     name: ClassVar[str] = "torchvision"
+    places: ClassVar[frozenset[str]] = frozenset({"root", "download"})
 
     dataset: str
     root: str
