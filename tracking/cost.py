@@ -48,7 +48,7 @@ class Meter:
         self._units: dict[Unit, int] = {}
         self._uncounted: Counter[str] = Counter()
         self._open: Phase | None = None
-        self._unassigned_labels = 0
+        self._unassigned = PhaseCost()  # read, and not yet known for what
         self._earlier_host_peak: int | None = None  # before a resume, on another worker
         self._earlier_device_peak: int | None = None
         self._host_peak_is_ours = False
@@ -57,8 +57,8 @@ class Meter:
     def unit(self, name: str, shape: Sequence[int], *, phase: Phase, examples: int = 0) -> Iterator[None]:
         """Charge one update of kind `name` on inputs of `shape`; `examples` in gradient evaluations.
 
-        An exception in the body leaves the meter as if the unit had not been entered, except for labels:
-        those were seen.
+        An exception in the body leaves the meter as if the unit had not been entered, except for what was read:
+        that was seen.
 
         Raises:
             RuntimeError: a unit inside a unit; its work would be charged twice.
@@ -67,7 +67,7 @@ class Meter:
             raise RuntimeError(f"units do not nest, but `{name}` was entered inside another unit")
         key = (phase, name, tuple(int(n) for n in shape))
         flops = self._units.get(key)
-        self._assign_labels(phase)
+        self._assign_reads(phase)
         self._open = phase
         try:
             if flops is None:
@@ -87,11 +87,11 @@ class Meter:
         Without a phase they belong to the open unit; outside of a unit, to the next unit of the method or the
         next `stop`, whichever comes first: labels are drawn just before the update that uses them.
         """
-        phase = phase or self._open
-        if phase is None:
-            self._unassigned_labels += count
-        else:
-            self._charge(phase, PhaseCost(label_reads=count))
+        self._read(PhaseCost(label_reads=count), phase)
+
+    def read_unlabelled(self, count: int) -> None:
+        """Charge images handed out without their labels, as `read_labels` does."""
+        self._read(PhaseCost(unlabelled_reads=count), None)
 
     def start(self) -> Clock:
         """Begin to time a slice."""
@@ -105,7 +105,7 @@ class Meter:
             assert end is not None
             end.synchronize()
             device_seconds = clock.event.elapsed_time(end) / 1000.0
-        self._assign_labels(phase)
+        self._assign_reads(phase)
         self._charge(phase, PhaseCost(
             cpu_seconds=_cpu_seconds() - clock.cpu,
             device_seconds=device_seconds,
@@ -129,7 +129,7 @@ class Meter:
     def ledger(self) -> Ledger:
         """The account so far."""
         phases = dict(self._costs)
-        phases[Phase.TRAIN] += PhaseCost(label_reads=self._unassigned_labels)
+        phases[Phase.TRAIN] += self._unassigned
         return Ledger(
             phases=MappingProxyType(phases),
             peak_host_bytes=highest(self._earlier_host_peak, self._host_peak()),
@@ -142,7 +142,8 @@ class Meter:
         """Everything charged and every unit counted; loads with `weights_only=True`."""
         return {
             "ledger": self.ledger().to_json(),
-            "unassigned_labels": self._unassigned_labels,
+            "unassigned_labels": self._unassigned.label_reads,
+            "unassigned_unlabelled": self._unassigned.unlabelled_reads,
             "units": [[str(key[0]), key[1], list(key[2]), flops] for key, flops in self._units.items()],
         }
 
@@ -155,23 +156,31 @@ class Meter:
         try:
             ledger = Ledger.from_json(state["ledger"])
             units = {(Phase(p), str(n), tuple(map(int, s))): int(flops) for p, n, s, flops in state["units"]}
-            labels = int(state["unassigned_labels"])
+            reads = int(state["unassigned_labels"]), int(state.get("unassigned_unlabelled", 0))  # the second is newer
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"the state is not a meter's: {error!r}") from error
         self._costs = dict(ledger.phases)
-        self._costs[Phase.TRAIN] += PhaseCost(label_reads=-labels)  # still without a phase
-        self._units, self._unassigned_labels = units, labels
+        labels, unlabelled = reads
+        self._costs[Phase.TRAIN] += PhaseCost(label_reads=-labels, unlabelled_reads=-unlabelled)  # still without phase
+        self._units, self._unassigned = units, PhaseCost(label_reads=labels, unlabelled_reads=unlabelled)
         self._uncounted = Counter(ledger.uncounted)
         self._earlier_host_peak, self._earlier_device_peak = ledger.peak_host_bytes, ledger.peak_device_bytes
 
     def _charge(self, phase: Phase, cost: PhaseCost) -> None:
         self._costs[phase] += cost
 
-    def _assign_labels(self, phase: Phase) -> None:
+    def _read(self, cost: PhaseCost, phase: Phase | None) -> None:
+        phase = phase or self._open
+        if phase is None:
+            self._unassigned += cost
+        else:
+            self._charge(phase, cost)
+
+    def _assign_reads(self, phase: Phase) -> None:
         """The harness names its phase when it reads labels, so SELECT never takes a method's."""
-        if phase is not Phase.SELECT and self._unassigned_labels:
-            self._charge(phase, PhaseCost(label_reads=self._unassigned_labels))
-            self._unassigned_labels = 0
+        if phase is not Phase.SELECT and self._unassigned != PhaseCost():
+            self._charge(phase, self._unassigned)
+            self._unassigned = PhaseCost()
 
     def _record(self) -> torch.cuda.Event | None:
         if self._device.type != "cuda":

@@ -32,6 +32,7 @@ class PhaseCost:
         device_seconds: time on the accelerator between CUDA events; 0 on a CPU.
         wall_seconds: elapsed time.
         label_reads: held-out labels consulted.
+        unlabelled_reads: images handed out without their labels.
     """
 
     flops: int = 0
@@ -40,6 +41,7 @@ class PhaseCost:
     device_seconds: float = 0.0
     wall_seconds: float = 0.0
     label_reads: int = 0
+    unlabelled_reads: int = 0
 
     def __add__(self, other: PhaseCost) -> PhaseCost:
         return PhaseCost(*(getattr(self, unit) + getattr(other, unit) for unit in UNITS))

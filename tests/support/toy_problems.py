@@ -167,6 +167,8 @@ class EpisodicView:
 
     def unlabelled(self, generator: Generator, size: int) -> Tensor:
         x, _, tasks = self._tasks(())
+        if self._meter is not None:
+            self._meter.read_unlabelled(size)
         return x.flatten(0, 1)[torch.randint(tasks * PER_TASK, (size,), generator=generator)]
 
     def _tasks(self, splits: tuple[Split, ...]) -> tuple[Tensor, Tensor, int]:

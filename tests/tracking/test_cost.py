@@ -208,6 +208,42 @@ class TestLabels:
         assert resumed.ledger().metrics()["cost/label_reads"] == 7
 
 
+class TestUnlabelled:
+    def test_they_go_where_labels_go(self) -> None:
+        meter = Meter()
+        meter.read_unlabelled(1)
+        with meter.unit("p", (), phase=Phase.PRETRAIN):
+            meter.read_unlabelled(10)
+        meter.read_unlabelled(100)
+        meter.read_labels(5)
+        with meter.unit("t", (), phase=Phase.TRAIN):
+            pass
+        phases = meter.ledger().phases
+        assert (phases[Phase.PRETRAIN].unlabelled_reads, phases[Phase.PRETRAIN].label_reads) == (11, 0)
+        assert (phases[Phase.TRAIN].unlabelled_reads, phases[Phase.TRAIN].label_reads) == (100, 5)
+
+    def test_none_is_lost_before_it_is_assigned(self) -> None:
+        meter, resumed = Meter(), Meter()
+        meter.read_unlabelled(7)
+        assert meter.ledger().metrics()["cost/unlabelled_reads"] == 7
+        resumed.load_state_dict(saved(meter.state_dict()))
+        resumed.stop(resumed.start(), Phase.SEARCH)
+        assert resumed.ledger().phases[Phase.SEARCH].unlabelled_reads == 7
+        assert resumed.ledger().metrics()["cost/unlabelled_reads"] == 7
+
+    def test_ledgers_and_states_from_before_it_was_counted_still_load(self) -> None:
+        meter = Meter()
+        meter.read_labels(3, Phase.TRAIN)
+        state = meter.state_dict()
+        for cost in state["ledger"]["phases"].values():
+            del cost["unlabelled_reads"]
+        del state["unassigned_unlabelled"]
+        resumed = Meter()
+        resumed.load_state_dict(state)
+        assert resumed.ledger() == meter.ledger()
+        assert Ledger.from_json(state["ledger"]) == meter.ledger()
+
+
 def test_time_is_measured_in_slices() -> None:
     meter = Meter()
     clock = meter.start()

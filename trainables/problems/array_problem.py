@@ -59,7 +59,7 @@ class ArrayView:
     Args:
         learnable: the rows of train and outer.
         description: kind, shape, transform bank.
-        meter: counts the labels handed out from `outer`.
+        meter: counts the labels handed out from `outer`, and the inputs handed out without any.
     """
 
     __slots__ = ("_description", "_learnable", "_meter")
@@ -143,6 +143,8 @@ class ArrayView:
 
     def unlabelled(self, generator: Generator, size: int) -> Tensor:
         """Inputs from train and outer, uniform with replacement; reads no label."""
+        if self._meter is not None:
+            self._meter.read_unlabelled(size)
         rows = torch.randint(self.size(), (size,), generator=generator, device=generator.device)
         return self._inputs(LEARNABLE, rows.cpu().numpy())
 

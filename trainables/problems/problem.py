@@ -86,7 +86,8 @@ class View(Protocol):
     `size`, `draw` and `episode` accept the splits `train` and `outer` only and raise `ForbiddenSplitError`
     otherwise; with no split named they mean both. `shots` and `queries` are per class (per task for
     regression). All randomness comes from the generator passed in. Labels
-    handed out from `outer` are counted on the meter that the view was made with.
+    handed out from `outer`, and inputs handed out by `unlabelled`, are counted on the meter that the view was made
+    with.
     """
 
     @property

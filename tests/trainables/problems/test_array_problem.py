@@ -20,13 +20,16 @@ from trainables.problems.problem import LEARNABLE, ForbiddenSplitError, Kind, Sp
 
 
 class CountingMeter:
-    """Stands in for the meter: only `read_labels` is used."""
+    """Stands in for the meter: only what is read is counted."""
 
     def __init__(self) -> None:
-        self.labels = 0
+        self.labels = self.inputs = 0
 
     def read_labels(self, count: int, phase: object = None) -> None:
         self.labels += count
+
+    def read_unlabelled(self, count: int) -> None:
+        self.inputs += count
 
 
 def numbered(sizes: dict[Split, int]) -> ArrayProblem:
@@ -59,13 +62,15 @@ def test_no_split_named_means_train_and_outer(problem: ArrayProblem) -> None:
     assert problem.view().size() == 10
 
 
-def test_meter_counts_labels_read_from_outer(problem: ArrayProblem) -> None:
+def test_meter_counts_what_is_read(problem: ArrayProblem) -> None:
+    """Labels of `outer`, and inputs handed out without any."""
     meter = CountingMeter()
     view = problem.view(meter)  # type: ignore[arg-type]
     generator = Generator().manual_seed(0)
     view.draw(generator, 32, Split.TRAIN)
+    assert meter.inputs == 0
     view.unlabelled(generator, 32)
-    assert meter.labels == 0
+    assert (meter.labels, meter.inputs) == (0, 32)
     view.draw(generator, 32, Split.OUTER)
     assert meter.labels == 32
     x, _ = view.draw(generator, 32, *LEARNABLE)
@@ -73,6 +78,7 @@ def test_meter_counts_labels_read_from_outer(problem: ArrayProblem) -> None:
     before = meter.labels
     episode = view.episode(generator, 1, 1, Split.OUTER)
     assert meter.labels == before + len(episode.support.y) + len(episode.query.y)
+    assert meter.inputs == 32
 
 
 def test_the_problem_itself_counts_nothing_and_views_do_not_share_meters(problem: ArrayProblem) -> None:
@@ -80,7 +86,8 @@ def test_the_problem_itself_counts_nothing_and_views_do_not_share_meters(problem
     problem.view(meter)  # type: ignore[arg-type]
     problem.view().draw(Generator().manual_seed(0), 8, Split.OUTER)
     problem.draw(Generator().manual_seed(0), 8, Split.OUTER)
-    assert meter.labels == 0
+    problem.unlabelled(Generator().manual_seed(0), 8)
+    assert (meter.labels, meter.inputs) == (0, 0)
 
 
 def test_episode_has_shots_and_queries_of_every_class_all_different() -> None:
