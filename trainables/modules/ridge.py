@@ -1,0 +1,206 @@
+"""Closed-form ridge heads with exact leave-one-out, for many feature sets at once.
+
+A head is f(z) = W z + b with the intercept b free of penalty,
+
+    min_{W, b}  sum_j ||y_j - W z_j - b||^2 + lam ||W||_F^2,    lam = exp(log_penalty) * mean_j ||z_j - z_mean||^2.
+
+So exp(log_penalty) is the ratio of noise to signal variance in the Gaussian process with kernel <z, z'> scaled to a
+mean diagonal of one (Rasmussen & Williams 2006, section 2.2). It depends neither on the scale of the features, nor on
+their number d, nor on the number of examples n: one grid serves all extractors and task sizes.
+
+With both sides centred and H = Z (Z^T Z + lam I)^-1 Z^T, leaving example j out changes its residual to
+
+    e_j = (y_j - yhat_j) / (1 - 1/n - H_jj),
+
+exactly, for lam held fixed (Allen 1974; Golub, Heath & Wahba 1979); lam sees all features, but no label.
+
+Axes: ... feature sets (descriptors), n examples, d features, c outputs, L penalties, r terms of a decomposition.
+Everything is computed in float64, whatever comes in: near interpolation 1 - 1/n - H_jj is a small number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tracking.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class RidgeHead:
+    """A fitted linear head per feature set.
+
+    Args:
+        weight: (..., c, d).
+        bias: (..., c).
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def predict(self, features: Tensor) -> Tensor:
+        """(..., n, d) -> (..., n, c), in the precision of the features."""
+        weight, bias = self.weight.to(features.dtype), self.bias.to(features.dtype)
+        return features @ weight.mT + bias.unsqueeze(-2)
+
+
+def fit(features: Tensor, targets: Tensor, log_penalty: Tensor) -> RidgeHead:
+    """The head at one penalty per feature set; through the n x n dual where that is no larger.
+
+    Args:
+        features: (..., n, d); need not be centred.
+        targets: (n, c) or (..., n, c); one-hot or real.
+        log_penalty: (...), natural logarithm, in units of the mean squared norm of centred features.
+
+    Raises:
+        UserError: fewer than two examples, features that are constant or not finite.
+    """
+    z, y = _centred(features), _centred_targets(targets)
+    lam = torch.exp(log_penalty.double()) * energy(z)
+    if _interpolates(z):
+        weight = z.mT @ torch.cholesky_solve(y, _factor(_deflated_gram(z), lam))
+    else:
+        weight = torch.cholesky_solve(z.mT @ y, _factor(z.mT @ z, lam))
+    bias = targets.double().mean(-2) - (features.double().mean(-2, keepdim=True) @ weight).squeeze(-2)
+    return RidgeHead(weight.mT, bias)
+
+
+def loo_residuals(features: Tensor, targets: Tensor, log_penalty: Tensor) -> Tensor:
+    """Leave-one-out residuals at one penalty per feature set, differentiable in features and log_penalty.
+
+    Through Cholesky factors: the derivative of an eigendecomposition is undefined where eigenvalues coincide, and
+    those of rank-deficient features do.
+
+    Args:
+        features: (..., n, d); need not be centred.
+        targets: (n, c) or (..., n, c).
+        log_penalty: (...), as in `fit`.
+
+    Returns:
+        target minus the prediction of the head that has not seen it, (..., n, c), float64.
+
+    Raises:
+        UserError: fewer than two examples, features that are constant or not finite.
+    """
+    z, y = _centred(features), _centred_targets(targets)
+    lam = torch.exp(log_penalty.double()) * energy(z)
+    return _dual_residuals(z, y, lam) if _interpolates(z) else _primal_residuals(z, y, lam)
+
+
+@torch.no_grad()
+def loo_residuals_on_grid(features: Tensor, targets: Tensor, log_penalties: Tensor) -> Tensor:
+    """Leave-one-out residuals at every penalty of a grid from one eigendecomposition; carries no gradient.
+
+    With Z^T Z = V diag(s) V^T and P = Z V, H = P diag(1 / (s + lam)) P^T for every lam; where the head could
+    interpolate, I - H = U diag(lam / (s + lam)) U^T with Z Z^T = U diag(s) U^T.
+
+    Args:
+        features: (..., n, d); need not be centred.
+        targets: (n, c) or (..., n, c).
+        log_penalties: (L,), as in `fit`.
+
+    Returns:
+        (..., L, n, c), float64.
+
+    Raises:
+        UserError: fewer than two examples, features that are constant or not finite.
+    """
+    z, y = _centred(features), _centred_targets(targets)
+    scale = energy(z).unsqueeze(-1)
+    lam = torch.exp(log_penalties.double()) * scale  # (..., L)
+    if _interpolates(z):
+        spectrum, basis = torch.linalg.eigh(_deflated_gram(z))
+        shrink = lam.unsqueeze(-1) / (spectrum.clamp_min(0).unsqueeze(-2) + lam.unsqueeze(-1))  # (..., L, n)
+        return _mixed(basis, shrink, y) / _stays(shrink @ basis.square().mT, lam, scale)
+    spectrum, vectors = torch.linalg.eigh(z.mT @ z)
+    basis, shrink = z @ vectors, 1 / (spectrum.clamp_min(0).unsqueeze(-2) + lam.unsqueeze(-1))
+    leverage = shrink @ basis.square().mT  # (..., L, n)
+    return (y.unsqueeze(-3) - _mixed(basis, shrink, y)) / (1 - 1 / z.shape[-2] - leverage).unsqueeze(-1)
+
+
+def energy(centred: Tensor) -> Tensor:
+    """Mean squared norm of centred features (..., n, d) -> (...): the unit of the penalty."""
+    return centred.square().sum((-2, -1)) / centred.shape[-2]
+
+
+def _primal_residuals(z: Tensor, y: Tensor, lam: Tensor) -> Tensor:
+    """With Z^T Z + lam I = L L^T and Q = L^-1 Z^T: H = Q^T Q."""
+    half: Tensor = torch.linalg.solve_triangular(_factor(z.mT @ z, lam), z.mT, upper=False)  # (..., d, n)
+    leverage = half.square().sum(-2)
+    return (y - half.mT @ (half @ y)) / (1 - 1 / z.shape[-2] - leverage).unsqueeze(-1)
+
+
+def _dual_residuals(z: Tensor, y: Tensor, lam: Tensor) -> Tensor:
+    """With G = (Z Z^T + lam I)^-1: I - H = lam G, so nothing cancels where the head interpolates."""
+    factor = _factor(_deflated_gram(z), lam)
+    identity = torch.eye(z.shape[-2], dtype=z.dtype, device=z.device)
+    half = torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False)  # L^-1
+    residual: Tensor = lam[..., None, None] * (half.mT @ (half @ y))
+    return residual / _stays(lam.unsqueeze(-1) * half.square().sum(-2), lam, energy(z))
+
+
+def _interpolates(z: Tensor) -> bool:
+    """Whether a head without penalty could fit anything; there the n x n system is no larger, and exact."""
+    return z.shape[-2] <= z.shape[-1] + 1
+
+
+def _deflated_gram(z: Tensor) -> Tensor:
+    """Z Z^T with the eigenvalue of the constant vector, 0 as Z is centred, moved to the trace of Z Z^T.
+
+    At 0 it would be the one direction that the penalty alone holds, and its share in G, which the intercept takes
+    away again, could be a million times what is left.
+    """
+    return z @ z.mT + energy(z)[..., None, None]
+
+
+def _stays(shrunk: Tensor, lam: Tensor, scale: Tensor) -> Tensor:
+    """1 - 1/n - H_jj from lam G_jj of the deflated Gram matrix, (..., n) -> (..., n, 1)."""
+    n = shrunk.shape[-1]
+    return (shrunk - (lam / (lam + n * scale)).unsqueeze(-1) / n).unsqueeze(-1)
+
+
+def _mixed(basis: Tensor, shrink: Tensor, y: Tensor) -> Tensor:
+    """basis diag(shrink) basis^T y: (..., n, r), (..., L, r), (..., n, c) -> (..., L, n, c)."""
+    return basis.unsqueeze(-3) @ (shrink.unsqueeze(-1) * (basis.mT @ y).unsqueeze(-3))
+
+
+def _factor(gram: Tensor, lam: Tensor) -> Tensor:
+    """Lower Cholesky factor of gram + lam I."""
+    identity = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+    factor: Tensor = torch.linalg.cholesky(gram + lam[..., None, None] * identity)
+    return factor
+
+
+def _centred(features: Tensor) -> Tensor:
+    """Features minus their mean over examples, float64; refuses what no head can be fitted to."""
+    if features.dim() < 2 or features.shape[-2] < 2:
+        raise UserError(
+            "a head needs features (..., examples, width) of at least two examples", tuple(features.shape)
+        )
+    wide = features.double()
+    z = wide - wide.mean(-2, keepdim=True)
+    _refuse_constant(features.detach(), energy(z.detach()))
+    return z
+
+
+def _refuse_constant(features: Tensor, centred_energy: Tensor) -> None:
+    """A spread within rounding of the features' own precision is no spread; NaN and infinity are neither."""
+    rounding = 32 * torch.finfo(features.dtype).eps
+    floor = rounding**2 * features.double().square().mean((-2, -1)) * features.shape[-1]
+    bad = ~(torch.isfinite(centred_energy) & (centred_energy > floor))
+    if bool(bad.any()):
+        which = bad.flatten().nonzero().flatten().tolist()
+        raise UserError(
+            "features must be finite and differ between examples",
+            f"feature sets {which[:8]} of {bad.numel()}" + (" (and more)" if len(which) > 8 else ""),
+            "images that are all alike, or an extractor that has collapsed or diverged",
+        )
+
+
+def _centred_targets(targets: Tensor) -> Tensor:
+    if targets.dim() < 2:
+        raise ValueError(f"targets must be (..., examples, outputs), got {tuple(targets.shape)}")
+    wide = targets.double()
+    return wide - wide.mean(-2, keepdim=True)
