@@ -16,13 +16,12 @@ from ray._private import ray_constants, services
 
 from search.access import show_token
 from search.connection import AUTO, Connection
-from search.nodes import check_storage
 from search.placement import placement
 from search.study import Resources
 from search.words import first_line
 from tracking.errors import StartError, UserError
 
-__all__ = ["Connection", "Room", "check_storage", "dashboard", "fitting", "placement", "slots", "start"]
+__all__ = ["Connection", "Room", "dashboard", "fitting", "placement", "slots", "start"]
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"  # Ray's own; `ray job submit` sets it for the driver
 ANSWER_SECONDS = 5.0              # for a first word from the head

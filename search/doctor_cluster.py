@@ -11,6 +11,7 @@ import ray
 from search import nodes
 from search.cluster import dashboard
 from search.finding import Finding, guarded
+from search.shared_storage import check_storage
 from tracking.storage import Place
 
 CLOCK_SECONDS = 2.0  # a lease on a sweep, MLflow's times and the limits bear that much
@@ -66,11 +67,9 @@ def clocks(found: Mapping[str, nodes.Clock]) -> str:
 
 
 def _shared(base: Place) -> str:
-    count = len(nodes.alive())
-    if count < 2:
+    if nodes.alone():
         return f"{base}: one node, nothing to compare"
-    nodes.check_storage(base)
-    return f"{base} on {count} nodes"
+    return f"{base} on {len(check_storage(base))} nodes"
 
 
 def _access() -> str:

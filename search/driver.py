@@ -107,6 +107,7 @@ class Driver:
     def _wanted(self) -> bool:
         """Whether Tune is to stop: at once after an error, else when every running slice has reported."""
         self._guard(self._slots.now, 0)  # raises where the last node that could run a trial has gone for good
+        self._guard(self._tell, None)
         if self._guard.error is not None:
             return True
         if self._signals.caught is None and self._limit() is None:
@@ -114,6 +115,11 @@ class Driver:
         if self._landing is None:
             self._landing, self._flights.landing = time.monotonic(), True
         return not self._flights.busy or time.monotonic() - self._landing > LANDING_SECONDS
+
+    def _tell(self) -> None:
+        """What a person should know about nodes that joined."""
+        for text in self._slots.news():
+            self._recorder("warning", text=text)
 
     def _end(self) -> Outcome:
         """Say in the journal how this turn ended."""

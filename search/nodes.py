@@ -1,11 +1,10 @@
-"""Asking every node of a cluster: does it see the storage, what is installed there, what time has it?"""
+"""Asking every node of a cluster: what is installed there, which GPUs has it, what time is it there?"""
 
 from __future__ import annotations
 
 import os
 import platform
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,9 +13,7 @@ from typing import Any, TypeVar
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from tracking.errors import UserError
 from tracking.provenance import code_digest
-from tracking.storage import Place
 
 T = TypeVar("T")
 NODE_SECONDS = 60.0  # for the answer of one node; a worker starts and imports there first
@@ -48,11 +45,7 @@ def ask(body: Callable[..., T], *arguments: Any, having: str = "CPU") -> dict[st
     Args:
         having: nodes without this resource are not asked.
     """
-    remote = ray.remote(num_cpus=0, max_retries=0)(body)
-    answers: dict[str, Any] = {}
-    for node in alive(having):
-        here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        answers[name(node)] = remote.options(scheduling_strategy=here).remote(*arguments)
+    answers = {name(node): send(body, node, *arguments) for node in alive(having)}
     found: dict[str, T | Exception] = {}
     deadline = time.monotonic() + NODE_SECONDS
     for node_name, answer in answers.items():
@@ -63,54 +56,30 @@ def ask(body: Callable[..., T], *arguments: Any, having: str = "CPU") -> dict[st
     return found
 
 
+def send(body: Callable[..., Any], node: Mapping[str, Any], *arguments: Any) -> Any:
+    """Have a function run once on a node, beside whatever runs there; Ray's reference to the answer to come."""
+    here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+    return ray.remote(num_cpus=0, max_retries=0)(body).options(scheduling_strategy=here).remote(*arguments)
+
+
+def received(reference: Any) -> Any:
+    """What a node answered, or its error; None as long as neither is there."""
+    if not ray.wait([reference], timeout=0)[0]:
+        return None
+    try:
+        return ray.get(reference)
+    except Exception as error:
+        return error
+
+
 def name(node: Mapping[str, Any]) -> str:
     """How a node is called in messages: its host and address, and a piece of its id, for hosts with several raylets."""
     return f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']}, {node['NodeID'][:6]})"
 
 
-def check_storage(place: Place) -> None:
-    """Every node reads what the driver wrote, and the driver reads what every node wrote.
-
-    Where there is one node only, it is the driver's own and there is nothing to ask.
-
-    Raises:
-        UserError: a node sees another folder at this path, or cannot reach the object store.
-    """
-    if len(alive()) < 2:
-        return
-    sign = f".nodes-{uuid.uuid4().hex}"
-    shared = place / sign
-    try:
-        shared.write("driver", sign.encode())
-        for node, answer in ask(_sign, shared.uri, sign).items():
-            if isinstance(answer, Exception):
-                raise _unshared(place, node, str(answer).strip().splitlines()[-1])
-            if isinstance(answer, str) and not shared.exists(answer):
-                raise _unshared(place, node, "it wrote a file there that is not seen from here")
-    finally:
-        shared.delete()
-
-
-def _sign(uri: str, sign: str) -> str:
-    """On a node: read the driver's marker, write an own one, and say what that is called."""
-    place = Place.of(uri)
-    try:
-        same = place.read("driver") == sign.encode()
-    except FileNotFoundError:
-        same = False
-    if not same:
-        raise FileNotFoundError("what was written from here is not seen there")
-    own = f"node-{uuid.uuid4().hex}"
-    place.write(own, b"")
-    return own
-
-
-def _unshared(place: Place, node: str, said: str) -> UserError:
-    return UserError(
-        "the storage must be seen by all nodes", f"{place} on {node}: {said}",
-        "give a --root on a shared file system that is mounted at the same path everywhere, or s3://bucket/folder "
-        "with credentials on every node",
-    )
+def alone() -> bool:
+    """Whether the driver's node is the only one; the head of a cluster is one that may have no CPUs to give."""
+    return sum(bool(node["Alive"]) for node in ray.nodes()) < 2
 
 
 def inventory() -> dict[str, Any]:

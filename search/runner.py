@@ -15,6 +15,7 @@ from search.configuration import overridden
 from search.director import Belief
 from search.drift import check as check_drift
 from search.driver import Driver, ExitCode, Outcome, ended
+from search.shared_storage import Newcomers, check_storage
 from search.signals import handled
 from search.slots import Slots
 from search.study import Comparison, parallel_for
@@ -114,10 +115,11 @@ def _slots(comparison: Comparison, connection: Connection | None, place: Place) 
     connection = connection or Connection()
     place.parent.check()
     cluster.start(connection)
-    cluster.check_storage(place.parent)
     cluster.slots(comparison.resources, connection.wait_seconds)  # one must fit, or it is told now
+    seeing = check_storage(place.parent)
     patience = max(cluster.GRACE_SECONDS, connection.wait_seconds)
-    return Slots(cluster.Room(comparison.resources, patience))
+    newcomers = Newcomers(Sweep(place).checkpoints, seeing)
+    return Slots(cluster.Room(comparison.resources, patience), look=newcomers.look)
 
 
 def _resolved(comparison: Comparison, slots: int) -> Comparison:

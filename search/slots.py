@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ray.tune.experiment import Trial
@@ -17,16 +17,27 @@ class Slots:
     Args:
         count: asks the cluster.
         clock: monotonic seconds.
+        look: what a person should know about nodes that joined; asked at the same times.
     """
 
-    def __init__(self, count: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
-        self._count, self._clock = count, clock
+    def __init__(
+        self, count: Callable[[], int], clock: Callable[[], float] = time.monotonic,
+        look: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
+        self._count, self._clock, self._look = count, clock, look
         self._known, self._asked = count(), clock()
+        self._news: list[str] = []
 
     def now(self) -> int:
         if self._clock() - self._asked > POLL_SECONDS:
             self._known, self._asked = self._count(), self._clock()
+            self._news += self._look()
         return self._known
+
+    def news(self) -> list[str]:
+        """What a person should know, once."""
+        news, self._news = self._news, []
+        return news
 
 
 def keep_workers(controller: Any, trial: Trial, slots: Slots) -> None:

@@ -26,9 +26,11 @@ from ray.cluster_utils import Cluster
 
 from search import cluster, doctor, doctor_cluster, nodes, runner
 from search.cluster import Connection
+from search.shared_storage import check_storage
 from search.study import Comparison, Placement, Resources
 from search.sweep import Sweep
 from tracking.errors import UserError
+from tracking.journal import of_kind
 from tracking.storage import Place
 from trainables.plugins import PluginFile
 from trainables.problems.store import cache_folder, cached
@@ -129,6 +131,29 @@ def leaving(made: Cluster, node: Any, folder: Path, address: str) -> dict[str, A
     return {"said": said, "told_seconds": told, "code": int(resumed.code)}
 
 
+def joined(folder: Path, address: str) -> dict[str, Any]:
+    """A sweep in mid-run when a node joins that has an empty folder where the sweep's storage should be."""
+    hidden = folder / "hidden-later"
+    hidden.mkdir()
+    place, over, apart = Place.of(hidden / "joined"), threading.Event(), [False]
+
+    def join() -> None:
+        with separate(address, hidden) as apart[0]:
+            over.wait(120)
+
+    thread = threading.Thread(target=join)
+
+    def watch(event: Any) -> None:
+        if event["kind"] == "ended" and "/tune-" in event["uid"] and thread.ident is None:
+            thread.start()
+
+    code = runner.compare(fast(8, 3.0), place, (watch,), Connection(address=address)).code
+    over.set()
+    thread.join()
+    told = [event["text"] for event in of_kind(Sweep(place).events(), "warning") if "has joined" in event["text"]]
+    return {"apart": apart[0], "told": told, "code": int(code)}
+
+
 @contextmanager
 def separate(address: str, hidden: Path) -> Iterator[bool]:
     """One more node that has an empty folder of its own where the others have `hidden`; False where that cannot be."""
@@ -166,10 +191,10 @@ def main(folder: Path, wheel: Path | None) -> dict[str, Any]:
             facts["spread"] = placements(Placement.SPREAD, 3, folder / "tune")
             facts["caches"] = sorted(str(answer) for answer in nodes.ask(cache_folder).values())
             facts["built"] = [str(answer) for answer in nodes.ask(built, "key").values()]
-            facts["shared"] = refused(lambda: nodes.check_storage(Place.of(folder / "shared")))
+            facts["shared"] = refused(lambda: check_storage(Place.of(folder / "shared")))
             (folder / "hidden").mkdir()
             with separate(made.address, folder / "hidden") as apart:
-                facts["hidden"] = refused(lambda: nodes.check_storage(Place.of(folder / "hidden"))) if apart else "skip"
+                facts["hidden"] = refused(lambda: check_storage(Place.of(folder / "hidden"))) if apart else "skip"
             facts["doctor"] = {finding.what: finding.good for finding in doctor_cluster.examine(
                 Place.of(folder / "shared"), doctor.names_resolve_here)}
         with session(Connection(address=made.address, working_dir=ROOT)):
@@ -177,6 +202,7 @@ def main(folder: Path, wheel: Path | None) -> dict[str, Any]:
         if wheel is not None:
             with session(Connection(address=made.address, wheel=wheel)):
                 facts["wheel"] = sorted({str(answer) for answer in nodes.ask(doctor.names_resolve_here).values()})
+        facts["joined"] = joined(folder, made.address)
         facts["leaving"] = leaving(made, others[1], folder, made.address)
     finally:
         ray.shutdown()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,14 @@ def test_storage_is_compared(facts: Facts) -> None:
     if facts["hidden"] == "skip":
         pytest.skip("no mount namespaces here")
     assert "the storage must be seen by all nodes" in facts["hidden"]
+
+
+def test_a_node_that_joins_without_the_storage_is_told_once_and_the_sweep_goes_on(facts: Facts) -> None:
+    if not facts["joined"]["apart"]:
+        pytest.skip("no mount namespaces here")
+    (told,) = facts["joined"]["told"]
+    assert "what was written from here is not seen there" in told and socket.gethostname() in told
+    assert facts["joined"]["code"] == 0
 
 
 def test_the_doctor_is_content(facts: Facts) -> None:

@@ -12,19 +12,12 @@ import pytest
 
 from search import cluster, nodes, placement
 from search.cluster import Connection, Room
+from search.shared_storage import sign
 from search.study import Placement, Resources
+from tests.support.ray_nodes import node
 from tracking.errors import StartError, UserError
-from tracking.storage import Place
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def node(number: int, **resources: float) -> dict[str, Any]:
-    """As `ray.nodes()` tells of one; a name that ends in `_` stands for one with a colon."""
-    return {
-        "NodeID": f"{number:056x}", "Alive": True, "NodeManagerHostname": f"host{number}",
-        "NodeManagerAddress": f"10.0.0.{number}", "Resources": {**resources, f"node:10.0.0.{number}": 1.0},
-    }
 
 
 @pytest.fixture
@@ -233,42 +226,7 @@ def test_a_local_ray_listens_on_loopback_alone(ray_session: None) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
 def test_every_node_is_asked(ray_session: None) -> None:
     assert list(nodes.ask(nodes.inventory).values()) == [nodes.inventory()]
-    (failure,) = nodes.ask(nodes._sign, "gs:///no-bucket", "sign").values()
+    (failure,) = nodes.ask(sign, "gs:///no-bucket", "word").values()
     assert isinstance(failure, UserError)
     (clock,) = nodes.clocks().values()
     assert abs(clock.ahead_seconds) <= 2 * clock.known_to_seconds + 0.01  # it is the same clock
-
-
-def test_storage_that_a_node_does_not_share(
-    three: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The node's side runs here, each node with the folder that it sees at that path."""
-    place, elsewhere = Place.of(tmp_path / "shared"), Place.of(tmp_path / "elsewhere")
-    seen = {nodes.name(each): place for each in three}
-
-    def asked(body: Any, uri: str, sign: str) -> dict[str, Any]:
-        answers: dict[str, Any] = {}
-        for name, own in seen.items():
-            try:
-                answers[name] = body(uri.replace(place.uri, own.uri), sign)
-            except Exception as error:
-                answers[name] = error
-        return answers
-
-    monkeypatch.setattr(nodes, "ask", asked)
-    nodes.check_storage(place)
-    assert not list((tmp_path / "shared").iterdir())  # nothing stays behind
-    seen[nodes.name(three[2])] = elsewhere
-    with pytest.raises(UserError, match="the storage must be seen by all nodes") as told:
-        nodes.check_storage(place)
-    assert "host3 (10.0.0.3" in str(told.value) and "host1" not in str(told.value)
-    assert not list((tmp_path / "shared").iterdir())
-
-
-def test_a_storage_that_takes_and_hides_what_a_node_writes(
-    three: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Such as a copy made before: it has the driver's marker, and is another folder."""
-    monkeypatch.setattr(nodes, "ask", lambda body, *rest: {"far": "node-unseen"})
-    with pytest.raises(UserError, match="not seen from here"):
-        nodes.check_storage(Place.of(tmp_path))

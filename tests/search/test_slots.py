@@ -46,6 +46,16 @@ def test_the_cluster_is_asked_now_and_then() -> None:
     assert slots.now() == 3
 
 
+def test_news_of_nodes_that_joined_is_told_once() -> None:
+    said, clock = [["one"], [], ["two", "three"]], Clock()
+    slots = Slots(lambda: 2, clock, lambda: said.pop(0))
+    assert slots.news() == [] and len(said) == 3  # nobody looks before it is time
+    for expected in (["one"], [], ["two", "three"]):
+        clock.now += POLL_SECONDS + 0.1
+        slots.now(), slots.now()
+        assert [slots.news(), slots.news()] == [expected, []]
+
+
 def test_as_many_idle_workers_are_kept_as_there_are_slots() -> None:
     answers, clock, controller = [2, 2, 5, 1], Clock(), Controller()
     slots = Slots(lambda: answers.pop(0), clock)
