@@ -14,17 +14,19 @@ from rich.console import Console
 from search import configuration, looking, runner
 from search import store as stores
 from search import sweep as sweeps
+from search.backlog import Backlog
 from search.cluster import Connection
 from search.printing import console as a_console
 from search.progress import Screen
 from search.runner import ExitCode, Outcome
 from search.sweep import Observer, Sweep
 from search.sweep_log import SweepLog
-from tracking.errors import StorageError, UserError
+from tracking.errors import StartError, StorageError, UserError
 from tracking.mlflow_log import MlflowLog, Store
 
 DRAIN_SECONDS = 120.0  # how long the end of a sweep waits for an MLflow that takes what it is given
 PATIENCE_SECONDS = 10.0  # and for one that does not
+TOO_SLOW = "too slow"
 STOPPED = {
     ExitCode.BUDGET: "a limit is reached; raise it by --set limits.NAME=VALUE",
     ExitCode.INTERRUPTED: "interrupted",
@@ -106,7 +108,8 @@ def _watched(
     """Drive with a screen, a log and MLflow as observers; then the report, or what to do to go on."""
     console = a_console()
     again = f"invsearch resume {made.name if options.root is None else quote(made.place.uri)}"
-    mlflow, log = MlflowLog(store, made.name), SweepLog(made.place)
+    backlog = Backlog(made.place)
+    mlflow, log = MlflowLog(store, made.name, backlog), SweepLog(made.place)
     refused = False
     with tempfile.TemporaryDirectory(prefix="invsearch-") as scratch:  # until MLflow has taken the report
         try:
@@ -118,7 +121,7 @@ def _watched(
                 console.print(f"{STOPPED[outcome.code]}; go on with: {again}", highlight=False, soft_wrap=True)
             else:
                 mlflow.attach(looking.write_report(made, console, Path(scratch)))
-        except UserError:
+        except (UserError, StartError):
             refused = True
             raise
         except StorageError as error:
@@ -128,25 +131,28 @@ def _watched(
             if refused:
                 mlflow.close(0.0)  # nothing happened that it does not know
             else:
-                _drain(mlflow, log, store, made, console)
+                _drain(mlflow, backlog, log, store, made, console)
             log.close()
     if log.error is not None:
         print(f"warning: {log.uri} is incomplete: {log.error}", file=sys.stderr)
     return int(outcome.code)
 
 
-def _drain(mlflow: MlflowLog, log: SweepLog, store: Store, made: Sweep, console: Console) -> None:
+def _drain(
+    mlflow: MlflowLog, backlog: Backlog, log: SweepLog, store: Store, made: Sweep, console: Console
+) -> None:
     """Let MLflow take the rest: as long as it takes some of it, and only for a moment where it is down."""
     left = mlflow.close(DRAIN_SECONDS, PATIENCE_SECONDS, lambda left: console.print(
         f"waiting for MLflow ({store.uri}) to take {left} events", highlight=False, soft_wrap=True
     ))
     if left:
         missing = (
-            f"MLflow ({store.uri}) has not taken {left} events ({'; '.join(mlflow.errors) or 'too slow'}); the journal "
+            f"MLflow ({store.uri}) has not taken {left} events ({'; '.join(mlflow.errors) or TOO_SLOW}); the journal "
             f"has them, and `invsearch sync {quote(made.place.uri)}` or the next resume writes them"
         )
         print(f"warning: {missing}", file=sys.stderr)
         log.note(missing)
+        backlog(left, mlflow.errors[-1] if mlflow.errors else TOO_SLOW)
 
 
 def _store(made: Sweep, experiment: str, began_with: str | None = None) -> Store:

@@ -13,6 +13,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from search import backlog
 from search import report as reports
 from search import store as stores
 from search import sweep as sweeps
@@ -73,7 +74,7 @@ def described(made: Sweep) -> dict[str, Any]:
     events = made.events()
     standing, driver = standing_of(made, events)
     wasted, spent = waste(events), standing.spending.total
-    notes = events[0].get("notes") or {} if events else {}
+    notes, note = events[0].get("notes") or {} if events else {}, backlog.read(made.place)
     return {
         "name": made.name, "place": str(made.place), "state": standing.state, "stopped_by": standing.stopped_by,
         "driver": driver, "slots": standing.driver.get("slots"), "dashboard": _live(standing, "dashboard"),
@@ -88,7 +89,10 @@ def described(made: Sweep) -> dict[str, Any]:
         "retries": standing.retries, "warnings": standing.warned, "latest_warnings": standing.warnings,
         "events": len(events), "last_event_ms": events[-1]["time_ms"] if events else None,
         "log": str(made.place / LOG_NAME), "report": str(made.report / "report.html"),
-        "mlflow": {"tracking_uri": notes.get("tracking_uri"), "experiment": notes.get("experiment")},
+        "mlflow": {
+            "tracking_uri": notes.get("tracking_uri"), "experiment": notes.get("experiment"),
+            "behind": 0 if note is None else note.behind, "error": None if note is None else note.error,
+        },
     }
 
 
@@ -156,7 +160,7 @@ def sync(name: str, root: str | None, experiment: str | None) -> int:
     )
     if note is not None:
         print(note, file=sys.stderr)
-    log = MlflowLog(store, made.name)
+    log = MlflowLog(store, made.name, backlog.Backlog(made.place))
     for event in events:
         log.observe(event)
     left = log.close(SYNC_SECONDS)
@@ -225,6 +229,7 @@ def _view(made: Sweep, live: bool = False) -> RenderableType:
         f"slots: {standing.driver['slots']}" if driver and standing.driver.get("slots") else None,
         f"Ray dashboard: {_live(standing, 'dashboard')}" if driver and _live(standing, "dashboard") else None,
         f"waste: {wasted.flops:.3g} FLOPs, in no figure above" if wasted.flops else None,
+        backlog.line(made.place, driver is not None),
         *(f"warning: {text}" for text in standing.warnings[-3:]),
         f"log: {made.place / LOG_NAME}",
     ]

@@ -26,11 +26,15 @@ class Background(Generic[T]):
         write: takes a batch and returns how many of its items it refuses for good; raises to be asked
             again with the same items and perhaps more, so it must be idempotent.
         finish: called once after the last batch.
+        tell: called on the writer's thread after every attempt, with how many items wait, and what went wrong or None.
     """
 
-    def __init__(self, write: Callable[[Sequence[T]], int], finish: Callable[[], None]) -> None:
+    def __init__(
+        self, write: Callable[[Sequence[T]], int], finish: Callable[[], None],
+        tell: Callable[[int, str | None], None] = lambda left, error: None,
+    ) -> None:
         self.errors: list[str] = []
-        self._write, self._finish = write, finish
+        self._write, self._finish, self._tell = write, finish, tell
         self._items: deque[T] = deque()
         self._changed = threading.Condition()
         self._closing = self._abandoned = False
@@ -79,9 +83,9 @@ class Background(Generic[T]):
 
     def note(self, error: object) -> None:
         """Remember a message once."""
-        message = str(error) or type(error).__name__
-        if message not in self.errors and len(self.errors) < ERRORS_KEPT:
-            self.errors.append(message)
+        said = message(error)
+        if said not in self.errors and len(self.errors) < ERRORS_KEPT:
+            self.errors.append(said)
 
     def _run(self) -> None:
         pause = FIRST_PAUSE_SECONDS
@@ -91,6 +95,7 @@ class Background(Generic[T]):
             except Exception as error:  # whatever a store raises, the sweep goes on
                 self._failures += 1
                 self.note(error)
+                self._told(message(error))
                 self._wait(pause)
                 pause = min(2 * pause, LAST_PAUSE_SECONDS)
                 continue
@@ -99,11 +104,16 @@ class Background(Generic[T]):
                 self._refused += refused
                 for _ in batch:
                     self._items.popleft()
+            self._told(None)
         if not self._abandoned:
             try:
                 self._finish()
             except Exception as error:
                 self.note(error)
+
+    def _told(self, error: str | None) -> None:
+        if not self._abandoned:  # then whoever closed knows what is left
+            self._tell(len(self._items), error)
 
     def _next(self) -> list[T]:
         """The next batch, still in the queue until it is written; empty when there is nothing more to do."""
@@ -123,3 +133,8 @@ class Background(Generic[T]):
                     if left <= 0:
                         return
                 self._changed.wait(left)
+
+
+def message(error: object) -> str:
+    """What an error says, or at least what it is."""
+    return str(error) or type(error).__name__

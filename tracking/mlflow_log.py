@@ -39,11 +39,14 @@ class MlflowLog:
     Args:
         store: where to.
         sweep: its name; runs are found again by it.
+        tell: called on that thread after every attempt, with how many events wait, and what went wrong or None.
     """
 
-    def __init__(self, store: Store, sweep: str) -> None:
+    def __init__(
+        self, store: Store, sweep: str, tell: Callable[[int, str | None], None] = lambda left, error: None
+    ) -> None:
         writer = _Writer(store, sweep)
-        self._background: Background[Event] = Background(writer.write, writer.finish)
+        self._background: Background[Event] = Background(writer.write, writer.finish, tell)
         writer.note = self._background.note
         self.errors = self._background.errors
 

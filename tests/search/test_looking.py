@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from search import looking
+from search.backlog import Backlog
 from search.looking import described
 from search.sweep import Sweep
 from tests.support.journals import journal
@@ -43,7 +44,12 @@ def test_the_keys_are_those_of_the_documentation(tmp_path: Path) -> None:
     found = described(stored(tmp_path, limited(journal())))
     assert found.keys() == KEYS
     page = (Path(__file__).resolve().parents[2] / "docs" / "machines.md").read_text()
-    assert all(f"`{key}`" in page for key in KEYS | found["studies"][0].keys() | found["spent"].keys())
+    assert all(f"`{key}`" in page for key in documented(found))
+
+
+def documented(found: dict[str, Any]) -> set[str]:
+    """All keys that machines may rely on."""
+    return KEYS.union(found["studies"][0], found["spent"], found["mlflow"])
 
 
 def test_a_finished_sweep(tmp_path: Path, capsys: Captured) -> None:
@@ -97,6 +103,22 @@ def test_people_see_warnings_limits_and_the_log(tmp_path: Path, capsys: Captured
     words_in_it = "stopped without a word", "1 warning", "warning: look [here]", "limits (", "sweep.log", "budget used"
     for words in words_in_it:
         assert words in out, words
+
+
+def test_an_mlflow_that_is_behind_is_shown_to_people_and_machines(tmp_path: Path, capsys: Captured) -> None:
+    made = stored(tmp_path, journal()[:40])
+    assert described(made)["mlflow"]["behind"] == 0
+    looking.status("one", str(tmp_path))
+    assert "MLflow" not in capsys.readouterr().out
+    Backlog(made.place)(12, "down")
+    found = described(made)["mlflow"]
+    assert (found["behind"], found["error"]) == (12, "down")
+    looking.status("one", str(tmp_path))
+    out = " ".join(capsys.readouterr().out.split())
+    assert "MLflow: 12 events behind" in out and "`invsearch sync one` writes them" in out
+    with Journal(made.place):
+        looking.status("one", str(tmp_path))
+    assert "the driver goes on trying" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_report_for_machines(tmp_path: Path, capsys: Captured) -> None:
