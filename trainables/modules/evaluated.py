@@ -1,0 +1,164 @@
+"""What a descriptor is worth on a task: leave-one-out losses of ridge heads on its features.
+
+Axes: M descriptors, K entries, n examples, d features, c outputs, L penalties. Descriptors, targets and results live
+on the CPU; features on whatever device the network does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from tracking.errors import UserError
+from trainables.modules.extractor import Extractor
+from trainables.modules.ridge import loo_residuals_on_grid
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What the head has to predict.
+
+    Args:
+        values: (n, c) float64; one-hot for classes.
+        labels: (n,) class indices, or None for regression.
+    """
+
+    values: Tensor
+    labels: Tensor | None = None
+
+    @classmethod
+    def of_labels(cls, labels: Tensor, classes: int) -> Targets:
+        """Classes 0 .. classes - 1. A class without any label is never predicted, which is no error.
+
+        Raises:
+            UserError: fewer labels than classes, or a label outside the classes.
+        """
+        if len(labels) < classes:
+            raise UserError(
+                "a task needs at least as many labels as classes", f"{len(labels)} labels, {classes} classes"
+            )
+        if int(labels.min()) < 0 or int(labels.max()) >= classes:
+            raise UserError(f"labels must lie in 0 .. {classes - 1}", f"{int(labels.min())} .. {int(labels.max())}")
+        return cls(one_hot(labels.long(), classes).double(), labels.long())
+
+    @classmethod
+    def of_values(cls, values: Tensor) -> Targets:
+        """Real targets (n,) or (n, c).
+
+        Raises:
+            UserError: a target that is not finite.
+        """
+        if not bool(torch.isfinite(values).all()):
+            raise UserError("regression targets must be finite", "NaN or infinity")
+        return cls(values.double().reshape(len(values), -1))
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def at(self, rows: Tensor | None) -> Targets:
+        """The targets of some examples."""
+        if rows is None:
+            return self
+        return Targets(self.values[rows], None if self.labels is None else self.labels[rows])
+
+    def constant_losses(self) -> Tensor:
+        """Leave-one-out losses (n,) of predicting the mean of the other targets: what knowing nothing costs."""
+        n = len(self)
+        return ((self.values - self.values.mean(0)) * n / (n - 1)).square().sum(-1)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """Descriptors and what each is worth, at the best penalty of the grid for each.
+
+    Args:
+        descriptors: (M, K) in [0, 1].
+        losses: (M, n) squared norm of each example's leave-one-out residual.
+        log_penalty: (M,) where the risk is lowest.
+        accuracy: (M,) of leave-one-out predictions; None for regression.
+        constant: (n,) losses of the constant prediction, the same for every descriptor.
+    """
+
+    descriptors: Tensor
+    losses: Tensor
+    log_penalty: Tensor
+    accuracy: Tensor | None
+    constant: Tensor
+
+    @property
+    def risk(self) -> Tensor:
+        """(M,) mean leave-one-out loss."""
+        return self.losses.mean(-1)
+
+    def __len__(self) -> int:
+        return len(self.descriptors)
+
+    def at(self, which: Tensor) -> Evaluated:
+        """Some of the descriptors, in the order given."""
+        accuracy = None if self.accuracy is None else self.accuracy[which]
+        return Evaluated(
+            self.descriptors[which], self.losses[which], self.log_penalty[which], accuracy, self.constant
+        )
+
+
+def joined(parts: list[Evaluated]) -> Evaluated:
+    """Evaluations of the same examples, one after the other."""
+    accuracies = [part.accuracy for part in parts if part.accuracy is not None]
+    assert len(accuracies) in (0, len(parts)), "classification and regression do not mix"
+    return Evaluated(
+        torch.cat([part.descriptors for part in parts]),
+        torch.cat([part.losses for part in parts]),
+        torch.cat([part.log_penalty for part in parts]),
+        torch.cat(accuracies) if accuracies else None,
+        parts[0].constant,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """What every search asks: how good are these descriptors?
+
+    Args:
+        extractor: the task's features.
+        targets: of all examples.
+        log_penalties: (L,) grid of the ridge head, see `ridge`.
+    """
+
+    extractor: Extractor
+    targets: Targets
+    log_penalties: Tensor
+
+    def evaluate(self, descriptors: Tensor, rows: Tensor | None = None) -> Evaluated:
+        """Every descriptor at every penalty, of which the best is kept.
+
+        The minimum over a smooth curve of few penalties is a little optimistic, for all descriptors alike.
+
+        Args:
+            descriptors: (M, K) in [0, 1].
+            rows: (r,) examples to use; None for all.
+
+        Raises:
+            UserError: features of a descriptor that are constant or not finite.
+        """
+        used, extractor = self.targets.at(rows), self.extractor
+        return joined([
+            _score(descriptors[piece], extractor.plain(descriptors[piece], rows), used, self.log_penalties)
+            for piece in extractor.pieces(len(descriptors), rows)
+        ])
+
+
+def _score(descriptors: Tensor, features: Tensor, targets: Targets, log_penalties: Tensor) -> Evaluated:
+    values = targets.values.to(features.device)
+    residuals = loo_residuals_on_grid(features, values, log_penalties.to(features.device))  # (M, L, n, c)
+    losses = residuals.square().sum(-1)  # (M, L, n)
+    best, every = losses.mean(-1).argmin(-1), torch.arange(len(descriptors), device=features.device)
+    accuracy = None
+    if targets.labels is not None:
+        predicted = (values - residuals[every, best]).argmax(-1).cpu()
+        accuracy = (predicted == targets.labels).double().mean(-1)
+    return Evaluated(
+        descriptors, losses[every, best].cpu(), log_penalties[best.cpu()], accuracy, targets.constant_losses()
+    )

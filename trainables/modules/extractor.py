@@ -1,0 +1,93 @@
+"""A pre-trained extractor as others use it: packing, checking, conditioning, and baking a descriptor in.
+
+Axes: M descriptors, n images, K factors, D features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spaces.descriptors import Family
+from tracking.errors import UserError
+from trainables.modules.conditioned import ConditionedExtractor, ExtractorConfig
+
+FORM = 1  # of a packed extractor
+
+
+def packed(config: ExtractorConfig, family: Family, shape: tuple[int, ...], weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Everything that is needed to use the weights; loads with `weights_only=True`."""
+    return {
+        "form": FORM, "extractor": config.model_dump(mode="json"), "family": family.model_dump(mode="json"),
+        "shape": list(shape), "weights": {name: value.detach().clone() for name, value in weights.items()},
+    }
+
+
+class Extractor:
+    """f(x; i), frozen.
+
+    Args:
+        state: from `packed`.
+        device: where it runs.
+
+    Raises:
+        UserError: the state is not an extractor's.
+    """
+
+    def __init__(self, state: Mapping[str, Any], device: torch.device | str = "cpu") -> None:
+        try:
+            if state["form"] != FORM:
+                raise ValueError(f"its form is {state['form']}, this version reads {FORM}")
+            config = ExtractorConfig.model_validate(state["extractor"])
+            self.family = Family.model_validate(state["family"])
+            self.shape: tuple[int, ...] = tuple(state["shape"])
+            with torch.device("meta"):
+                network = ConditionedExtractor(config)
+            network.to_empty(device=device)
+            network.load_state_dict(state["weights"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            said = str(error).splitlines()[0]
+            raise UserError("an artefact must hold an extractor of this version", said, "pre-train it again") from None
+        self.network = network.requires_grad_(False).eval()
+
+    @property
+    def features(self) -> int:
+        """D."""
+        return self.network.config.features
+
+    def require(self, shape: tuple[int, ...]) -> None:
+        """Raises UserError where images of this shape are not what the extractor was trained on."""
+        if tuple(shape) != self.shape:
+            raise UserError(
+                "an extractor serves images of the channels and the size that it was trained on",
+                f"{tuple(shape)} for one trained on {self.shape}", "pre-train one on images of this shape",
+            )
+
+    def respond(self, x: Tensor) -> Tensor:
+        """The descriptor-free part, once per image: (n, C, H, W) -> (n, C', H', W')."""
+        return self.network.stem(x)  # type: ignore[no-any-return]
+
+    def finish(self, response: Tensor, descriptors: Tensor) -> Tensor:
+        """The rest for many descriptors at once: (n, C', H', W'), (M, K) -> (M, n, D); differentiable in both."""
+        return self.network.tail(response[None], descriptors)  # type: ignore[no-any-return]
+
+    def bake(self, descriptor: Tensor) -> nn.Module:
+        """f(. ; i) for one descriptor (K,) as a plain module (B, C, H, W) -> (B, D), without what made i adjustable."""
+        return Baked(self.network, descriptor)
+
+
+class Baked(nn.Module):
+    """An extractor whose descriptor is fixed: scales and offsets, or kernels, are ordinary buffers.
+
+    Works under `torch.export`.
+    """
+
+    def __init__(self, network: ConditionedExtractor, descriptor: Tensor) -> None:
+        super().__init__()
+        self.stem, self.tail = network.stem, network.tail.baked(descriptor)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.tail(self.stem(x))  # type: ignore[no-any-return]
