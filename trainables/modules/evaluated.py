@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from tracking.errors import UserError
-from trainables.modules.extractor import Extractor
+from trainables.modules.counted_features import CountedFeatures
 from trainables.modules.ridge import loo_residuals_on_grid
 
 
@@ -122,12 +122,12 @@ class Judge:
     """What every search asks: how good are these descriptors?
 
     Args:
-        extractor: the task's features.
+        features: of the task.
         targets: of all examples.
         log_penalties: (L,) grid of the ridge head, see `ridge`.
     """
 
-    extractor: Extractor
+    features: CountedFeatures
     targets: Targets
     log_penalties: Tensor
 
@@ -143,10 +143,10 @@ class Judge:
         Raises:
             UserError: features of a descriptor that are constant or not finite.
         """
-        used, extractor = self.targets.at(rows), self.extractor
+        used, calls = self.targets.at(rows), self.features
         return joined([
-            _score(descriptors[piece], extractor.plain(descriptors[piece], rows), used, self.log_penalties)
-            for piece in extractor.pieces(len(descriptors), rows)
+            _score(descriptors[piece], calls.plain(descriptors[piece], rows), used, self.log_penalties)
+            for piece in calls.pieces(len(descriptors), rows)
         ])
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import Generator, Tensor
 
 from tracking.errors import UserError
-from trainables.modules.evaluated import Evaluated, Extractor, Judge, Targets
+from trainables.modules.counted_features import CountedFeatures
+from trainables.modules.evaluated import Evaluated, Judge, Targets
 from trainables.modules.ridge import RidgeHead, fit
 from trainables.modules.risk_bound import (
     BoundedLoss,
@@ -45,7 +46,7 @@ class Task:
 def chosen_head(task: Task, targets: Targets) -> tuple[int, RidgeHead]:
     """The descriptor and penalty of lowest leave-one-out risk, and the head fitted to all: as a user would."""
     names = torch.arange(DESCRIPTORS, dtype=torch.float32).unsqueeze(-1)
-    judge = Judge(Extractor(task, len(targets), 10**6), targets, torch.tensor([-6.0, -3.0, 0.0]).double())
+    judge = Judge(CountedFeatures(task, len(targets), 10**6), targets, torch.tensor([-6.0, -3.0, 0.0]).double())
     evaluated: Evaluated = judge.evaluate(names)
     best = int(evaluated.risk.argmin())
     return best, fit(task.features[best], targets.values, evaluated.log_penalty[best])

@@ -1,0 +1,198 @@
+"""Which invariances does this task want: several searches over a descriptor behind one name.
+
+Features come from outside as a function of the descriptor; heads are closed-form (`ridge`), and every search ends
+in the same kind of evaluation (`evaluated`) and the same rule (`choice`). The caller charges the cost.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Generator, Tensor
+
+from tracking.errors import UserError
+from trainables.modules.choice import Choice, choose, distinct, rounded
+from trainables.modules.corners import all_corners, greedy, halved_corners, menu, screened
+from trainables.modules.evaluated import Evaluated, Judge, Targets, joined
+from trainables.modules.counted_features import CountedFeatures, Features
+from trainables.modules.gradient_search import Descent, descend, way_to_default
+from trainables.modules.surrogate import surrogate
+
+MOST_SCREENED = 256  # corners that the gradient's starts are screened from
+
+
+class SearchKind(StrEnum):
+    """How descriptors are proposed."""
+
+    AUTO = "auto"            # the menu below `menu_below` labels, the gradient from there on
+    GRADIENT = "gradient"    # projected Adam through the leave-one-out ridge head, several starts
+    CORNERS = "corners"      # all 2^K on/off descriptors, successive halving on images
+    GREEDY = "greedy"        # one entry switched at a time, K (K + 1) / 2 evaluations
+    SURROGATE = "surrogate"  # a quadratic through random descriptors
+    MENU = "menu"            # a handful that is fixed in advance
+
+
+class SearchConfig(BaseModel):
+    """Settings of a search.
+
+    Args:
+        steps: of the gradient.
+        learning_rate: of the gradient at its first step, in units of the cube.
+        first_rows: images on which all corners are screened.
+        keep: corners that are evaluated on all images.
+        points: random descriptors of the surrogate.
+        proposals: minimisers of the surrogate that are evaluated.
+        menu_below: labels below which AUTO takes the menu.
+        resolution: ends of the gradient and proposals of the surrogate are rounded to multiples of 1/resolution, so
+            that the choice is one among finitely many.
+        lowest_penalty: of the grid, as a ratio of noise to signal variance.
+        highest_penalty: of the grid.
+        penalties: points of the grid, evenly spaced on the logarithm.
+        errors: width of the one-standard-error rule, see `choose`.
+        evidence: standard errors by which the best must beat the default.
+        max_pairs: (descriptor, image) pairs per call of the features.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(default=30, ge=1)
+    learning_rate: float = Field(default=0.1, gt=0)
+    first_rows: int = Field(default=100, ge=2)
+    keep: int = Field(default=16, ge=1)
+    points: int = Field(default=40, ge=3)
+    proposals: int = Field(default=4, ge=1)
+    menu_below: int = Field(default=100, ge=0)
+    resolution: int = Field(default=32, ge=1)
+    lowest_penalty: float = Field(default=1e-5, gt=0)
+    highest_penalty: float = Field(default=1e2, gt=0)
+    penalties: int = Field(default=15, ge=2)
+    errors: float = Field(default=1.0, ge=0)
+    evidence: float = Field(default=2.0, ge=0)
+    max_pairs: int = Field(default=2048, ge=1)
+
+    def log_penalties(self) -> Tensor:
+        """(L,) natural logarithms, float64."""
+        ends = math.log(self.lowest_penalty), math.log(self.highest_penalty)
+        return torch.linspace(*ends, self.penalties, dtype=torch.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found, and what it took.
+
+    Args:
+        how: the search that ran; never AUTO.
+        evaluated: every descriptor evaluated on all images, the default among them.
+        choice: of the one-standard-error rule.
+        forward_pairs: (descriptor, image) pairs evaluated without gradient.
+        gradient_pairs: pairs evaluated forward and backward.
+        family: how many descriptors could have been chosen, whatever the labels: |I| of the risk bound.
+        descent: what the gradient did; None for other searches.
+    """
+
+    how: SearchKind
+    evaluated: Evaluated
+    choice: Choice
+    forward_pairs: int
+    gradient_pairs: int
+    family: int
+    descent: Descent | None = None
+
+
+def search(
+    features: Features,
+    targets: Targets,
+    how: SearchKind,
+    default: Tensor,
+    generator: Generator,
+    config: SearchConfig | None = None,
+) -> Found:
+    """Propose descriptors, evaluate them by leave-one-out, choose by the one-standard-error rule.
+
+    Args:
+        features: of the task's images; gets descriptors and rows on the CPU, answers on any device.
+        targets: what the head has to predict, on the CPU.
+        default: (K,) in [0, 1]: what is taken unless the labels say otherwise.
+        generator: on the CPU; draws the screened images and the surrogate's descriptors.
+
+    Raises:
+        UserError: a default outside the cube, too many corners, features that are constant or not finite.
+    """
+    config = config or SearchConfig()
+    check_default(default)
+    how = _resolved(how, len(targets), config)
+    counted = CountedFeatures(features, len(targets), config.max_pairs)
+    judge = Judge(counted, targets, config.log_penalties())
+    evaluated, descent = _propose(judge, how, default, config, generator)
+    choice = choose(evaluated, default, config.errors, config.evidence)
+    family = family_size(how, default, config)
+    return Found(how, evaluated, choice, counted.forward, counted.gradient, family, descent)
+
+
+def family_size(how: SearchKind, default: Tensor, config: SearchConfig) -> int:
+    """|I|: how many descriptors the search could end at, whatever the labels; one may be the default.
+
+    Args:
+        how: not AUTO, which is resolved by the number of labels.
+    """
+    entries = len(default)
+    if how is SearchKind.MENU:
+        return len(menu(default))
+    if how in (SearchKind.CORNERS, SearchKind.GREEDY):
+        return int(2**entries) + 1
+    drawn = config.points if how is SearchKind.SURROGATE else 0
+    return int((config.resolution + 1) ** entries) + drawn + 1
+
+
+def check_default(default: Tensor) -> None:
+    """Raises UserError unless (K,) with K >= 1 and all entries in [0, 1]."""
+    inside = default.dim() == 1 and len(default) >= 1 and bool(((default >= 0) & (default <= 1)).all())
+    if not inside:
+        raise UserError("a descriptor is a vector with entries in [0, 1]", default.tolist())
+
+
+def _resolved(how: SearchKind, labels: int, config: SearchConfig) -> SearchKind:
+    if how is not SearchKind.AUTO:
+        return how
+    return SearchKind.MENU if labels < config.menu_below else SearchKind.GRADIENT
+
+
+def _propose(
+    judge: Judge, how: SearchKind, default: Tensor, config: SearchConfig, generator: Generator
+) -> tuple[Evaluated, Descent | None]:
+    if how is SearchKind.GRADIENT:
+        return _by_gradient(judge, default, config, generator)
+    if how is SearchKind.CORNERS:
+        return halved_corners(judge, default, config.first_rows, config.keep, generator), None
+    if how is SearchKind.GREEDY:
+        return greedy(judge, default), None
+    if how is SearchKind.SURROGATE:
+        points, proposals, resolution = config.points, config.proposals, config.resolution
+        return surrogate(judge, default, points, proposals, resolution, generator), None
+    return judge.evaluate(menu(default)), None
+
+
+def _by_gradient(
+    judge: Judge, default: Tensor, config: SearchConfig, generator: Generator
+) -> tuple[Evaluated, Descent]:
+    """The default, the starts, the rounded ends and what lies between the best end and the default."""
+    starts = _starts(judge, len(default), config, generator)
+    known = judge.evaluate(distinct(torch.cat([starts, default.float().unsqueeze(0)])))  # the starts come first
+    descent = descend(judge, starts, known.log_penalty[: len(starts)], config.steps, config.learning_rate)
+    ends = judge.evaluate(distinct(rounded(descent.ends, config.resolution)))
+    best = ends.descriptors[int(ends.risk.argmin())]
+    parts = [known, ends]
+    if not torch.equal(best, default.float()):
+        parts.append(way_to_default(judge, best, default.float()))
+    return joined(parts), descent
+
+
+def _starts(judge: Judge, entries: int, config: SearchConfig, generator: Generator) -> Tensor:
+    """Centre, all-on, all-off and the corner (of the menu, for many entries) that a few images like best."""
+    corners = all_corners(entries) if 2**entries <= MOST_SCREENED else menu(torch.ones(entries))
+    best = corners[screened(judge, corners, config.first_rows, generator)[0]]
+    return distinct(torch.stack([torch.full((entries,), 0.5), torch.ones(entries), torch.zeros(entries), best]))
