@@ -6,12 +6,13 @@ import math
 from collections.abc import Mapping
 from enum import StrEnum
 
-RESERVED = ("cost/", "waste/", "val/", "test/", "invariance/", "evaluation/")
+RESERVED = ("cost/", "waste/", "val/", "test/", "invariance/", "evaluation/", "artefact/")
 
 
 class Stage(StrEnum):
     """What a trial is for."""
 
+    ARTEFACT = "artefact"  # the making of something that trials need
     UNIT = "unit"        # one plain training: the budget unit of a problem
     PROBE = "probe"      # a short run that tells the cost of a full horizon
     TUNE = "tune"

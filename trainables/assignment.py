@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from tracking.record import Cause, Stage, Status
 from trainables import plugins
+from trainables.artefact import ArtefactSpec
 from trainables.plugins import PluginFile
 from trainables.problems.spec import ProblemSpec
 
@@ -56,35 +58,25 @@ class Protocol(BaseModel):
     plugins: tuple[PluginFile, ...] = ()
 
 
-class Assignment(BaseModel):
-    """One trial: which method with which settings, on which problem, from which seed.
+class Job(BaseModel):
+    """What everything that a worker does has in common.
 
     Args:
-        row: the method's label in this comparison.
-        settings: the method's full configuration, as JSON.
-        index: number of the trial within its stage.
-        fraction: of the horizon; below 1 for a probe.
         place: checkpoints of this trial; a path or a URI.
         cache: data, once per node; None is the node's own place for it, see `cache_folder`.
         known: reports of this trial that the journal holds already; above 0 for a trial that is started again.
+        store: of the artefacts; a path or a URI.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     uid: str
     stage: Stage
-    problem: ProblemSpec
-    row: str
-    method: str
-    settings: dict[str, Any]
-    index: int
-    seed: int
-    partition: int
     protocol: Protocol
-    fraction: float = 1.0
     place: str
     cache: Path | None = None
     known: int = 0
+    store: str = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -93,6 +85,28 @@ class Assignment(BaseModel):
         if isinstance(data, dict) and isinstance(data.get("protocol"), dict):
             plugins.load_named(data["protocol"].get("plugins"))
         return data
+
+
+class Assignment(Job):
+    """One trial: which method with which settings, on which problem, from which seed.
+
+    Args:
+        row: the method's label in this comparison.
+        settings: the method's full configuration, as JSON.
+        index: number of the trial within its stage.
+        fraction: of the horizon; below 1 for a probe.
+        artefacts: what the method needs: name -> key in the store.
+    """
+
+    problem: ProblemSpec
+    row: str
+    method: str
+    settings: dict[str, Any]
+    index: int
+    seed: int
+    partition: int
+    fraction: float = 1.0
+    artefacts: dict[str, str] = {}
 
     @property
     def horizon(self) -> int:
@@ -105,6 +119,19 @@ class Assignment(BaseModel):
         return min(self.horizon, -(-self.protocol.horizon // self.protocol.slices))
 
 
+class Making(Job):
+    """One artefact that is to be made and put into the store; of the protocol only what keeps it safe counts."""
+
+    stage: Stage = Stage.ARTEFACT
+    spec: ArtefactSpec
+
+
+def read_job(text: str) -> Assignment | Making:
+    """What a worker is sent, from its JSON."""
+    making = json.loads(text)["stage"] == Stage.ARTEFACT
+    return Making.model_validate_json(text) if making else Assignment.model_validate_json(text)
+
+
 class Report(BaseModel):
     """One row of a trial.
 
@@ -112,7 +139,7 @@ class Report(BaseModel):
         index: 0-based number of the report within the trial.
         status: RUNNING, COMPLETE or FAILED.
         ready: whether the score may be judged.
-        score: `val/score`, higher is better; None where it could not be measured (a failed trial).
+        score: `val/score`, higher is better; None where there is none: a failed trial, the making of an artefact.
         flops: `cost/flops`, the logical cost so far.
         metrics: flat name -> number, ledger and curves included.
         found: the search-free configuration, in the last report of a method that has one.
@@ -120,6 +147,7 @@ class Report(BaseModel):
         reason: why it failed, with the end of the traceback.
         cause: what kind of failure it was.
         note: what a person should know although the trial went on, such as a damaged checkpoint.
+        artefact: `key`, `sha256`, `size` in bytes and `ledger` of what is in the store, in the last report of a making.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -136,3 +164,4 @@ class Report(BaseModel):
     reason: str | None = None
     cause: Cause | None = None
     note: str | None = None
+    artefact: dict[str, Any] | None = None

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
-from tracking.checkpoints import Checkpoints
 from tracking.cost import Meter, Phase, PhaseCost
 from tracking.record import NotFiniteError, Stage, Status, check_metrics
 from tracking.storage import Place
 from trainables import invariance, plugins
+from trainables.artefact_store import ArtefactStore
 from trainables.assignment import Assignment, Device, Report
-from trainables.checkpoint import Saved, restore
+from trainables.keeping import Keeper
 from trainables.method import Augments, Context, Describes, Finds, Method, MethodConfig, Slice, stable_seed
 from trainables.problems.problem import Kind, Problem, Split
 from trainables.problems.store import cache_folder
@@ -43,14 +42,8 @@ class Harness:
         )
         self.config: MethodConfig = plugins.method_config(assignment.method).model_validate(assignment.settings)
         self.method: Method = self.config.build(self._context())
-        self._index = 0
-        self._last: Report | None = None
-        self._unsaid: Report | None = None  # made by an earlier process, and perhaps never heard
-        self._note: str | None = None
-        self._saved_at, self._saved_index = time.monotonic(), 0
         self._select = self._examples(Split.SELECT, protocol.score_examples)
-        self._checkpoints = Checkpoints(Place.of(assignment.place))
-        self._resume()
+        self._keeper = Keeper(assignment, self.method, self.meter, self._device)
 
     def advance(self) -> Report:
         """One slice, scored; the last one carries the final measurements.
@@ -60,10 +53,9 @@ class Harness:
             ReservedMetricError: the method reported a name that belongs to the harness.
             MisplacedCostError: the method charged its work to the phase `select`.
         """
-        if self._unsaid is not None:
-            report, self._unsaid = self._unsaid, None
-            return report
-        self._save_if_due()
+        if (unsaid := self._keeper.unsaid()) is not None:
+            return unsaid
+        self._keeper.save_if_due()
         evaluated = self._evaluation()
         clock = self.meter.start()
         piece = self.method.step()
@@ -79,44 +71,21 @@ class Harness:
         self.meter.stop(clock, Phase.SELECT)
         metrics |= self.meter.ledger().metrics()
         report = self._report(piece, score, metrics)
-        self._index += 1
-        self._last = report
+        self._keeper.add(report)
         return report
 
     def save(self) -> None:
-        """Keep the trial's state; earlier checkpoints stay valid until this one is complete. What is kept is not
-        written again; the last report of all is kept too, since nobody may have heard it."""
-        if self._index == self._saved_index:
-            return
-        saved = Saved(self._index, self.method.state_dict(), self.meter.state_dict(), self._last)
-        self._checkpoints.write(self._index, saved.pack())
-        self._saved_at, self._saved_index = time.monotonic(), self._index
-
-    def _save_if_due(self) -> None:
-        if time.monotonic() - self._saved_at <= self.assignment.protocol.checkpoint_seconds:
-            return
-        try:
-            self.save()
-        except OSError as error:  # a full disk: the trial goes on, and tries again at its next slice
-            self._note = f"no checkpoint could be written: {error}"
+        """Keep the trial's state, unless it is kept already."""
+        self._keeper.save()
 
     def _evaluation(self) -> PhaseCost:
         return self.meter.ledger().phases[Phase.SELECT]
 
-    def _resume(self) -> None:
-        saved, self._note = restore(self._checkpoints, self.assignment.known, self._device, self._load)
-        if saved is None:
-            return
-        self._index = self._saved_index = saved.index
-        self._last = saved.last
-        if saved.index > self.assignment.known:
-            self._unsaid = saved.last
-
-    def _load(self, saved: Saved) -> None:
-        self.method.load_state_dict(dict(saved.method))
-        self.meter.load_state_dict(saved.meter)
-
     def _context(self) -> Context:
+        artefacts = {
+            name: ArtefactStore(Place.of(self.assignment.store)).load(key, self._device)
+            for name, key in self.assignment.artefacts.items()
+        }
         return Context(
             problem=self.problem.view(self.meter),
             horizon=self.assignment.horizon,
@@ -125,6 +94,7 @@ class Harness:
             device=self._device,
             meter=self.meter,
             network=plugins.network_builder(self.assignment.protocol.network),
+            artefacts=artefacts,
         )
 
     def _examples(self, split: Split, limit: int | None) -> tuple[Tensor, Tensor]:
@@ -193,15 +163,14 @@ class Harness:
         for name, value in metrics.items():
             if not math.isfinite(value):
                 raise NotFiniteError(f"metrics must be finite, but got {name} = {value}")
-        extra: dict[str, Any] = {"note": self._note}
-        self._note = None
+        extra: dict[str, Any] = {"note": self._keeper.note()}
         if piece.done:
             extra["ledger"] = self.meter.ledger().to_json()
             if isinstance(self.method, Finds):
                 extra["found"] = self.method.found().model_dump(mode="json")
         return Report(
             uid=self.assignment.uid,
-            index=self._index,
+            index=self._keeper.index,
             status=Status.COMPLETE if piece.done else Status.RUNNING,
             ready=piece.ready,
             score=score,

@@ -1,4 +1,4 @@
-"""The only file here that knows Ray: a `Method` under a `Harness` as a class Trainable.
+"""The only file here that knows Ray: a method under a `Harness`, or a maker under its own, as a class Trainable.
 
 Nothing that a method raises leaves the trainable: Ray would throw the worker away and lose a slot. A failure is an
 ordinary report with `status=failed`, the cause and the reason, and every key that the scheduler reads. A method that
@@ -20,8 +20,9 @@ import torch
 from ray import tune
 
 from tracking.record import Cause, NotFiniteError, Status
-from trainables.assignment import Assignment, Report
+from trainables.assignment import Making, Report, read_job
 from trainables.harness import Harness
+from trainables.making import MakerHarness
 
 TRACE_CHARACTERS = 4000
 
@@ -36,7 +37,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray carries no types
     are reused: every trial starts from a fresh harness, and nothing of the one before is kept.
     """
 
-    _harness: Harness | None = None
+    _harness: Harness | MakerHarness | None = None
     _failure: BaseException | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -76,11 +77,12 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray carries no types
         self._uid, self._hang_seconds = str(config["uid"]), float(config["hang_seconds"])
         try:
             with _time_limit(self._hang_seconds):
-                self._harness = Harness(Assignment.model_validate_json(config["assignment"]))
+                job = read_job(config["assignment"])
+                self._harness = MakerHarness(job) if isinstance(job, Making) else Harness(job)
         except (Exception, SystemExit) as error:
             self._failure = error
 
-    def _advance(self, harness: Harness) -> Report:
+    def _advance(self, harness: Harness | MakerHarness) -> Report:
         try:
             report = harness.advance()
         except (Exception, SystemExit) as error:  # a method that calls `sys.exit` fails, and not its worker

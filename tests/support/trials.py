@@ -9,6 +9,7 @@ from tests.support import toy_problems  # noqa: F401 - importing it makes its so
 from tracking.record import Stage
 from trainables.assignment import Assignment, Report
 from trainables.harness import Harness
+from trainables.making import MakerHarness
 from trainables.plugins import PluginFile
 
 CHEATS = PluginFile.of(Path(__file__).with_name("cheats.py"))
@@ -37,7 +38,7 @@ def assignment(tmp_path: Path, method: str = "honest", stage: Stage = Stage.TUNE
     return Assignment.model_validate(fields | changes)
 
 
-def finish(harness: Harness) -> list[Report]:
+def finish(harness: Harness | MakerHarness) -> list[Report]:
     """All reports that are still to come."""
     reports = [harness.advance()]
     while reports[-1].status == "running":
