@@ -49,15 +49,16 @@ class Choice:
 def choose(evaluated: Evaluated, default: Tensor, errors: float = 1.0, evidence: float = 2.0) -> Choice:
     """The default, unless the best is clearly better; then, of those as good as the best, the closest to the default.
 
-    With paired differences to the best, D_mj = loss_mj - loss_best,j, and their standard error SE_m = std(D_m) / sqrt(n):
-    the descriptors with mean(D_m) <= errors * SE_m are candidates, and the one closest to the default (L1 distance, ties
-    by risk) is chosen. Beforehand the default is kept where it is within `evidence` standard errors of the best itself.
+    Paired differences to the best, D_mj = loss_mj - loss_best,j, have the standard error SE_m = std(D_m) / sqrt(n).
+    Descriptors with mean(D_m) <= errors * SE_m are candidates, and the one closest to the default (L1 distance, ties
+    by risk) is chosen. The default is kept at once where it is within `evidence` standard errors of the best.
 
     Breiman et al. (1984) take the standard error of the best risk. Losses of one example under two descriptors go
     together, so the paired error is smaller, and the rule alone leaves the default easily: the best of many is lucky.
-    On labels that mean nothing it did so in 25 to 60 % of planted tasks with errors = evidence = 1, in 0 to 10 % with
-    evidence = 2. Leave-one-out losses of two examples share all other examples, so the error is an
-    approximation (Bengio & Grandvalet 2004).
+    On shuffled labels of planted tasks with five entries (60 and 200 examples, 120 tasks each, every kind of search) it
+    did so in 44 to 62 % with evidence = 1, in 18 to 33 % with 1.5, in 5 to 16 % with 2 and in 2 to 3 % with 2.5.
+    Leave-one-out losses of two examples share all other examples, so the error is an approximation (Bengio &
+    Grandvalet 2004).
 
     Args:
         evaluated: holds the default where the rule is to be able to return it.

@@ -68,7 +68,7 @@ class CountedFeatures:
         if len(blocks) == 1:
             return self._call(descriptors, None)
         self.forward += pairs
-        features: Tensor = _Recomputed.apply(descriptors, self._call, blocks)  # type: ignore[no-untyped-call]
+        features: Tensor = _Recomputed.apply(descriptors, self._call, blocks)
         return features
 
     def _call(self, descriptors: Tensor, rows: Tensor | None) -> Tensor:

@@ -17,8 +17,8 @@ from torch import Generator, Tensor
 from tracking.errors import UserError
 from trainables.modules.choice import Choice, choose, distinct, rounded
 from trainables.modules.corners import all_corners, greedy, halved_corners, menu, screened
-from trainables.modules.evaluated import Evaluated, Judge, Targets, joined
 from trainables.modules.counted_features import CountedFeatures, Features
+from trainables.modules.evaluated import Evaluated, Judge, Targets, joined
 from trainables.modules.gradient_search import Descent, descend, way_to_default
 from trainables.modules.surrogate import surrogate
 
@@ -134,7 +134,9 @@ def search(
 
 
 def family_size(how: SearchKind, default: Tensor, config: SearchConfig) -> int:
-    """|I|: how many descriptors the search could end at, whatever the labels; one may be the default.
+    """|I|: how many descriptors the search could end at, whatever the labels; one is the default.
+
+    The gradient may end at any multiple of 1/resolution, with any entries set back to the default's.
 
     Args:
         how: not AUTO, which is resolved by the number of labels.
@@ -144,8 +146,9 @@ def family_size(how: SearchKind, default: Tensor, config: SearchConfig) -> int:
         return len(menu(default))
     if how in (SearchKind.CORNERS, SearchKind.GREEDY):
         return int(2**entries) + 1
-    drawn = config.points if how is SearchKind.SURROGATE else 0
-    return int((config.resolution + 1) ** entries) + drawn + 1
+    on_grid = int((rounded(default, config.resolution) == default).sum())
+    grid = (config.resolution + 1) ** on_grid * (config.resolution + 2) ** (entries - on_grid)
+    return int(grid) + (config.points if how is SearchKind.SURROGATE else 0)
 
 
 def check_default(default: Tensor) -> None:

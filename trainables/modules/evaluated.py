@@ -64,11 +64,6 @@ class Targets:
             return self
         return Targets(self.values[rows], None if self.labels is None else self.labels[rows])
 
-    def constant_losses(self) -> Tensor:
-        """Leave-one-out losses (n,) of predicting the mean of the other targets: what knowing nothing costs."""
-        n = len(self)
-        return ((self.values - self.values.mean(0)) * n / (n - 1)).square().sum(-1)
-
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
@@ -79,14 +74,12 @@ class Evaluated:
         losses: (M, n) squared norm of each example's leave-one-out residual.
         log_penalty: (M,) where the risk is lowest.
         accuracy: (M,) of leave-one-out predictions; None for regression.
-        constant: (n,) losses of the constant prediction, the same for every descriptor.
     """
 
     descriptors: Tensor
     losses: Tensor
     log_penalty: Tensor
     accuracy: Tensor | None
-    constant: Tensor
 
     @property
     def risk(self) -> Tensor:
@@ -95,13 +88,6 @@ class Evaluated:
 
     def __len__(self) -> int:
         return len(self.descriptors)
-
-    def at(self, which: Tensor) -> Evaluated:
-        """Some of the descriptors, in the order given."""
-        accuracy = None if self.accuracy is None else self.accuracy[which]
-        return Evaluated(
-            self.descriptors[which], self.losses[which], self.log_penalty[which], accuracy, self.constant
-        )
 
 
 def joined(parts: list[Evaluated]) -> Evaluated:
@@ -113,7 +99,6 @@ def joined(parts: list[Evaluated]) -> Evaluated:
         torch.cat([part.losses for part in parts]),
         torch.cat([part.log_penalty for part in parts]),
         torch.cat(accuracies) if accuracies else None,
-        parts[0].constant,
     )
 
 
@@ -159,6 +144,4 @@ def _score(descriptors: Tensor, features: Tensor, targets: Targets, log_penaltie
     if targets.labels is not None:
         predicted = (values - residuals[every, best]).argmax(-1).cpu()
         accuracy = (predicted == targets.labels).double().mean(-1)
-    return Evaluated(
-        descriptors, losses[every, best].cpu(), log_penalties[best.cpu()], accuracy, targets.constant_losses()
-    )
+    return Evaluated(descriptors, losses[every, best].cpu(), log_penalties[best.cpu()], accuracy)

@@ -14,13 +14,15 @@ from torch import Tensor
 from trainables.modules.evaluated import Evaluated, Judge, joined
 from trainables.modules.ridge import loo_residuals
 
+INSIDE = 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class Descent:
     """What the gradient did.
 
     Args:
-        starts: (S, K).
+        starts: (S, K) as given.
         ends: (S, K) in [0, 1], before any rounding.
         log_penalty: (S,) at the ends.
         risks: (T, S) before each step.
@@ -40,13 +42,16 @@ def descend(judge: Judge, starts: Tensor, log_penalty: Tensor, steps: int, learn
     of rest and not of a last jump. A start can travel about steps * learning_rate / 2 along an entry, which should
     be at least once through the cube.
 
+    Starts are drawn inside by INSIDE: at a face an entry may have no slope even where it matters, since what
+    is left of a transform, say 1 - i_k, enters the kernel as its square.
+
     Args:
         starts: (S, K) in [0, 1].
         log_penalty: (S,) to start from; kept within the judge's grid.
         steps: T.
         learning_rate: of the entries at the first step, in units of the cube; the penalty's is 5 times that.
     """
-    at, ridge = starts.clone(), log_penalty.to(starts)
+    at, ridge = starts.clamp(INSIDE, 1 - INSIDE), log_penalty.to(starts)
     low, high = float(judge.log_penalties.min()), float(judge.log_penalties.max())
     moments = [_Moments(at), _Moments(ridge)]
     risks = []
