@@ -57,6 +57,7 @@ class Course:
         self.confirm: Confirm | None = None
         self._comparison = comparison
         self._probing = False
+        self._lacks: set[str] = set()  # keys of artefacts
         self._spent = tally_of(comparison)  # by the tuning, for the row's own limits
 
     @property
@@ -65,6 +66,8 @@ class Course:
 
     @property
     def may_ask(self) -> bool:
+        if self._lacks:
+            return False
         match self.stand:
             case Stand.PREPARE:
                 return not self._probing
@@ -130,6 +133,14 @@ class Course:
             self.confirm.complete(report.uid, report.found)
             self._after_confirm()
         return Verdict.STOP if done else Verdict.CONTINUE
+
+    def lack(self, key: str) -> None:
+        """No further trial can begin without this artefact."""
+        self._lacks.add(key)
+
+    def provide(self, key: str) -> None:
+        """The artefact is there."""
+        self._lacks.discard(key)
 
     def set_unit(self, flops: int) -> None:
         """What one plain training of the problem costs."""

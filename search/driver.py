@@ -23,11 +23,14 @@ from search.signals import Interrupted, Signals
 from search.slots import Slots
 from search.spending import Spending
 from search.study import Comparison
+from search.supplying import supply
 from search.sweep import Recorder, Sweep
+from search.wanted import recorded
 from search.watch import Stop, Watch
 from tracking.errors import StorageError
 from tracking.journal import Journal, of_kind
 from tracking.record import Status
+from trainables.artefact_store import ArtefactStore
 
 
 class ExitCode(IntEnum):
@@ -75,7 +78,8 @@ class Driver:
         self._flights = Flights(comparison.hang_seconds)
         self._landing: float | None = None  # since when there is a reason to stop
         warm = journal.events[0].get("warm") or {}
-        self._director = Director(comparison, made.place, None, recorder, warm=warm)
+        wanted = recorded(journal.events)
+        self._director = Director(comparison, made.place, None, recorder, warm=warm, wanted=wanted)
 
     def drive(self) -> Outcome:
         """Raises whatever ended the sweep in its middle; what was journaled counts all the same."""
@@ -85,6 +89,7 @@ class Driver:
         try:
             self._director.replay(list(self._journal.events), self._belief)
             self._director.settle()
+            supply(self._director, ArtefactStore.beside(self._made.place), self._recorder)
             if not self._director.finished and self._limit() is None:
                 self._fit()
         except Interrupted:

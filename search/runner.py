@@ -20,6 +20,8 @@ from search.signals import handled
 from search.slots import Slots
 from search.study import Comparison, parallel_for
 from search.sweep import Observer, Recorder, Sweep
+from search.wanted import check as check_wanted
+from search.wanted import recorded, wanted_of
 from tracking.errors import UserError
 from tracking.journal import Journal, of_kind
 from tracking.provenance import collect
@@ -49,6 +51,8 @@ def compare(
         UserError: before anything was started or written.
     """
     place, known = Place.of(where), prepare(comparison)
+    wanted = wanted_of(comparison)
+    check_wanted(wanted, place)
     warm = warm_start.gather(comparison, place.parent)
     slots = _slots(comparison, connection, place)
     comparison = _resolved(comparison, slots.now())
@@ -59,7 +63,7 @@ def compare(
             recorder.add(observer)
         recorder(
             "sweep", name=made.name, comparison=comparison.model_dump(mode="json"), provenance=collect(),
-            notes=dict(notes or {}), warm=warm, slots=slots.now(), **_driver(), **known,
+            notes=dict(notes or {}), warm=warm, slots=slots.now(), **_driver(), **known, **wanted.to_json(),
         )
         return Driver(made, comparison, journal, recorder, slots, signals, trainable).drive()
 
@@ -95,6 +99,7 @@ def resume(
         provenance = collect()
         drift = check_drift(journal.events, provenance, made.name, allow_drift)
         prepare(comparison)
+        check_wanted(recorded(journal.events), made.place)
         slots = _slots(comparison, connection, made.place)
         with handled() as signals:
             recorder("resumed", provenance=provenance, overrides=changed, slots=slots.now(), drift=drift)

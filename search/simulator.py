@@ -16,7 +16,7 @@ from typing import Protocol
 from search.director import Director
 from search.tuning import Verdict
 from tracking.record import Stage
-from trainables.assignment import Assignment, Report
+from trainables.assignment import Assigned, Report, read_job
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Work:
 class Workload(Protocol):
     """What trials do; a function of its arguments alone, so that a simulation can be repeated."""
 
-    def __call__(self, assignment: Assignment, index: int) -> Work: ...
+    def __call__(self, assignment: Assigned, index: int) -> Work: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Flight:
-    assignment: Assignment
+    assignment: Assigned
     timed: Timed
     index: int
 
@@ -150,7 +150,7 @@ class Simulator:
             assignment = None if self._director.finished else self._director.next()
             if assignment is None:
                 break
-            assignment = Assignment.model_validate_json(assignment.model_dump_json())
+            assignment = read_job(assignment.model_dump_json())
             seconds, cpu = self._watch() - began, time.thread_time() - cpu
             timed = Timed(assignment.uid, assignment.stage, self._ended, seconds, cpu_seconds=cpu)
             self.outcome.trials.append(timed)

@@ -12,12 +12,16 @@ from search import grid
 from spaces.domain import Point, Space
 from tracking.errors import UserError, nearest
 from trainables import plugins
+from trainables.artefact import ArtefactSpec
+from trainables.artefact_store import FOLDER
 from trainables.assignment import Device, Protocol
 from trainables.method import MethodConfig
 from trainables.plugins import PluginFile
 from trainables.problems.spec import ProblemSpec
 
-RESERVED_LABELS = ("unit", "budget-unit")  # what the plain training that measures the budget is called
+ARTEFACTS = FOLDER  # stands where a problem's label stands, for what studies share
+# What the plain training that measures the budget is called, and what is made before it.
+RESERVED_LABELS = ("unit", "budget-unit", ARTEFACTS)
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # labels become names of folders and of MLflow runs
 
 
@@ -171,8 +175,9 @@ class Comparison(_Frozen):
     """What a sweep is to find out. One study per (problem, method); all get the same budget.
 
     Args:
-        problems: at least one, labels unique.
-        methods: at least one, keys unique.
+        problems: labels unique; none where the sweep only makes artefacts.
+        methods: keys unique; none where the sweep only makes artefacts.
+        artefacts: what is made beside what the methods need, used or not.
         network: the network all methods share.
         horizon: updates of one training.
         slices: reports per training.
@@ -201,8 +206,9 @@ class Comparison(_Frozen):
         warm_start: names or folders of earlier sweeps whose observations the samplers begin with.
     """
 
-    problems: tuple[ProblemSpec, ...] = Field(min_length=1)
-    methods: tuple[MethodSpec, ...] = Field(min_length=1)
+    problems: tuple[ProblemSpec, ...] = ()
+    methods: tuple[MethodSpec, ...] = ()
+    artefacts: tuple[ArtefactSpec, ...] = ()
     network: str = "small_cnn"
     horizon: int = Field(default=480, ge=1)
     slices: int = Field(default=12, ge=1)
@@ -243,6 +249,12 @@ class Comparison(_Frozen):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         plugins.network_builder(self.network)
+        if not (self.problems and self.methods) and (self.problems or self.methods or not self.artefacts):
+            raise UserError(
+                "a comparison needs at least one problem and one method; one that only makes artefacts has neither",
+                f"{len(self.problems)} problems, {len(self.methods)} methods, {len(self.artefacts)} artefacts",
+                "fill `problems` and `methods`",
+            )
         if self.slices > self.horizon:
             raise UserError("a report needs at least one update: slices <= horizon",
                             f"slices={self.slices}, horizon={self.horizon}")

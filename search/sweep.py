@@ -18,6 +18,7 @@ from search.study import Comparison
 from tracking.errors import StorageError, UserError, nearest
 from tracking.journal import Event, Journal, JournalError, Loaded, load, of_kind, read
 from tracking.storage import Place
+from trainables.artefact_store import FOLDER
 from trainables.problems.store import CACHE_VARIABLE as CACHE_VARIABLE
 from trainables.problems.store import cache_folder as cache_folder
 
@@ -159,6 +160,8 @@ def fresh_name(prefix: str) -> str:
 
 def check_new(place: Place) -> None:
     """Raises UserError where a sweep of that name exists or its storage cannot be used."""
+    if place.name == FOLDER:
+        raise UserError("a sweep needs another name than the store of artefacts beside it", place.name)
     place.parent.check()
     if place.exists():
         raise UserError(
@@ -262,8 +265,9 @@ def _forget(place: Place) -> None:
 
 
 def _kept(place: Place) -> Iterator[str]:
-    """The trials that have checkpoints: problem/method/trial."""
+    """The trials that have checkpoints: problem/method/trial, and what studies share: problem/unit, artefacts/KEY."""
     for problem in place.names():
         for method in (place / problem).names():
+            yield f"{problem}/{method}"
             for trial in (place / problem / method).names():
                 yield f"{problem}/{method}/{trial}"

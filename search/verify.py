@@ -16,6 +16,7 @@ from search import sweep as sweeps
 from search.director import Belief, Director, DriftError
 from search.printing import console
 from search.study import Comparison
+from search.wanted import recorded
 from tracking.journal import Event
 from tracking.storage import Place
 
@@ -60,22 +61,22 @@ def verify(comparison: Comparison, events: Sequence[Event]) -> Verified:
         return {"kind": kind, **fields}
 
     decided = [event for event in events if event["kind"] not in ("ended", "stage_done")]
-    director = Director(comparison, Place.of("."), Path("."), note, warm=_warm(events))
+    director = Director(comparison, Place.of("."), Path("."), note, warm=_warm(events), wanted=recorded(events))
     proposals = sum(event["kind"] == "asked" for event in events)
-    recorded = {event["uid"]: event["status"] for event in events if event["kind"] == "ended"}
+    endings = {event["uid"]: event["status"] for event in events if event["kind"] == "ended"}
     try:
         director.replay(decided, Belief.VERIFY)
     except DriftError as error:
-        return Verified(proposals, len(recorded), (error.got,))
+        return Verified(proposals, len(endings), (error.got,))
     director.settle()
     found = {fields["uid"]: fields["status"] for kind, fields in told if kind == "ended"}
     faults = [
-        f"{uid} ended as {recorded.get(uid, 'not at all')}, but {found.get(uid, 'no end')} follows"
-        for uid in sorted(recorded.keys() | found.keys())
+        f"{uid} ended as {endings.get(uid, 'not at all')}, but {found.get(uid, 'no end')} follows"
+        for uid in sorted(endings.keys() | found.keys())
         # The very last report may have been journaled by a driver that was killed before it wrote what follows.
-        if recorded.get(uid) != found.get(uid) and uid in recorded
+        if endings.get(uid) != found.get(uid) and uid in endings
     ]
-    return Verified(proposals, len(recorded), tuple(faults))
+    return Verified(proposals, len(endings), tuple(faults))
 
 
 def _warm(events: Sequence[Event]) -> Mapping[str, Any]:

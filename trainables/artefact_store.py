@@ -127,15 +127,19 @@ class ArtefactStore:
         return Artefact(key, manifest.spec, Ledger.from_json(manifest.ledger), lambda: unpacked(data, device))
 
     def write(
-        self, spec: ArtefactSpec, state: State, ledger: Ledger, provenance: Mapping[str, Any] | None = None
+        self, key: str, spec: ArtefactSpec, state: State, ledger: Ledger,
+        provenance: Mapping[str, Any] | None = None,
     ) -> Manifest:
         """Keep an artefact, and say what is kept: a good one that is there already stays.
+
+        Args:
+            key: of the description, as whoever wants it worked it out.
+            ledger: of the making.
 
         Raises:
             ValueError: the state is not made of tensors and plain values.
             StorageError: it could not be written; what was there stays as it was.
         """
-        key = spec.key()
         try:
             return self.manifest(key)
         except ArtefactError:

@@ -120,13 +120,21 @@ class Assignment(Job):
 
 
 class Making(Job):
-    """One artefact that is to be made and put into the store; of the protocol only what keeps it safe counts."""
+    """One artefact that is to be made and put into the store; of the protocol only what keeps it safe counts.
+
+    Args:
+        key: of the description, as the driver worked it out: files may have other times on other nodes.
+    """
 
     stage: Stage = Stage.ARTEFACT
     spec: ArtefactSpec
+    key: str
 
 
-def read_job(text: str) -> Assignment | Making:
+Assigned = Assignment | Making
+
+
+def read_job(text: str) -> Assigned:
     """What a worker is sent, from its JSON."""
     making = json.loads(text)["stage"] == Stage.ARTEFACT
     return Making.model_validate_json(text) if making else Assignment.model_validate_json(text)

@@ -79,7 +79,7 @@ class MakerHarness:
         until, pause = time.monotonic() + PATIENCE_SECONDS, FIRST_PAUSE_SECONDS
         while True:
             try:
-                return store.write(self.making.spec, result, ledger, provenance)
+                return store.write(self.making.key, self.making.spec, result, ledger, provenance)
             except StorageError:
                 if time.monotonic() + pause > until:
                     raise

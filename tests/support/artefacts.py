@@ -26,8 +26,9 @@ def making(tmp_path: Path, made: ArtefactSpec | None = None, **changes: Any) -> 
     """The making of a toy artefact; `changes` are fields, or some of its protocol's."""
     protocol = PROTOCOL | {"plugins": [MAKER.model_dump(mode="json")]}
     protocol |= {name: changes.pop(name) for name in OF_PROTOCOL if name in changes}
+    described = made or spec()
     fields: dict[str, Any] = {
-        "uid": "artefacts/toy", "spec": (made or spec()).model_dump(mode="json"), "protocol": protocol,
+        "uid": "artefacts/toy", "spec": described.model_dump(mode="json"), "key": described.key(), "protocol": protocol,
         "place": str(tmp_path / "checkpoints"), "cache": tmp_path / "cache", "store": str(tmp_path / "artefacts"),
     }
     return Making.model_validate(fields | changes)

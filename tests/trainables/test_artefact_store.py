@@ -23,7 +23,7 @@ COST = Ledger({Phase.PRETRAIN: PhaseCost(flops=123, examples=4, wall_seconds=0.5
 
 def kept(place: Place) -> tuple[ArtefactStore, Manifest]:
     store = ArtefactStore(place)
-    return store, store.write(spec(), STATE, COST, {"commit": "0123"})
+    return store, store.write(spec().key(), spec(), STATE, COST, {"commit": "0123"})
 
 
 @both
@@ -74,13 +74,13 @@ def test_what_is_partial_or_damaged_is_told_and_made_again(tmp_path: Path, harm:
     with pytest.raises(ArtefactError, match=f"(?s){words}") as told:
         store.load(manifest.key)
     assert "makes it again" in told.value.hint and manifest.key in told.value.got
-    store.write(spec(), STATE, COST)
+    store.write(spec().key(), spec(), STATE, COST)
     assert torch.equal(store.load(manifest.key).state["weight"], STATE["weight"])
 
 
 def test_a_good_one_stays_whatever_is_written_over_it(tmp_path: Path) -> None:
     store, manifest = kept(Place.of(tmp_path))
-    again = store.write(spec(), {"weight": torch.zeros(1)}, Ledger())
+    again = store.write(spec().key(), spec(), {"weight": torch.zeros(1)}, Ledger())
     assert again == manifest
     assert torch.equal(store.load(manifest.key).state["weight"], STATE["weight"])
 
@@ -102,10 +102,10 @@ def test_a_write_that_stops_half_way_leaves_nothing_that_passes(
         with monkeypatch.context() as patch:
             patch.setattr(Place, "write", stopped)
             with pytest.raises(StorageError):
-                store.write(spec(), STATE, COST)
+                store.write(spec().key(), spec(), STATE, COST)
         with pytest.raises(ArtefactError, match="never finished"):
             store.load(spec().key())
-        store.write(spec(), STATE, COST)
+        store.write(spec().key(), spec(), STATE, COST)
         store.load(spec().key())
 
 
@@ -116,18 +116,18 @@ def test_two_who_make_the_same_at_once_leave_a_whole_one(tmp_path: Path, monkeyp
     def interleaved(self: Place, name: str, data: bytes) -> None:
         if name == MANIFEST:
             monkeypatch.setattr(Place, "write", write)
-            store.write(spec(), other, COST)
+            store.write(spec().key(), spec(), other, COST)
         write(self, name, data)
 
     monkeypatch.setattr(Place, "write", interleaved)
-    store.write(spec(), STATE, COST)
+    store.write(spec().key(), spec(), STATE, COST)
     assert torch.equal(store.load(spec().key()).state["weight"], STATE["weight"])
 
 
 def test_what_is_not_plain_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     store = ArtefactStore(Place.of(tmp_path))
     with pytest.raises(ValueError, match="tensors and plain values"):
-        store.write(spec(), {"module": torch.nn.Linear(1, 1)}, COST)
+        store.write(spec().key(), spec(), {"module": torch.nn.Linear(1, 1)}, COST)
     assert store.place.names() == []
 
 

@@ -1,0 +1,103 @@
+"""Which artefacts a sweep makes, and which of its studies use which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from search.study import Comparison, MethodSpec
+from tracking.errors import UserError
+from tracking.journal import Event
+from tracking.storage import Place
+from trainables.artefact import ArtefactSpec
+from trainables.artefact_store import ArtefactStore
+from trainables.maker import pool_of
+from trainables.problems.spec import ProblemSpec
+from trainables.problems.store import cache_folder
+
+Study = tuple[str, str]  # label of the problem, key of the method
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Everything that is to be made before something else; one artefact per key, however many studies use it.
+
+    Args:
+        specs: key -> description, in the order of the making.
+        needs: study -> the name that the method gave -> key; studies that need nothing are left out.
+    """
+
+    specs: Mapping[str, ArtefactSpec] = field(default_factory=dict)
+    needs: Mapping[Study, Mapping[str, str]] = field(default_factory=dict)
+
+    def users(self, key: str) -> list[Study]:
+        """The studies that cannot begin without it."""
+        return [study for study, names in self.needs.items() if key in names.values()]
+
+    def to_json(self) -> dict[str, Any]:
+        """For the journal's first event; empty where nothing is wanted."""
+        if not self.specs:
+            return {}
+        return {"artefacts": {
+            "specs": {key: spec.model_dump(mode="json") for key, spec in self.specs.items()},
+            "needs": {f"{problem}/{method}": dict(names) for (problem, method), names in self.needs.items()},
+        }}
+
+
+def wanted_of(comparison: Comparison) -> Wanted:
+    """What the comparison itself lists, then what its methods need on its problems with their fixed settings.
+
+    Raises:
+        UserError: a method's `needs` fails, or describes what cannot be made.
+    """
+    specs = {spec.key(): spec for spec in comparison.artefacts}
+    needs: dict[Study, dict[str, str]] = {}
+    for problem in comparison.problems:
+        for method in comparison.methods:
+            for name, spec in _needs(method, problem, comparison.seed).items():
+                key = spec.key()
+                specs.setdefault(key, spec)
+                needs.setdefault((problem.label, method.key), {})[name] = key
+    return Wanted(specs, needs)
+
+
+def recorded(events: Sequence[Event]) -> Wanted:
+    """As the journal's first event tells; keys are not worked out again, so a sweep goes on with what it began with."""
+    told: Mapping[str, Any] = (events[0].get("artefacts") or {}) if events else {}
+    if not told:
+        return Wanted()
+    needs = {}
+    for study, names in told["needs"].items():
+        problem, _, method = study.partition("/")
+        needs[problem, method] = dict(names)
+    return Wanted({key: ArtefactSpec.model_validate(spec) for key, spec in told["specs"].items()}, needs)
+
+
+def check(wanted: Wanted, sweep: Place) -> None:
+    """Find what is wrong before anything starts: build every source on this node, write to the store.
+
+    Args:
+        sweep: its place; the store lies beside it.
+
+    Raises:
+        UserError: a source's data are bad or have no unlabelled inputs, or the store cannot be written.
+    """
+    for spec in wanted.specs.values():
+        problem = spec.source.build(spec.data_seed, 0, cache_folder())
+        pool_of(problem, None, spec.source.label)
+    if wanted.specs:
+        ArtefactStore.beside(sweep).check()
+
+
+def _needs(method: MethodSpec, problem: ProblemSpec, data_seed: int) -> Mapping[str, ArtefactSpec]:
+    config = method.config_class().model_validate(method.settings)
+    try:
+        return config.needs(problem, data_seed)
+    except Exception as error:
+        said = str(error).strip() or "no message"
+        hint = error.hint if isinstance(error, UserError) else "its `needs` decides that"
+        raise UserError(
+            "what a method needs must be known before a sweep begins",
+            f"`{method.key}` on `{problem.label}`: {type(error).__name__}: {said}", hint,
+        ) from error
