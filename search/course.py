@@ -178,7 +178,8 @@ class Course:
             self.fail("the probe charged no FLOPs: a method wraps its updates in `meter.unit(...)`")
             return
         horizon = self._comparison.horizon
-        self.full_flops = round(flops * horizon / max(1, round(horizon * PROBE_FRACTION)))
+        probed = max(1, round(horizon * PROBE_FRACTION)) if self.method.config_class().scales_with_horizon else horizon
+        self.full_flops = round(flops * horizon / probed)
         self._begin_tuning()
 
     def _begin_tuning(self) -> None:

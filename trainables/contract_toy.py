@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from functools import cache
+
 import numpy as np
 import torch
 
 from tracking.cost import Meter
+from trainables.artefact import Artefact, ArtefactSpec
+from trainables.maker import MakerContext, pool_of
 from trainables.method import Context
+from trainables.modules.amortised import NAME
 from trainables.modules.networks import mlp
-from trainables.problems.dataset import Array, labelled, stream
-from trainables.problems.spec import in_memory
+from trainables.problems.dataset import Array, Dataset, labelled, stream
+from trainables.problems.spec import ProblemSpec, in_memory
 
 CLASSES, PER_CLASS = 3, 24
 HORIZON, SLICE_UPDATES = 5, 2  # the last slice is a shorter one
@@ -21,17 +27,52 @@ def toy_context(seed: int = 0) -> Context:
     Classes are bars at three positions plus noise. The horizon is not a multiple of the slice.
     """
     meter = Meter("cpu")
-    pool, test = _images("pool", PER_CLASS), _images("test", PER_CLASS // 2)
-    dataset = labelled(*pool, *test, ("top", "middle", "bottom"))
     return Context(
-        problem=in_memory(dataset, seed=0, partition=0).view(meter),
+        problem=in_memory(_toy(), seed=0, partition=0).view(meter),
         horizon=HORIZON,
         slice_updates=SLICE_UPDATES,
         seed=seed,
         device=torch.device("cpu"),
         meter=meter,
         network=lambda shape, outputs: mlp(shape, outputs, width=16),
+        artefacts=_OnDemand(),
     )
+
+
+class _OnDemand(Mapping[str, Artefact]):
+    """An extractor that was trained for two updates, once per process, for methods that stand on one."""
+
+    def __getitem__(self, name: str) -> Artefact:
+        if name != NAME:
+            raise KeyError(name)
+        return _toy_extractor()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((NAME,))
+
+    def __len__(self) -> int:
+        return 1
+
+
+@cache
+def _toy_extractor() -> Artefact:
+    settings = {"horizon": 2, "width": 8, "features": 16, "groups": 2, "images": 4}
+    spec = ArtefactSpec(
+        maker="amortised_extractor", settings=settings,
+        source=ProblemSpec.model_validate({"label": "toy", "source": {"name": "digits", "size": 8}}),
+    )
+    meter = Meter("cpu")
+    pool = pool_of(in_memory(_toy(), seed=0, partition=0), meter, "toy")
+    maker = spec.config().build(MakerContext(
+        problem=pool, horizon=2, slice_updates=2, seed=0, device=torch.device("cpu"), meter=meter,
+    ))
+    maker.step()
+    state = maker.result()
+    return Artefact(key=spec.key(), spec=spec, ledger=meter.ledger(), read=lambda: state)
+
+
+def _toy() -> Dataset:
+    return labelled(*_images("pool", PER_CLASS), *_images("test", PER_CLASS // 2), ("top", "middle", "bottom"))
 
 
 def _images(part: str, per_class: int) -> tuple[Array, Array]:

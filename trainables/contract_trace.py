@@ -121,7 +121,7 @@ class WatchedView:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._view, name)
-        return self._watched(value) if name in ("draw", "episode", "size") else value
+        return self._watched(value) if name in ("draw", "episode", "labelled", "size") else value
 
     def _watched(self, function: Any) -> Any:
         def watched(*args: Any, **kwargs: Any) -> Any:

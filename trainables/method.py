@@ -160,6 +160,8 @@ class MethodConfig(BaseModel):
 
     Class attributes: `space` names the fields that may be tuned and their domains (their defaults lie inside).
     `control` marks a baseline that searches nothing: the rows that others are compared with.
+    `scales_with_horizon` is False where a training takes the same work whatever the horizon is (a head in closed form);
+    such a training may be a single slice.
     A house method lives in `trainables/methods/NAME.py` as `Config`; a user's method sets `name`.
     """
 
@@ -167,6 +169,7 @@ class MethodConfig(BaseModel):
 
     space: ClassVar[Space]
     control: ClassVar[bool] = False
+    scales_with_horizon: ClassVar[bool] = True
 
     def needs(self, problem: ProblemSpec, data_seed: int) -> Mapping[str, ArtefactSpec]:
         """What is to be trained once before any trial of this method on this problem; by names of its own choice.

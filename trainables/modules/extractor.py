@@ -6,6 +6,7 @@ Axes: M descriptors, n images, K factors, D features.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -14,11 +15,14 @@ from torch import Tensor, nn
 from spaces.descriptors import Family
 from tracking.errors import UserError
 from trainables.modules.conditioned import ConditionedExtractor, ExtractorConfig
+from trainables.modules.conditioned_tail import MixedConv, Norm, through
 
 FORM = 1  # of a packed extractor
 
 
-def packed(config: ExtractorConfig, family: Family, shape: tuple[int, ...], weights: Mapping[str, Tensor]) -> dict[str, Any]:
+def packed(
+    config: ExtractorConfig, family: Family, shape: tuple[int, ...], weights: Mapping[str, Tensor]
+) -> dict[str, Any]:
     """Everything that is needed to use the weights; loads with `weights_only=True`."""
     return {
         "form": FORM, "extractor": config.model_dump(mode="json"), "family": family.model_dump(mode="json"),
@@ -80,14 +84,33 @@ class Extractor:
 
 
 class Baked(nn.Module):
-    """An extractor whose descriptor is fixed: scales and offsets, or kernels, are ordinary buffers.
+    """An extractor whose descriptor (K,) is fixed: what the descriptor set is an ordinary weight.
 
-    Works under `torch.export`.
+    (B, C, H, W) -> (B, D) of length 1; works under `torch.export`.
     """
 
     def __init__(self, network: ConditionedExtractor, descriptor: Tensor) -> None:
         super().__init__()
-        self.stem, self.tail = network.stem, network.tail.baked(descriptor)
+        tail = network.tail
+        with torch.no_grad():
+            read = tail.reader(descriptor[None])
+        pairs = read.split(tail.moved, -1) if tail.film else [None] * len(tail.norms)
+        mix = None if tail.film else read
+        self.begin = tail.begin
+        self.norms = nn.ModuleList(_norm(norm).baked(pair) for norm, pair in zip(tail.norms, pairs, strict=True))
+        self.convs = nn.ModuleList(_conv(conv).baked(mix) for conv in tail.convs)
+        self.stem, self.shortcut = deepcopy(network.stem), deepcopy(tail.shortcut)
+        self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.tail(self.stem(x))  # type: ignore[no-any-return]
+        return through(self.begin, self.stem(x), list(self.norms), list(self.convs), self.shortcut)
+
+
+def _norm(layer: nn.Module) -> Norm:
+    assert isinstance(layer, Norm)
+    return layer
+
+
+def _conv(layer: nn.Module) -> MixedConv:
+    assert isinstance(layer, MixedConv)
+    return layer

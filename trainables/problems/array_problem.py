@@ -117,6 +117,11 @@ class ArrayView:
         rows = torch.randint(total, (size,), generator=generator, device=generator.device)
         return self._take(chosen, rows.cpu().numpy())
 
+    def labelled(self, *splits: Split) -> Batch:
+        """Every example of the union of the splits once, in a fixed order; all labels of `outer` are read."""
+        chosen = _allowed(splits)
+        return self._take(chosen, np.arange(self.size(*chosen)))
+
     def episode(self, generator: Generator, shots: int, queries: int, *splits: Split) -> Episode:
         """`shots` support and `queries` query examples of every class, all different; ordered by class.
 

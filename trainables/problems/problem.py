@@ -83,7 +83,7 @@ class Truth:
 class View(Protocol):
     """What a method sees of a problem: no select split, no test split, no truth.
 
-    `size`, `draw` and `episode` accept the splits `train` and `outer` only and raise `ForbiddenSplitError`
+    `size`, `draw`, `labelled` and `episode` accept the splits `train` and `outer` only and raise `ForbiddenSplitError`
     otherwise; with no split named they mean both. `shots` and `queries` are per class (per task for
     regression). All randomness comes from the generator passed in. Labels
     handed out from `outer`, and inputs handed out by `unlabelled`, are counted on the meter that the view was made
@@ -102,6 +102,7 @@ class View(Protocol):
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor: ...  # (B, outputs) -> (B,), not reduced
     def score(self, outputs: Tensor, y: Tensor) -> Tensor: ...  # 0-d, higher is better
     def draw(self, generator: Generator, size: int, *splits: Split) -> Batch: ...  # uniform, with replacement
+    def labelled(self, *splits: Split) -> Batch: ...  # every example of the union once, in a fixed order
     def episode(self, generator: Generator, shots: int, queries: int, *splits: Split) -> Episode: ...
     def unlabelled(self, generator: Generator, size: int) -> Tensor: ...  # (B, *shape) from train and outer
 

@@ -1,0 +1,102 @@
+"""A task's invariances and head in seconds: descriptor search on a pre-trained family of extractors.
+
+    min_{i in [0,1]^K, lambda} 1/n sum_j || y_j - yhat_j(i, lambda) ||^2,   yhat_j by the ridge head that left j out
+
+then the one-standard-error rule towards the default descriptor, and the head in closed form. The idea of the amortised
+family is HyperInvariances (Chavhan et al. 2022, 2023; the row `hyperinvariances`); pre-training, objective and rule are
+ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+
+from spaces.domain import Float, Space
+from tracking.cost import Phase
+from trainables.artefact import ArtefactSpec
+from trainables.method import Context, Method, MethodConfig, Role
+from trainables.modules.amortised import NAME, AmortisedTask, ExtractorChoice
+from trainables.modules.closed_form import ClosedFormSearch, Selected, best_of, checked
+from trainables.modules.descriptor_search import Found, SearchConfig, SearchKind, search
+from trainables.problems.spec import ProblemSpec
+
+
+class Config(MethodConfig):
+    """How the descriptor is searched.
+
+    Args:
+        extractor: which one.
+        search: how descriptors are proposed; `auto` is a small menu below 100 labels and the gradient from there on.
+        errors: width of the one-standard-error rule.
+        evidence: standard errors by which the best must beat the default.
+        default: what is taken unless the labels say otherwise, by name; what is not named is `default_entry`.
+        default_entry: 1 is the extractor that ignores all it was trained to ignore.
+        settings: of the search.
+        descriptor: what a search found; then there is no search.
+    """
+
+    space: ClassVar[Space] = Space({
+        "evidence": Float(low=0.0, high=3.0),
+        "errors": Float(low=0.0, high=2.0),
+    })
+
+    scales_with_horizon: ClassVar[bool] = False
+
+    extractor: ExtractorChoice = ExtractorChoice()
+    search: SearchKind = SearchKind.AUTO
+    errors: float = Field(default=1.0, ge=0)
+    evidence: float = Field(default=1.0, ge=0)
+    default: dict[str, float] = Field(default_factory=dict)
+    default_entry: float = Field(default=1.0, ge=0, le=1)
+    settings: SearchConfig = SearchConfig()
+    descriptor: dict[str, float] | None = None
+
+    def needs(self, problem: ProblemSpec, data_seed: int) -> Mapping[str, ArtefactSpec]:
+        return {NAME: self.extractor.spec(problem, data_seed)}
+
+    def build(self, context: Context) -> Method:
+        """Raises UserError where the extractor does not fit the task, or a descriptor does not fit the extractor."""
+        return Descriptor(context, self)
+
+
+class Descriptor(ClosedFormSearch):
+    """One slice: propose descriptors, judge each by leave-one-out, choose one, fit the head."""
+
+    def __init__(self, context: Context, config: Config) -> None:
+        phase = Phase.SEARCH if config.descriptor is None else Phase.TRAIN
+        super().__init__(context, self._choose, phase, self._frozen)
+        self._config = config
+        self._generator = context.generator(Role.SEARCH)
+        self.result: Found | None = None
+        self._fixed = None if config.descriptor is None else checked(self.task, config.descriptor)
+        named = dict.fromkeys((f.value for f in self.task.extractor.family.factors), config.default_entry)
+        self._default = checked(self.task, {**named, **config.default})
+
+    def _choose(self, task: AmortisedTask, phase: Phase) -> Selected:
+        config = self._config
+        if self._fixed is not None:  # replay: only the head's penalty is chosen
+            return best_of(task, self._fixed[None], config.settings, phase)
+        settings = config.settings.model_copy(update={"errors": config.errors, "evidence": config.evidence})
+        shape = (len(task.targets), len(self._default))
+        with self._context.meter.unit(f"search {config.search}", shape, phase=phase):
+            found = search(task.features, task.targets, config.search, self._default, self._generator, settings)
+        self.result = found
+        return Selected(found.choice.descriptor, found.choice.log_penalty, notes(found))
+
+    def _frozen(self, entries: Mapping[str, float]) -> Config:
+        return self._config.model_copy(update={"descriptor": dict(entries)})
+
+
+def notes(found: Found) -> dict[str, float]:
+    """What the record keeps of a search."""
+    choice, names = found.choice, ("risk", "standard_error", "best_risk", "behind", "behind_error", "candidates")
+    numbers = {f"search/{name}": float(getattr(choice, name)) for name in names}
+    return {
+        **numbers, "search/forward_pairs": float(found.forward_pairs),
+        "search/gradient_pairs": float(found.gradient_pairs), "search/evaluated": float(len(found.evaluated)),
+        "search/width": float(torch.mean(choice.high - choice.low)),
+    }

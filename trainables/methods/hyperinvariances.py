@@ -1,0 +1,168 @@
+"""HyperInvariances (Chavhan et al. 2022; Amortised Invariance Learning, Chavhan et al. 2023), the papers' method.
+
+    min_{W, i in [0,1]^K} 1/n sum_j loss(W f(x_j; i), y_j)
+
+by two Adams on the same mini-batches, i clamped after each step; f is frozen. Pre-training: kernels that a
+hyper-network makes, on/off corners with at least two entries on, off means omitted, one contrastive head per corner.
+
+The objective is the papers' own: the training loss. With D >= n every descriptor fits, and otherwise the least
+invariant features fit best (Benton et al. 2020 discuss it for augmentations); `descriptor` is what we do about it.
+
+Deviations: the family's transformations instead of the papers' photographs' ones; InfoNCE within the group instead of
+a momentum queue; the hyper-network as a static kernel plus R bases in the last block and the projection (the same
+function class at (R + 1) times the parameters); GroupNorm instead of BatchNorm.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from spaces.domain import Float, Space
+from tracking.cost import Phase
+from trainables.artefact import ArtefactSpec
+from trainables.makers.amortised_extractor import Descriptors, Heads
+from trainables.method import Context, Method, MethodConfig, Role, Slice, State
+from trainables.modules.adam import Adam
+from trainables.modules.amortised import NAME, AmortisedTask, ExtractorChoice
+from trainables.modules.closed_form import checked
+from trainables.modules.conditioned import Begin, Conditioning
+from trainables.modules.state import generators_state, load_generators, require_cursor, require_like
+from trainables.modules.supervised import mean_metrics
+from trainables.modules.views import Pairing
+from trainables.problems.problem import Batch
+from trainables.problems.spec import ProblemSpec
+
+HEAD_STD = 0.01  # of the head's weights at the start
+
+
+class Config(MethodConfig):
+    """The published settings of the downstream phase.
+
+    Args:
+        extractor: which one; the method's own settings are added.
+        head_learning_rate: Adam's, for W.
+        descriptor_learning_rate: Adam's, for i.
+        epochs: passes over the labelled images.
+        batch_size: images per step.
+        start: of every entry.
+        descriptor: what a search found; then only W is learned.
+    """
+
+    space: ClassVar[Space] = Space({
+        "head_learning_rate": Float(low=1e-3, high=0.1, log=True),
+        "descriptor_learning_rate": Float(low=1e-3, high=0.1, log=True),
+    })
+
+    scales_with_horizon: ClassVar[bool] = False
+
+    extractor: ExtractorChoice = ExtractorChoice()
+    head_learning_rate: float = Field(default=0.01, gt=0)
+    descriptor_learning_rate: float = Field(default=0.01, gt=0)
+    epochs: int = Field(default=100, ge=1)
+    batch_size: int = Field(default=16, ge=1)
+    start: float = Field(default=0.5, ge=0, le=1)
+    descriptor: dict[str, float] | None = None
+
+    def needs(self, problem: ProblemSpec, data_seed: int) -> Mapping[str, ArtefactSpec]:
+        return {NAME: self.extractor.spec(
+            problem, data_seed, conditioning=Conditioning.KERNELS, begin=Begin.BLOCK, views=Pairing.OMIT, heads=Heads.PER_CORNER,
+            descriptors=Descriptors.CORNERS, sensitivity=0.0, calibration=0.0,
+        )}
+
+    def build(self, context: Context) -> Method:
+        """Raises UserError where the extractor does not fit the task, or the descriptor the extractor."""
+        return HyperInvariances(context, self)
+
+
+class HyperInvariances:
+    """Descriptor and head descend the training loss together; slices of as many updates as any method's."""
+
+    def __init__(self, context: Context, config: Config) -> None:
+        self._context, self._config = context, config
+        self.task = AmortisedTask(context)
+        family, device = self.task.extractor.family, context.device
+        entries = dict.fromkeys((factor.value for factor in family.factors), config.start)
+        start = checked(self.task, entries if config.descriptor is None else config.descriptor)
+        self._descriptor = nn.Parameter(start.to(device))
+        init = context.generator(Role.INIT)
+        outputs, features = context.problem.outputs, self.task.extractor.features
+        self._weight = nn.Parameter((HEAD_STD * torch.randn(outputs, features, generator=init)).to(device))
+        self._bias = nn.Parameter(torch.zeros(outputs, device=device))
+        rates = {self._weight: config.head_learning_rate, self._bias: config.head_learning_rate}
+        learns = config.descriptor is None
+        self._adam = Adam({**rates, self._descriptor: config.descriptor_learning_rate} if learns else rates)
+        self._phase = Phase.SEARCH if learns else Phase.TRAIN
+        self._order = context.generator(Role.ORDER)
+        self._updates = config.epochs * -(-context.problem.size() // config.batch_size)
+        self._cursor = 0
+
+    def step(self) -> Slice:
+        if not self.task.loaded:
+            self.task.load(self._phase)
+        losses = [self._update() for _ in range(min(self._slice, self._updates - self._cursor))]
+        done = self._cursor == self._updates
+        return Slice(mean_metrics({"train/loss": losses}), self._phase, ready=True, done=done)
+
+    def predict(self, x: Tensor, support: Batch | None = None) -> Tensor:
+        with torch.no_grad():
+            features = self.task.extractor.finish(self.task.respond(x), self._descriptor[None])[0]
+            return self._outputs(features)
+
+    def describe(self) -> Mapping[str, float]:
+        named = self.task.extractor.family.named(self._descriptor.detach())
+        return {f"descriptor/{name}": value for name, value in named.items()}
+
+    def found(self) -> Config:
+        named = self.task.extractor.family.named(self._descriptor.detach())
+        return self._config.model_copy(update={"descriptor": named})
+
+    def state_dict(self) -> State:
+        return {
+            "descriptor": self._descriptor.detach().clone(), "weight": self._weight.detach().clone(),
+            "bias": self._bias.detach().clone(), "adam": self._adam.state_dict(), "cursor": self._cursor,
+            "generators": generators_state((self._order,)),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """The images are read again; the meter that is loaded after this knows that they were paid for."""
+        require_like(self.state_dict(), state)
+        require_cursor(state["cursor"], self._updates)
+        with torch.no_grad():
+            for name in ("descriptor", "weight", "bias"):
+                getattr(self, f"_{name}").copy_(state[name])
+        self._adam.load_state_dict(state["adam"])
+        load_generators((self._order,), state["generators"])
+        self._cursor = state["cursor"]
+        if self._cursor > 0:
+            self.task.load(self._phase)
+
+    @property
+    def _slice(self) -> int:
+        """Updates per report: as many reports as a training of the comparison makes."""
+        reports = -(-self._context.horizon // self._context.slice_updates)
+        return -(-self._updates // reports)
+
+    def _outputs(self, features: Tensor) -> Tensor:
+        """(n, D) -> (n, c); features are brought to unit variance from unit length."""
+        return linear(features * math.sqrt(features.shape[-1]), self._weight, self._bias)
+
+    def _update(self) -> Tensor:
+        config, targets, task = self._config, self.task.targets, self.task
+        rows = torch.randint(len(targets), (config.batch_size,), generator=self._order)
+        y = targets.labels if targets.labels is not None else targets.values.float()
+        with self._context.meter.unit("update", (len(rows),), phase=self._phase, examples=len(rows)):
+            features = task.features(self._descriptor[None], rows)[0]
+            loss = self._context.problem.loss(self._outputs(features), y[rows].to(features.device)).mean()
+            learned = [self._weight, self._bias, *([self._descriptor] if config.descriptor is None else [])]
+            self._adam.update(torch.autograd.grad(loss, learned))
+            with torch.no_grad():
+                self._descriptor.clamp_(0.0, 1.0)
+        self._cursor += 1
+        return loss.detach()

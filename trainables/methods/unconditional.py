@@ -1,0 +1,51 @@
+"""The control of the amortised family: one ordinary extractor, trained to ignore everything, and a ridge head.
+
+The same network, data and number of updates as the conditioned extractor; its descriptor is all on from beginning to
+end, which is plain contrastive pre-training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+
+from spaces.domain import Float, Space
+from tracking.cost import Phase
+from trainables.artefact import ArtefactSpec
+from trainables.makers.amortised_extractor import Descriptors
+from trainables.method import Context, Method, MethodConfig
+from trainables.modules.amortised import NAME, AmortisedTask, ExtractorChoice
+from trainables.modules.closed_form import ClosedForm, Selected, best_of
+from trainables.modules.descriptor_search import SearchConfig
+from trainables.problems.spec import ProblemSpec
+
+
+class Config(MethodConfig):
+    """Which extractor, and the lower end of the head's penalties.
+
+    Args:
+        extractor: as for `descriptor`.
+        lowest_penalty: of the grid that leave-one-out chooses from.
+    """
+
+    space: ClassVar[Space] = Space({"lowest_penalty": Float(low=1e-6, high=1e-1, log=True)})
+    control: ClassVar[bool] = True
+    scales_with_horizon: ClassVar[bool] = False
+
+    extractor: ExtractorChoice = ExtractorChoice()
+    lowest_penalty: float = 1e-5
+
+    def needs(self, problem: ProblemSpec, data_seed: int) -> Mapping[str, ArtefactSpec]:
+        fixed = {"descriptors": Descriptors.FIXED, "fixed_entry": 1.0, "sensitivity": 0.0, "calibration": 0.0}
+        return {NAME: self.extractor.spec(problem, data_seed, **fixed)}
+
+    def build(self, context: Context) -> Method:
+        """Raises UserError where the extractor does not fit the task."""
+
+        def select(task: AmortisedTask, phase: Phase) -> Selected:
+            everything = torch.ones(1, len(task.extractor.family.factors))
+            return best_of(task, everything, SearchConfig(lowest_penalty=self.lowest_penalty), phase)
+
+        return ClosedForm(context, select)

@@ -1,0 +1,179 @@
+"""What methods on a pre-trained extractor share: which extractor, a task's labelled images on it, and its head.
+
+Axes: M descriptors, n images, K factors, D features, c outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from tracking.cost import Phase
+from tracking.errors import UserError
+from trainables.artefact import ArtefactSpec
+from trainables.method import Context, State
+from trainables.modules.evaluated import Targets
+from trainables.modules.extractor import Extractor
+from trainables.modules.ridge import RidgeHead, fit, loo_residuals
+from trainables.problems.problem import Kind
+from trainables.problems.spec import ProblemSpec
+
+NAME = "extractor"  # what methods call the artefact that they need
+MOST_LABELS = 2000  # labelled images that a search looks at
+CHUNK = 512         # images per forward pass
+SHARPEST, SHARPNESSES = 6.0, 49  # natural logarithm of the largest scale of the outputs; points of the grid
+
+
+class Quality(StrEnum):
+    """How long the extractor is pre-trained."""
+
+    QUICK = "quick"        # three quarters of a minute on two cores, for 16x16 images
+    STANDARD = "standard"  # three minutes
+    LONG = "long"          # half an hour; what 28x28 images need
+
+
+SETTINGS: Mapping[Quality, Mapping[str, Any]] = {
+    Quality.QUICK: {"horizon": 300, "width": 24, "groups": 6},
+    Quality.STANDARD: {"horizon": 900},
+    Quality.LONG: {"horizon": 4000, "images": 48},
+}
+
+
+class ExtractorChoice(BaseModel):
+    """Which extractor a method stands on; two methods with the same choice share one.
+
+    Args:
+        quality: how long it is pre-trained.
+        settings: of the maker `amortised_extractor`, beyond what the quality sets.
+        source: whose unlabelled images it learns from; None is the task's own source, without what the task plants.
+        seed: of the pre-training.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    quality: Quality = Quality.STANDARD
+    settings: dict[str, Any] = Field(default_factory=dict)
+    source: ProblemSpec | None = None
+    seed: int = Field(default=0, ge=0)
+
+    def spec(self, problem: ProblemSpec, data_seed: int, **fixed: Any) -> ArtefactSpec:
+        """What to pre-train for this task.
+
+        Args:
+            data_seed: of the comparison: then no test image of the task is in the pool.
+            fixed: settings that the method itself decides.
+        """
+        source = self.source or ProblemSpec(label=problem.label, source=problem.source)
+        settings = {**SETTINGS[self.quality], **self.settings, **fixed}
+        return ArtefactSpec(
+            maker="amortised_extractor", settings=settings, source=source, data_seed=data_seed, seed=self.seed
+        )
+
+
+class AmortisedTask:
+    """A task's labelled images (train + outer) on an extractor: their responses, and features for any descriptor.
+
+    Args:
+        context: holds the extractor as the artefact `extractor`.
+
+    Raises:
+        UserError: there is none, or it was trained on images of another shape; episodes; too few labels.
+    """
+
+    def __init__(self, context: Context) -> None:
+        problem = context.problem
+        if problem.kind is Kind.EPISODIC:
+            raise UserError("descriptors are chosen for one task at a time", "an episodic problem")
+        if NAME not in context.artefacts:
+            raise UserError("a method on a pre-trained extractor needs that extractor", "no artefact `extractor`",
+                            "run it in a sweep, which pre-trains it first, or put it into `Context.artefacts`")
+        self.extractor = Extractor(context.artefacts[NAME].state, context.device)
+        self.extractor.require(problem.shape)
+        self.context = context
+        self._response: Tensor | None = None
+        self._targets: Targets | None = None
+
+    @property
+    def loaded(self) -> bool:
+        return self._response is not None
+
+    @property
+    def targets(self) -> Targets:
+        assert self._targets is not None, "load comes first"
+        return self._targets
+
+    def load(self, phase: Phase) -> None:
+        """Read the labelled images, and do once what does not depend on the descriptor."""
+        x, y = self.context.problem.labelled()
+        if len(y) > MOST_LABELS:  # their order is random with respect to class
+            x, y = x[:MOST_LABELS], y[:MOST_LABELS]
+        self._targets = (
+            Targets.of_labels(y, self.context.problem.outputs)
+            if self.context.problem.kind is Kind.CLASSIFICATION else Targets.of_values(y)
+        )
+        with self.context.meter.unit("respond", x.shape, phase=phase):
+            self._response = self.respond(x)
+
+    def respond(self, x: Tensor) -> Tensor:
+        """(n, C, H, W) -> the stem's response, in pieces."""
+        with torch.no_grad():
+            return torch.cat([self.extractor.respond(part.to(self.context.device)) for part in torch.split(x, CHUNK)])
+
+    def features(self, descriptors: Tensor, rows: Tensor | None) -> Tensor:
+        """The loaded images under many descriptors: (M, K) -> (M, n, D), differentiable in the descriptors."""
+        assert self._response is not None, "load comes first"
+        response = self._response if rows is None else self._response[rows.to(self._response.device)]
+        return self.extractor.finish(response, descriptors.to(self.context.device))
+
+
+class Head:
+    """A linear head in closed form, and the scale that makes its outputs log-probabilities.
+
+    Ridge outputs of a classifier lie about the one-hot targets; `sharpness` times them are logits. It is the one with
+    the lowest negative log-likelihood of the leave-one-out outputs, so no example is judged by a head that saw it.
+
+    Args:
+        weight: (c, D).
+        bias: (c,).
+        sharpness: 0-d; one for regression.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, sharpness: Tensor) -> None:
+        self.weight, self.bias, self.sharpness = weight, bias, sharpness
+
+    @classmethod
+    def fitted(cls, features: Tensor, targets: Targets, log_penalty: float) -> Head:
+        """features (n, D) under one descriptor."""
+        values = targets.values.to(features.device)
+        penalty = torch.tensor(log_penalty, dtype=torch.float64, device=features.device)
+        ridge = fit(features, values, penalty)
+        sharpness = torch.ones((), dtype=torch.float64, device=features.device)
+        if targets.labels is not None:
+            held_out = values - loo_residuals(features, values, penalty)
+            sharpness = _sharpest(held_out, targets.labels.to(features.device))
+        return cls(ridge.weight.float(), ridge.bias.float(), sharpness.float())
+
+    @property
+    def ridge(self) -> RidgeHead:
+        """Without the scale."""
+        return RidgeHead(self.weight, self.bias)
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """(n, D) -> (n, c) logits, or predicted values."""
+        return self.sharpness * self.ridge.predict(features)
+
+    def state_dict(self) -> State:
+        return {"weight": self.weight.clone(), "bias": self.bias.clone(), "sharpness": self.sharpness.clone()}
+
+
+def _sharpest(outputs: Tensor, labels: Tensor) -> Tensor:
+    """The scale with the lowest cross-entropy, on a grid evenly spaced in the logarithm."""
+    scales = torch.linspace(0.0, SHARPEST, SHARPNESSES, dtype=outputs.dtype, device=outputs.device).exp()
+    losses = torch.stack([cross_entropy(scale * outputs, labels) for scale in scales])
+    return scales[losses.argmin()]

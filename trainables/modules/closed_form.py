@@ -1,0 +1,124 @@
+"""A method in one slice: choose a descriptor, and fit the head in closed form; seconds in all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tracking.cost import Phase
+from tracking.errors import UserError
+from trainables.method import Context, MethodConfig, Slice, State
+from trainables.modules.amortised import AmortisedTask, Head
+from trainables.modules.counted_features import CountedFeatures
+from trainables.modules.descriptor_search import SearchConfig
+from trainables.modules.evaluated import Judge
+from trainables.modules.state import require_like
+from trainables.problems.problem import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """What a search arrived at.
+
+    Args:
+        descriptor: (K,).
+        log_penalty: of the head.
+        notes: finite numbers for the record, by name.
+    """
+
+    descriptor: Tensor
+    log_penalty: float
+    notes: Mapping[str, float]
+
+
+Select = Callable[[AmortisedTask, Phase], Selected]
+
+
+class ClosedForm:
+    """The loop of methods that take a descriptor and fit a ridge head.
+
+    Whatever is chosen is chosen on train + outer: leave-one-out residuals are held out by construction, so no label is
+    set aside.
+
+    Args:
+        select: the descriptor and the head's penalty; charges to the phase that it is given.
+        phase: `search` where there is something to search for, else `train`.
+    """
+
+    def __init__(self, context: Context, select: Select, phase: Phase = Phase.TRAIN) -> None:
+        self.task = AmortisedTask(context)
+        self._context, self._select, self._phase = context, select, phase
+        self.descriptor = torch.zeros(len(self.task.extractor.family.factors))
+        outputs, features = context.problem.outputs, self.task.extractor.features
+        device = context.device
+        self.head = Head(
+            torch.zeros(outputs, features, device=device), torch.zeros(outputs, device=device),
+            torch.ones((), device=device),
+        )
+
+    def step(self) -> Slice:
+        task, phase = self.task, self._phase
+        task.load(phase)
+        selected = self._select(task, phase)
+        self.descriptor = selected.descriptor
+        count = len(task.targets)
+        with self._context.meter.unit("head", (count,), phase=phase, examples=count), torch.no_grad():
+            features = task.features(self.descriptor[None], None)[0]
+            self.head = Head.fitted(features, task.targets, selected.log_penalty)
+        return Slice(dict(selected.notes), phase, ready=True, done=True)
+
+    def predict(self, x: Tensor, support: Batch | None = None) -> Tensor:
+        with torch.no_grad():
+            response = self.task.respond(x)
+            return self.head(self.task.extractor.finish(response, self.descriptor[None].to(response.device))[0])
+
+    def describe(self) -> Mapping[str, float]:
+        family = self.task.extractor.family
+        return {f"descriptor/{name}": value for name, value in family.named(self.descriptor).items()}
+
+    def state_dict(self) -> State:
+        return {"descriptor": self.descriptor.clone(), "head": self.head.state_dict()}
+
+    def load_state_dict(self, state: State) -> None:
+        require_like(self.state_dict(), state)
+        self.descriptor = state["descriptor"].cpu().clone()
+        self.head = Head(**{name: value.clone() for name, value in state["head"].items()})
+
+
+class ClosedFormSearch(ClosedForm):
+    """One that has searched, and can say what it found.
+
+    Args:
+        found: the chosen entries by name -> the configuration without a search.
+    """
+
+    def __init__(
+        self, context: Context, select: Select, phase: Phase, found: Callable[[Mapping[str, float]], MethodConfig]
+    ) -> None:
+        super().__init__(context, select, phase)
+        self._found = found
+
+    def found(self) -> MethodConfig:
+        return self._found(self.task.extractor.family.named(self.descriptor))
+
+
+def best_of(task: AmortisedTask, descriptors: Tensor, settings: SearchConfig, phase: Phase) -> Selected:
+    """Of some descriptors (M, K) the one with the lowest leave-one-out risk."""
+    with task.context.meter.unit("judge", (len(task.targets), len(descriptors)), phase=phase):
+        counted = CountedFeatures(task.features, len(task.targets), settings.max_pairs)
+        evaluated = Judge(counted, task.targets, settings.log_penalties()).evaluate(descriptors)
+    best = int(evaluated.risk.argmin())
+    return Selected(
+        evaluated.descriptors[best], float(evaluated.log_penalty[best]), {"search/risk": float(evaluated.risk[best])}
+    )
+
+
+def checked(task: AmortisedTask, entries: Mapping[str, float]) -> Tensor:
+    """A descriptor of the task's extractor (K,); UserError where a name or a value is wrong."""
+    try:
+        return task.extractor.family.descriptor(entries)
+    except ValueError as error:
+        raise UserError("a descriptor must fit its extractor", error) from None

@@ -1,0 +1,99 @@
+"""Feature extractors f(x; i) that an invariance descriptor conditions; two ways, one interface.
+
+A descriptor-free stem does most of the work once per image; the conditioned tail turns its response into unit-length
+features for any descriptor. So one descriptor after another costs the tail alone. No layer couples the images of a
+batch, and there is no dropout: training and evaluation are the same function.
+
+Axes: G groups of images that share a descriptor, n images of a group, K factors, D features.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from trainables.modules.conditioned_tail import GROUPS, Begin, ConditionedTail, Conditioning, pool
+
+__all__ = ["GROUPS", "Begin", "ConditionedExtractor", "Conditioning", "ExtractorConfig"]
+
+
+class ExtractorConfig(BaseModel):
+    """The shape of a conditioned extractor.
+
+    Args:
+        channels: of the images.
+        factors: K, the length of a descriptor.
+        width: channels after the first layer; twice as many in the second block, four times as many in the last.
+        features: D.
+        begin: from where on the descriptor conditions.
+        bases: R of `kernels`; 0 means K + 1.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channels: int = Field(ge=1)
+    factors: int = Field(ge=1)
+    width: int = Field(default=32, ge=GROUPS, multiple_of=GROUPS)
+    features: int = Field(default=128, ge=GROUPS, multiple_of=GROUPS)
+    conditioning: Conditioning = Conditioning.FILM
+    begin: Begin = Begin.POOLED
+    bases: int = Field(default=0, ge=0)
+
+
+class ConditionedExtractor(nn.Module):
+    """f(x; i): a residual stem, then a tail that the descriptor conditions.
+
+    GroupNorm instead of BatchNorm: no statistics that mix descriptors or change in evaluation. The residual stream
+    itself is not normalised, so that brightness and contrast remain visible where the descriptor asks for them.
+
+    Args:
+        config: shape and conditioning.
+    """
+
+    def __init__(self, config: ExtractorConfig) -> None:
+        super().__init__()
+        width, late = config.width, config.begin is Begin.POOLED
+        self.config = config
+        last = (ResidualBlock(2 * width, 4 * width, 2), Pool()) if late else ()
+        self.stem = nn.Sequential(
+            nn.Conv2d(config.channels, width, 3, 2, 1), nn.SiLU(), ResidualBlock(width, width, 1),
+            ResidualBlock(width, 2 * width, 2), *last,
+        )
+        before = 8 * width if late else 2 * width
+        bases = config.bases or config.factors + 1
+        self.tail = ConditionedTail(config.begin, config.conditioning, before, config.features, config.factors, bases)
+
+    def forward(self, x: Tensor, descriptor: Tensor) -> Tensor:
+        """x (B, C, H, W), descriptor (K,) or one per image (B, K) -> (B, D) of length 1."""
+        response = self.stem(x)
+        if descriptor.ndim == 1:
+            return self.tail(response[None], descriptor[None])[0]  # type: ignore[no-any-return]
+        return self.tail(response[:, None], descriptor)[:, 0]  # type: ignore[no-any-return]
+
+    def groups(self, x: Tensor, descriptors: Tensor) -> Tensor:
+        """x (G, n, C, H, W), descriptors (G, K) -> (G, n, D)."""
+        response = self.stem(x.flatten(0, 1))
+        return self.tail(response.view(*x.shape[:2], *response.shape[1:]), descriptors)  # type: ignore[no-any-return]
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(silu(norm(conv(silu(norm(x)))))), with a 1x1 shortcut where the shape changes."""
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.GroupNorm(GROUPS, before), nn.SiLU(), nn.Conv2d(before, after, 3, stride, 1, bias=False),
+            nn.GroupNorm(GROUPS, after), nn.SiLU(), nn.Conv2d(after, after, 3, 1, 1, bias=False),
+        )
+        same = before == after and stride == 1
+        self.shortcut = nn.Identity() if same else nn.Conv2d(before, after, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shortcut(x) + self.body(x)  # type: ignore[no-any-return]
+
+
+class Pool(nn.Module):
+    """(B, C, H, W) -> (B, 2 C): mean and maximum over positions."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return pool(x)

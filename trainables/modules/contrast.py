@@ -1,0 +1,60 @@
+"""The losses of amortised pre-training: within every group, under its own descriptor.
+
+Axes: G groups, n images of a group, D features, P parameters.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, normalize
+
+SATURATION = 2.0  # of the wanted distance in the change of a parameter: 1 - exp(-2 |d theta|)
+
+
+def info_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """Both directions of InfoNCE (van den Oord et al. 2018) with the negatives of the own group only; 0-d.
+
+    Args:
+        first, second: embeddings (G, n, E) of the two views, of any length; they are normalised.
+        temperature: tau.
+    """
+    logits = normalize(first, dim=-1) @ normalize(second, dim=-1).mT / temperature  # (G, n, n)
+    own = torch.arange(logits.shape[-1], device=logits.device).expand(logits.shape[:2]).flatten()
+    forth, back = (cross_entropy(side.flatten(0, 1), own) for side in (logits, logits.mT))
+    return (forth + back) / 2
+
+
+def centred_cosine(first: Tensor, second: Tensor) -> Tensor:
+    """cos(f - m, f' - m), m the mean of the group's first features: (G, n, D) twice -> (G, n).
+
+    Centring matters: the raw cosine of any two feature vectors of one network is near 1.
+    """
+    mean = first.mean(-2, keepdim=True)
+    return (normalize(first - mean, dim=-1) * normalize(second - mean, dim=-1)).sum(-1)
+
+
+def calibration(similarity: Tensor, entry: Tensor, change: Tensor) -> Tensor:
+    """Mean squared distance of the measured invariance to what the descriptor asks for; 0-d.
+
+    Wanted: 1 - (1 - i_k) (1 - exp(-2 |d theta_k|)): one where the factor is to be ignored, and the lower, the more is
+    to be kept and the further the factor moved. It makes i_k mean measured invariance.
+
+    Args:
+        similarity: (G, n) centred cosine of an image with itself after factor k alone was drawn afresh.
+        entry: (G, n) i_k of that factor.
+        change: (G, n) how far it moved, in [0, 2].
+    """
+    wanted = 1 - (1 - entry) * (1 - torch.exp(-SATURATION * change))
+    return (similarity - wanted).square().mean()
+
+
+def sensitivity(read: Tensor, theta: Tensor, share: Tensor) -> Tensor:
+    """Squared error of parameters read off the features, weighted by how much is to be kept; 0-d.
+
+    Args:
+        read: (G, n, P) what a linear map reads.
+        theta: (G, n, P).
+        share: (G, 1, P) the descriptor's entry of each parameter.
+    """
+    return ((1 - share) * (read - theta).square()).mean()

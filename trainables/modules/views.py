@@ -1,0 +1,92 @@
+"""Several views of each image whose parameters a descriptor ties together.
+
+Axes: G groups that share a descriptor, n images of a group, V views, K factors, P parameters.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import one_hot
+
+from spaces.descriptors import Family, share_parameters
+
+# Standard deviation of the pixel noise that every view carries: without any change at all, off for everything would be
+# a trivial pair. A shift by a pixel as well would teach invariance to a third of the translations' range on 16 pixels.
+NOISE = 0.05
+CORNER, CUBE = 0.5, 0.85  # cumulative: corners, then the uniform cube, then all on, all off and one on
+
+
+class Pairing(StrEnum):
+    """What an entry that is off means for a pair of views."""
+
+    SHARE = "share"  # both views get the same parameter: it tells images apart (as in LooC, Xiao et al. 2021)
+    OMIT = "omit"    # neither view is transformed (the papers)
+
+
+class Views(NamedTuple):
+    """Parameters of three views and what sets the third apart.
+
+    Args:
+        theta: (3, G, n, P). The first and second are a pair under the descriptor; the third is the first with ONE
+            factor drawn afresh.
+        factor: (G, n), which.
+        change: (G, n) mean |theta3 - theta1| over the parameters of that factor, in [0, 2].
+    """
+
+    theta: Tensor
+    factor: Tensor
+    change: Tensor
+
+    def to(self, device: torch.device) -> Views:
+        """Drawn on the CPU, used elsewhere."""
+        return Views(*(part.to(device, non_blocking=True) for part in self))
+
+
+def draw_views(
+    family: Family, descriptors: Tensor, images: int, pairing: Pairing, emphasis: Tensor, generator: Generator
+) -> Views:
+    """Parameters of the views of every group.
+
+    Args:
+        descriptors: (G, K).
+        images: n.
+        emphasis: (K,) how often each factor is the one that sets the third view apart, up to scale.
+    """
+    groups = len(descriptors)
+    count, share = groups * images, family.spread(descriptors).repeat_interleave(images, 0)
+    first, fresh, other = (family.draw(count, generator) for _ in range(3))
+    factor = torch.multinomial(emphasis, count, replacement=True, generator=generator)
+    owned = (torch.tensor(family.owners) == factor[:, None]).float()  # (G n, P)
+    if pairing is Pairing.OMIT:
+        first = share * first
+        second = share * fresh
+    else:
+        second = share_parameters(first, fresh, share)
+    third = first + owned * (other - first)
+    change = ((third - first).abs() * owned).sum(-1) / owned.sum(-1)
+    theta = torch.stack((first, second, third)).view(3, groups, images, -1)
+    return Views(theta, factor.view(groups, images), change.view(groups, images))
+
+
+def render(family: Family, x: Tensor, theta: Tensor, generator: Generator) -> Tensor:
+    """x (G, n, C, H, W), theta (V, G, n, P) -> (G, V n, C, H, W), with pixel noise."""
+    views, groups, images = theta.shape[:3]
+    every = x.expand(views, *x.shape).flatten(0, 2)
+    seen = family.apply(every, theta.flatten(0, 2))
+    seen = seen + NOISE * torch.randn(seen.shape, generator=generator).to(seen)
+    return seen.view(views, groups, images, *seen.shape[1:]).transpose(0, 1).flatten(1, 2)
+
+
+def draw_descriptors(count: int, factors: int, generator: Generator) -> Tensor:
+    """(count, K): half of them corners, a third from the whole cube, the others all on, all off or one on."""
+    which = torch.rand(count, 1, generator=generator)
+    corner = (torch.rand(count, factors, generator=generator) < 0.5).float()
+    cube = torch.rand(count, factors, generator=generator)
+    single = one_hot(torch.randint(factors, (count,), generator=generator), factors).float()
+    kind = torch.randint(3, (count, 1), generator=generator)
+    special = torch.where(kind == 0, single, (kind == 1).float())
+    return torch.where(which < CORNER, corner, torch.where(which < CUBE, cube, special))
