@@ -10,13 +10,16 @@ from typing import Any
 from search.director import Director
 from search.study import Comparison
 from search.tuning import Verdict
+from search.wanted import Wanted
 from tracking.journal import Event
+from tracking.ledger import Ledger, Phase, PhaseCost
 from tracking.record import Cause, Stage, Status
 from tracking.storage import Place
-from trainables.assignment import Assignment, Report
+from trainables.assignment import Assigned, Assignment, Making, Report
 from trainables.method import stable_seed
 
 SLICES = 9
+MAKING_SLICES, MAKING_FLOPS = 4, 800_000  # of an artefact
 Curve = Callable[[Assignment, int], Report]
 
 
@@ -47,13 +50,26 @@ def simulated(assignment: Assignment, index: int) -> Report:
     slices = 1 if assignment.stage is Stage.PROBE else SLICES
     done = index + 1 == slices
     score = 0.9 - abs(rate - 0.1) - 0.3 / (index + 1) + noise.gauss(0.0, 0.02)
-    cost = {"plain": 100, "trivial_augment": 110, "augnet": 150}[assignment.method]
+    cost = {"plain": 100, "trivial_augment": 110, "augnet": 150}.get(assignment.method, 120)
     share = 0.1 if assignment.stage is Stage.PROBE else (index + 1) / SLICES
     found = assignment.settings | {"learning_rate": 0.2} if assignment.method == "augnet" else None
     return Report(
         uid=assignment.uid, index=index, ready=index >= 1 or done, score=score, flops=round(cost * share * 1000),
         status=Status.COMPLETE if done else Status.RUNNING, metrics={"val/score": score},
         found=found if done and assignment.stage is Stage.RERUN else None, ledger={} if done else None,
+    )
+
+
+def simulated_making(job: Making, index: int) -> Report:
+    """An artefact in four slices."""
+    done, flops = index + 1 == MAKING_SLICES, MAKING_FLOPS * (index + 1) // MAKING_SLICES
+    ledger = Ledger({Phase.PRETRAIN: PhaseCost(flops=flops, examples=index + 1, wall_seconds=2.0 * (index + 1))})
+    told = {"key": job.key, "sha256": "5" * 64, "size": 9, "ledger": ledger.to_json()}
+    return Report(
+        uid=job.uid, index=index, ready=False, score=None, flops=flops,
+        status=Status.COMPLETE if done else Status.RUNNING,
+        metrics={"artefact/progress": (index + 1) / MAKING_SLICES, **ledger.metrics()},
+        ledger=ledger.to_json() if done else None, artefact=told if done else None,
     )
 
 
@@ -66,22 +82,25 @@ class Simulation:
         stop_after: the driver is killed once the journal holds this many events.
         checkpoint_every: a restarted trial continues from the last multiple of so many reports.
         deaths: how likely a worker dies instead of reporting.
+        wanted: the artefacts.
+        making: what their trials report.
     """
 
     def __init__(
         self, described: Comparison, events: list[Event], order: int = 0, slots: int = 3,
         stop_after: int | None = None, checkpoint_every: int = 2, curve: Curve = simulated, deaths: float = 0.0,
+        wanted: Wanted | None = None, making: Callable[[Making, int], Report] = simulated_making,
     ) -> None:
         self._events, self._slots, self._stop_after, self._curve = events, slots, stop_after, curve
-        self._deaths = deaths
+        self._deaths, self._making = deaths, making
         self._random, self._every = random.Random(order), checkpoint_every
-        self.director = Director(described, Place.of("nowhere"), "nowhere", self._emit)
+        self.director = Director(described, Place.of("nowhere"), "nowhere", self._emit, wanted=wanted)
         self.director.replay([json.loads(json.dumps(event)) for event in events])
         self.director.settle()
 
     def run(self) -> Director:
         """Until everything is done; raises Stopped where the driver is killed."""
-        running: list[tuple[Assignment, int]] = []
+        running: list[tuple[Assigned, int]] = []
         while not self.director.finished:
             while len(running) < self._slots and (assignment := self.director.next()) is not None:
                 running.append((assignment, assignment.known - assignment.known % self._every))
@@ -90,7 +109,8 @@ class Simulation:
                 cause = self._random.choice([Cause.DIED, Cause.HUNG, Cause.MEMORY])
                 self.director.lost(assignment.uid, cause, "planted")
                 continue
-            if self.director.report(self._curve(assignment, index)) is Verdict.CONTINUE:
+            report = (self._making if isinstance(assignment, Making) else self._curve)(assignment, index)
+            if self.director.report(report) is Verdict.CONTINUE:
                 running.append((assignment, index + 1))
         return self.director
 
