@@ -23,7 +23,7 @@ def judge(task: Planted, max_pairs: int = 10**6) -> Judge:
     return Judge(CountedFeatures(task, len(task.labels), max_pairs), task.targets, SearchConfig().log_penalties())
 
 
-def descended(task: Planted, steps: int = 30, rate: float = 0.1, max_pairs: int = 10**6) -> Descent:
+def descended(task: Planted, steps: int = 25, rate: float = 0.1, max_pairs: int = 10**6) -> Descent:
     penalties = judge(task).evaluate(STARTS).log_penalty
     return descend(judge(task, max_pairs), STARTS, penalties, steps, rate)
 
@@ -98,7 +98,7 @@ def test_the_cube_holds_whatever_the_rate() -> None:
     descent = descended(task)
     ends = loo_residuals(task(descent.ends, None), task.targets.values, descent.log_penalty)
     assert bool((ends.square().sum(-1).mean(-1) < descent.risks[0]).all())
-    assert descent.risks.shape == (30, len(STARTS))
+    assert descent.risks.shape == (25, len(STARTS))
 
 
 def test_starts_do_not_see_each_other_and_pieces_change_nothing() -> None:
@@ -106,7 +106,7 @@ def test_starts_do_not_see_each_other_and_pieces_change_nothing() -> None:
     together = descended(task)
     for s, start in enumerate(STARTS):
         penalty = judge(task).evaluate(STARTS).log_penalty[s : s + 1]
-        alone = descend(judge(task), start[None], penalty, 30, 0.1)
+        alone = descend(judge(task), start[None], penalty, 25, 0.1)
         torch.testing.assert_close(alone.ends[0], together.ends[s], rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(descended(task, max_pairs=70).ends, together.ends, rtol=1e-3, atol=1e-3)
     assert torch.equal(descended(task).ends, together.ends), "nothing is drawn"
