@@ -91,7 +91,7 @@ class Driver:
             self._director.settle()
             supply(self._director, ArtefactStore.beside(self._made.place), self._recorder)
             if not self._director.finished and self._limit() is None:
-                self._fit()
+                self._guard(self._fit, None)  # what Tune itself raises ends the sweep like any other error
         except Interrupted:
             pass  # before or after Tune ran: the journal stands as it is
         self._guard.stopping = True

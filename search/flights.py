@@ -15,6 +15,7 @@ from tracking.record import Cause
 GRACE_SECONDS = 30.0  # a worker that hangs ends itself; the driver helps where it cannot even do that
 MEMORY_SIGN = "running low on memory"  # Ray says it of its own kills; the kernel's look like any other death
 REASON_CHARACTERS = 2000
+MEMORY_END = "Object store memory usage"  # who used how much comes before it, and after it a page of other things
 FAILURE = "Failure # "  # what Ray begins each entry of a trial's error file with
 
 
@@ -77,9 +78,9 @@ class Flights:
         if silent >= self.hang_seconds:
             cause = Cause.HUNG, f"no report for {silent:.0f} s; the worker's log in Ray's session holds its stack"
         elif MEMORY_SIGN in said:
-            cause = Cause.MEMORY, f"killed for the memory it took: {said}"
+            cause = Cause.MEMORY, f"Ray killed it because its node ran low on memory: {_about_memory(said)}"
         else:
-            cause = Cause.DIED, f"the worker died: {said}"
+            cause = Cause.DIED, f"the worker died: {said[:REASON_CHARACTERS]}"
         self._deaths[trial.trial_id] = cause
 
     def end(self, trial_id: str) -> tuple[str, Cause, str] | None:
@@ -102,10 +103,16 @@ class Flights:
 
 
 def _said(trial: Trial) -> str:
-    """What Ray knows about the death, without its banner."""
+    """What Ray knows about the death, without its banner, in one line."""
     try:
         text = Path(trial.error_file).read_text()
     except (OSError, TypeError):  # no file, or none could be written; the death is a fact all the same
         return "Ray left no word"
     _, _, last = text.rpartition(FAILURE)  # each failure of a trial is written below the one before
-    return " ".join(last.partition("\n")[2].split())[:REASON_CHARACTERS] or "Ray left no word"
+    return " ".join(last.partition("\n")[2].split()) or "Ray left no word"
+
+
+def _about_memory(said: str) -> str:
+    """From the sentence with the sign on."""
+    begins = said.rfind(". ", 0, said.index(MEMORY_SIGN))
+    return said[begins + 2 if begins >= 0 else 0 :].partition(MEMORY_END)[0].rstrip()[:REASON_CHARACTERS]

@@ -14,6 +14,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from search import slots as room
+from search.deaths import taken_as_deaths
 from search.director import Director
 from search.flights import Flights
 from search.tuning import Verdict
@@ -39,7 +40,7 @@ class Guard:
         try:
             return body(*args, **kwargs)
         except Exception as error:
-            self.error = error
+            self.error = self.error or error
             return otherwise
 
 
@@ -108,6 +109,7 @@ class Gate(FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         self._guard(room.keep_workers, None, tune_controller, trial, self._slots)
+        self._guard(taken_as_deaths, None, tune_controller)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         return self._guard(self._decide, STOP, trial, result)

@@ -48,7 +48,7 @@ def keep_workers(controller: Any, trial: Trial, slots: Slots) -> None:
     worker that died never comes back. No public setting changes that. Where Ray's internals differ, nothing happens:
     only speed is lost.
     """
-    controller = vars(controller).get("_tune_controller", controller)  # schedulers mostly get to see a wrapper
+    controller = inner(controller)
     kept = getattr(controller, "_invsearch_keeps", None)
     if kept is None:
         if not all(hasattr(controller, name) for name in _NEEDED):
@@ -58,6 +58,11 @@ def keep_workers(controller: Any, trial: Trial, slots: Slots) -> None:
     if slots.now() > kept:
         controller._actor_cache.increase_max(trial.placement_group_factory, by=slots.now() - kept)
         controller._invsearch_keeps = slots.now()
+
+
+def inner(controller: Any) -> Any:
+    """Tune's controller itself: schedulers mostly get to see a wrapper."""
+    return vars(controller).get("_tune_controller", controller)
 
 
 _NEEDED = ("_actor_cache", "_actor_manager", "_maybe_reuse_cached_actor", "_started_actors", "_trial_to_actor")

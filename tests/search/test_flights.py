@@ -55,6 +55,18 @@ def test_why_a_worker_went(tmp_path: Path, said: str, silence: float, cause: Cau
     assert flights.end("a") is None and len(flights) == 0
 
 
+def test_of_a_kill_for_memory_the_numbers_are_told_and_not_the_page_after_them(tmp_path: Path) -> None:
+    """The sign may come late in Ray's text, and after it come statistics of everything."""
+    numbers = "2 worker(s) were killed due to the node running low on memory. Memory was 4.75GB used / 23.59GB limit"
+    said = f"The actor died. {'class_name: x ' * 300}. {numbers}\nObject store memory usage: {'x' * 999}"
+    flights = Flights(HANG)
+    flights.begin("a", "one")
+    flights.died(trial("a", said, tmp_path))
+    ended = flights.end("a")
+    assert ended is not None and ended[1] is Cause.MEMORY
+    assert ended[2] == f"Ray killed it because its node ran low on memory: {numbers}"
+
+
 def test_waiting_for_a_worker_is_no_silence(tmp_path: Path) -> None:
     clock = Clock()
     flights = Flights(HANG, clock)

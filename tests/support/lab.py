@@ -17,6 +17,9 @@ from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
 from trainables.modules.supervised import Supervised
 from trainables.problems.problem import Batch
 
+GULP_MEBIBYTES, GULP_SECONDS = 32, 0.02
+PATIENCE_SECONDS = 10.0
+
 
 class Explodes(MethodConfig):
     """Raises in its first step."""
@@ -80,6 +83,21 @@ class Exits(RecipeConfig):
         return _Exiting(context, self)
 
 
+class Greedy(RecipeConfig):
+    """Takes more and more memory in its first step and gives none back; raises where nobody ends it in time.
+
+    Args:
+        mebibytes: after which it stops, so that no machine is hurt.
+    """
+
+    name: ClassVar[str] = "greedy"
+    space: ClassVar[Space] = Space(RECIPE_DOMAINS)
+    mebibytes: int
+
+    def build(self, context: Context) -> Supervised:
+        return _Greedy(context, self)
+
+
 class _Hanging(Supervised):
     def __init__(self, context: Context, config: HangsOnce) -> None:
         super().__init__(context, config)
@@ -109,6 +127,20 @@ class _Dying(Supervised):
             self._marker.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return super().step()
+
+
+class _Greedy(Supervised):
+    def __init__(self, context: Context, config: Greedy) -> None:
+        super().__init__(context, config)
+        self._mebibytes = config.mebibytes
+
+    def step(self) -> Slice:
+        taken = []
+        for _ in range(0, self._mebibytes, GULP_MEBIBYTES):
+            taken.append(b"\1" * (GULP_MEBIBYTES * 2**20))  # written to: memory that is only reserved counts nowhere
+            time.sleep(GULP_SECONDS)
+        time.sleep(PATIENCE_SECONDS)
+        raise RuntimeError(f"{sum(map(len, taken)) >> 20} MiB were taken and nobody minded")
 
 
 class _Exploding(Supervised):
