@@ -2,51 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
-from search import configuration, flights, runner
+from search import flights, looking, runner
 from search.analysis import decision_table
 from search.runner import ExitCode
-from search.sweep import Sweep
 from tests.chaos import laws
+from tests.support.drivers import command, failures, launch, sweep, toy, wait_for, wait_until, words
 from tests.support.ports import free_port
 from tracking.journal import Event, of_kind
 from tracking.read import default_store, runs
-from tracking.storage import Place
 
-SUPPORT = Path(__file__).resolve().parent.parent / "support"
-MODULES = [SUPPORT / "toy_problems.py", SUPPORT / "lab.py"]
-TOY: dict[str, Any] = {
-    "problems": [{"label": "toy", "source": {"name": "toy_images"}}],
-    "methods": [{"name": "plain"}, {"name": "augnet"}],
-    "horizon": 24, "slices": 6, "budget": 3.0, "confirm_seeds": 2, "checkpoint_seconds": 0.05, "parallel_trials": 1,
-}
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"),
 ]
-
-
-def toy(**changes: Any) -> Any:
-    return configuration.validate(TOY | changes | {"plugins": configuration.plugin_files(MODULES)})
-
-
-def failures(events: list[Event]) -> dict[str, set[str]]:
-    """Method -> causes of its failed attempts."""
-    found: dict[str, set[str]] = {}
-    for event in events:
-        if event["kind"] in ("retry", "lost") or (event["kind"] == "result" and event["status"] == "failed"):
-            found.setdefault(event["uid"].split("/")[1], set()).add(str(event["cause"]))
-    return found
 
 
 def test_every_fault_is_recorded_with_its_cause_and_costs_only_its_own_method(
@@ -76,38 +50,6 @@ def test_every_fault_is_recorded_with_its_cause_and_costs_only_its_own_method(
     }
     assert "planted" in done["explodes"]["reason"] and "SystemExit: enough" in done["exits"]["reason"]
     laws.ended(events)
-
-
-def launch(root: Path, name: str, *words: str, **changes: Any) -> subprocess.Popen[str]:
-    described = root.parent / f"{name}.yaml"
-    described.write_text(yaml.safe_dump(TOY | changes))
-    modules = [word for path in MODULES for word in ("--module", str(path))]
-    return command(root, "compare", str(described), "--name", name, "--cpus", "2", *modules, *words)
-
-
-def command(root: Path, *words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "search.cli", *words], env=os.environ | {"INVSEARCH_ROOT": str(root)}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )
-
-
-def sweep(root: Path, name: str) -> Sweep:
-    return Sweep(Place.of(root / name))
-
-
-def wait_for(root: Path, name: str, results: int, driver: subprocess.Popen[str]) -> None:
-    made = sweep(root, name)
-    while not made.exists() or len(of_kind(made.loaded().events, "result")) < results:
-        if driver.poll() is not None:
-            pytest.fail(driver.communicate()[1])
-        time.sleep(0.05)
-
-
-@pytest.fixture(scope="module")
-def alone(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> list[Event]:
-    """The toy sweep, undisturbed."""
-    return runner.compare(toy(), tmp_path_factory.mktemp("alone") / "alone").sweep.events()
 
 
 def test_two_sweeps_on_one_machine_and_one_store_do_not_disturb_each_other(
@@ -163,22 +105,19 @@ def test_the_first_interrupt_keeps_what_was_done_and_the_second_ends_at_once(
 
 def test_a_store_that_is_down_costs_the_sweep_nothing_and_is_caught_up(alone: list[Event], tmp_path: Path) -> None:
     root, uri = tmp_path / "sweeps", f"http://127.0.0.1:{free_port()}"
-    described = tmp_path / "mine.yaml"
-    described.write_text(yaml.safe_dump(TOY))
-    modules = [word for path in MODULES for word in ("--module", str(path))]
-    environment = os.environ | {"INVSEARCH_ROOT": str(root), "MLFLOW_TRACKING_URI": uri}
-    words = [sys.executable, "-m", "search.cli", "compare", str(described), "--name", "mine", "--cpus", "2", *modules]
-    done = subprocess.run(words, env=environment, text=True, capture_output=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "has not taken" in done.stderr and "invsearch sync" in done.stderr
+    driver = command(root, "compare", *words(tmp_path, "mine"), "--cpus", "2", MLFLOW_TRACKING_URI=uri)
+    wait_until(lambda: bool(looking.described(sweep(root, "mine"))["mlflow"]["behind"]), driver)
+    err = driver.communicate(timeout=240)[1]
+    assert driver.returncode == 0, err
+    assert "has not taken" in err and "invsearch sync" in err
     assert decision_table(sweep(root, "mine").events()) == decision_table(alone)
-    local = os.environ | {"INVSEARCH_ROOT": str(root), "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'later.db'}"}
-    caught_up = subprocess.run(
-        [sys.executable, "-m", "search.cli", "sync", "mine"], env=local, text=True, capture_output=True, check=False
-    )
-    assert caught_up.returncode == 0, caught_up.stderr
+    later = f"sqlite:///{tmp_path / 'later.db'}"
+    caught_up = command(root, "sync", "mine", MLFLOW_TRACKING_URI=later)
+    err = caught_up.communicate(timeout=120)[1]
+    assert caught_up.returncode == 0, err
+    assert looking.described(sweep(root, "mine"))["mlflow"]["behind"] == 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", local["MLFLOW_TRACKING_URI"])
+        patch.setenv("MLFLOW_TRACKING_URI", later)
         stored = runs(default_store(root, "mine"), "mine")
     assert sorted(run["tags"]["uid"] for run in stored) == sorted(e["uid"] for e in of_kind(alone, "asked"))
 
