@@ -72,8 +72,8 @@ class Config(MethodConfig):
 
     def needs(self, problem: ProblemSpec, data_seed: int) -> Mapping[str, ArtefactSpec]:
         return {NAME: self.extractor.spec(
-            problem, data_seed, conditioning=Conditioning.KERNELS, begin=Begin.BLOCK, views=Pairing.OMIT, heads=Heads.PER_CORNER,
-            descriptors=Descriptors.CORNERS, sensitivity=0.0, calibration=0.0,
+            problem, data_seed, conditioning=Conditioning.KERNELS, begin=Begin.BLOCK, views=Pairing.OMIT,
+            heads=Heads.PER_CORNER, descriptors=Descriptors.CORNERS, sensitivity=0.0, calibration=0.0,
         )}
 
     def build(self, context: Context) -> Method:
