@@ -59,7 +59,7 @@ class ConditionedExtractor(nn.Module):
             nn.Conv2d(config.channels, width, 3, 2, 1), nn.SiLU(), ResidualBlock(width, width, 1),
             ResidualBlock(width, 2 * width, 2), *last,
         )
-        before = 8 * width if late else 2 * width
+        before = 4 * width if late else 2 * width
         bases = config.bases or config.factors + 1
         self.tail = ConditionedTail(config.begin, config.conditioning, before, config.features, config.factors, bases)
 
@@ -93,7 +93,7 @@ class ResidualBlock(nn.Module):
 
 
 class Pool(nn.Module):
-    """(B, C, H, W) -> (B, 2 C): mean and maximum over positions."""
+    """(B, C, H, W) -> (B, 4 C)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return pool(x)

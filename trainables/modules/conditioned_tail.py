@@ -10,9 +10,11 @@ from enum import StrEnum
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, group_norm, normalize, silu
+from torch.nn.functional import adaptive_avg_pool2d, conv2d, group_norm, normalize, silu
 
 GROUPS = 8   # of every normalisation
+QUARTERS = 2  # along each side, that features are pooled to
+CELLS = QUARTERS**2
 HIDDEN = 64  # of the network that reads the descriptor
 START = 0.5  # about the size of what the descriptor moves at initialisation, relative to what it moves
 
@@ -37,7 +39,7 @@ class ConditionedTail(nn.Module):
     """The last layers, for many descriptors at once.
 
     Args:
-        before: channels of what comes in.
+        before: C, channels of what comes in, or came in before it was pooled.
         features: D.
         factors: K.
         bases: R of `kernels`.
@@ -50,15 +52,17 @@ class ConditionedTail(nn.Module):
         film = conditioning is Conditioning.FILM
         bases = 0 if film else bases
         wide = 2 * before if begin is Begin.BLOCK else before
+        inside = 2 * wide
         self.begin, self.film = begin, film
         shapes: tuple[tuple[int, int, int, int], ...]
         widths: tuple[int, ...]
         if begin is Begin.BLOCK:
-            shapes = ((before, wide, 3, 2), (wide, wide, 3, 1), (2 * wide, wide, 1, 1), (wide, features, 1, 1))
-            widths = (before, wide, wide)
+            shapes = ((before, wide, 3, 2), (wide, wide, 3, 1), (CELLS * wide, inside, 1, 1))
+            widths = (before, wide, inside, inside)
         else:
-            shapes = ((before, wide, 1, 1), (wide, wide, 1, 1), (wide, features, 1, 1))
-            widths = (wide, wide)
+            shapes = ((CELLS * wide, inside, 1, 1),)
+            widths = (inside, inside)
+        shapes = (*shapes, (inside, inside, 1, 1), (inside, features, 1, 1))
         self.norms = nn.ModuleList(Norm(width, film) for width in widths)
         self.convs = nn.ModuleList(MixedConv(*shape, bases) for shape in shapes)
         self.shortcut = nn.Conv2d(before, wide, 1, 2, bias=False) if begin is Begin.BLOCK else nn.Identity()
@@ -66,7 +70,7 @@ class ConditionedTail(nn.Module):
         self.reader = Reader(factors, sum(self.moved) if film else bases)
 
     def forward(self, response: Tensor, descriptors: Tensor) -> Tensor:
-        """(G or 1, n, C, H, W), where pooled (G or 1, n, C), with descriptors (G, K) -> (G, n, D) of length 1."""
+        """(G or 1, n, C, H, W), where pooled (G or 1, n, 4 C), with descriptors (G, K) -> (G, n, D) of length 1."""
         count, images = len(descriptors), response.shape[1]
         norms, convs = self.conditioned(descriptors)
         x = response.expand(count, *response.shape[1:]).flatten(0, 1)
@@ -94,8 +98,11 @@ def through(begin: Begin, x: Tensor, norms: Sequence[Layer], convs: Sequence[Lay
 
 
 def pool(x: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, 2 C): mean and maximum over positions."""
-    return torch.cat((x.mean((-2, -1)), x.amax((-2, -1))), -1)
+    """(N, C, H, W) -> (N, 4 C): means over the four quarters.
+
+    Position is not averaged away here: where the descriptor asks for it, the projection can keep it.
+    """
+    return adaptive_avg_pool2d(x, QUARTERS).flatten(1)
 
 
 class Reader(nn.Module):

@@ -1,0 +1,155 @@
+"""The maker of amortised extractors: exact resume, what it refuses, what its variants train."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from tracking.cost import Meter, Phase
+from tracking.errors import UserError
+from trainables.maker import MakerContext
+from trainables.makers.amortised_extractor import Config, Pretraining, one_cycle
+from trainables.method import StateMismatchError
+from trainables.modules.extractor import Extractor
+
+TINY: dict[str, Any] = {"horizon": 5, "width": 8, "features": 16, "groups": 3, "images": 4}
+PAPERS: dict[str, Any] = {
+    "conditioning": "kernels", "begin": "block", "views": "omit", "heads": "per_corner", "descriptors": "corners",
+    "sensitivity": 0.0, "calibration": 0.0,
+}
+
+
+class Blobs:
+    """Bright squares at random places."""
+
+    transform_bank = ()
+
+    def __init__(self, shape: tuple[int, ...] = (1, 12, 12)) -> None:
+        self.shape = shape
+
+    def size(self) -> int:
+        return 1000
+
+    def unlabelled(self, generator: Generator, size: int) -> Tensor:
+        x = torch.zeros(size, *self.shape)
+        places = torch.randint(2, 8, (size, 2), generator=generator).tolist()
+        for image, (row, column) in zip(x, places, strict=True):
+            image[:, row : row + 3, column : column + 3] = 1.0
+        return x
+
+
+def build(settings: dict[str, Any], seed: int = 0, shape: tuple[int, ...] = (1, 12, 12)) -> tuple[Pretraining, Meter]:
+    meter = Meter("cpu")
+    config = Config.model_validate(TINY | settings)
+    made = config.build(MakerContext(
+        problem=Blobs(shape), horizon=config.horizon, slice_updates=2, seed=seed, device=torch.device("cpu"),
+        meter=meter,
+    ))
+    assert isinstance(made, Pretraining)
+    return made, meter
+
+
+def run(maker: Pretraining) -> list[dict[str, float]]:
+    metrics, done = [], False
+    while not done:
+        piece = maker.step()
+        metrics.append(dict(piece.metrics))
+        done = piece.done
+        assert piece.phase is Phase.PRETRAIN
+    return metrics
+
+
+def weights(maker: Pretraining) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = maker.result()["weights"]
+    return found
+
+
+def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+VARIANTS = {"ours": {}, "papers": PAPERS, "fixed": {"descriptors": "fixed", "fixed_entry": 1.0}}
+
+
+@pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
+def test_a_resumed_maker_makes_the_same_bits(settings: dict[str, Any]) -> None:
+    straight, meter = build(settings)
+    metrics = run(straight)
+    assert len(metrics) == 3 and meter.ledger().phases[Phase.PRETRAIN].flops > 0
+    first, paid = build(settings)
+    first.step()
+    buffer = io.BytesIO()
+    torch.save({"maker": first.state_dict(), "meter": paid.state_dict()}, buffer)
+    buffer.seek(0)
+    saved = torch.load(buffer, weights_only=True)
+    again, resumed = build(settings)
+    again.load_state_dict(saved["maker"])
+    resumed.load_state_dict(saved["meter"])
+    assert run(again) == metrics[1:]
+    assert resumed.ledger().phases[Phase.PRETRAIN].flops == meter.ledger().phases[Phase.PRETRAIN].flops
+    assert equal(weights(again), weights(straight))
+    other, _ = build(settings, seed=1)
+    run(other)
+    assert not equal(weights(other), weights(straight))  # negative control
+
+
+def test_a_state_of_another_shape_is_refused_and_changes_nothing() -> None:
+    maker, _ = build({})
+    before = weights(maker)
+    wider, _ = build({"width": 16})
+    with pytest.raises(StateMismatchError):
+        maker.load_state_dict(wider.state_dict())
+    assert equal(before, weights(maker))
+
+
+def test_what_is_made_is_an_extractor_of_its_images() -> None:
+    maker, _ = build({"factors": ["rotation", "blur"], "limits": {"rotation": 30.0}})
+    run(maker)
+    made = Extractor(maker.result())
+    made.require((1, 12, 12))
+    assert [factor.value for factor in made.family.factors] == ["rotation", "blur"]
+    features = made.finish(made.respond(torch.rand(4, 1, 12, 12)), torch.rand(3, 2))
+    assert features.shape == (3, 4, 16) and bool(features.isfinite().all())
+
+
+def test_colour_images_get_eight_factors() -> None:
+    maker, _ = build({}, shape=(3, 12, 12))
+    maker.step()
+    assert len(Extractor(maker.result()).family.factors) == 8
+
+
+def test_training_lowers_the_losses() -> None:
+    maker, _ = build({"horizon": 60, "images": 16})
+    metrics = run(maker)
+    for name in ("pretrain/contrast", "pretrain/calibration"):
+        early = sum(m[name] for m in metrics[:5])
+        late = sum(m[name] for m in metrics[-5:])
+        assert late < early, name
+
+
+def test_the_learning_rate_rises_and_falls_to_zero() -> None:
+    rates = [one_cycle(k, 100) for k in range(101)]
+    peak = rates.index(max(rates))
+    assert 3 <= peak <= 5 and rates[100] == pytest.approx(0.0, abs=1e-12)
+    assert rates[: peak + 1] == sorted(rates[: peak + 1]) and rates[peak:] == sorted(rates[peak:], reverse=True)
+
+
+@pytest.mark.parametrize(("settings", "shape", "word"), [
+    ({"factors": ["colour"]}, (1, 12, 12), "three channels"),
+    ({}, (1, 4, 4), "8 x 8"),
+    ({}, (1, 32), "images"),
+    ({"descriptors": "fixed", "fixed": {"hue": 1.0}}, (1, 12, 12), "hue"),
+    ({"limits": {"rotation": -3.0}}, (1, 12, 12), "positive"),
+])
+def test_what_cannot_be_trained_is_told(settings: dict[str, Any], shape: tuple[int, ...], word: str) -> None:
+    with pytest.raises(UserError, match=word):
+        build(settings, shape=shape)
+
+
+def test_heads_per_corner_need_corners() -> None:
+    with pytest.raises(ValueError, match="corners"):
+        Config.model_validate({"heads": "per_corner"})

@@ -1,0 +1,72 @@
+"""The losses of pre-training against closed forms."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from trainables.modules.contrast import calibration, centred_cosine, info_nce, sensitivity
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=Generator().manual_seed(seed)).double()
+
+
+def test_info_nce_of_a_perfect_pair_and_of_no_information() -> None:
+    basis = torch.eye(8).double()[None]
+    others = 7 * math.exp(-1 / 0.1)
+    assert float(info_nce(basis, basis, 0.1)) == pytest.approx(math.log1p(others))
+    constant = torch.ones(1, 8, 4).double()
+    assert float(info_nce(constant, constant, 0.1)) == pytest.approx(math.log(8))
+
+
+def test_info_nce_is_a_loop_over_groups_and_images() -> None:
+    first, second = draw(3, 5, 4), draw(3, 5, 4, seed=1)
+    terms = []
+    for a, b in zip(first, second, strict=True):
+        for one, other in ((a, b), (b, a)):
+            for j in range(5):
+                cosines = torch.stack([torch.cosine_similarity(one[j], other[k], dim=0) for k in range(5)]) / 0.2
+                terms.append(cosines.logsumexp(0) - cosines[j])
+    assert float(info_nce(first, second, 0.2)) == pytest.approx(float(torch.stack(terms).mean()))
+
+
+def test_negatives_come_from_the_own_group_only() -> None:
+    first, second = draw(2, 5, 4), draw(2, 5, 4, seed=1)
+    alone = info_nce(first[:1], second[:1], 0.2)
+    moved = torch.cat((first[:1], draw(1, 5, 4, seed=7))), torch.cat((second[:1], draw(1, 5, 4, seed=8)))
+    other = info_nce(moved[0][1:], moved[1][1:], 0.2)
+    assert float(info_nce(*moved, 0.2)) == pytest.approx(float(alone + other) / 2)
+
+
+def test_the_centred_cosine_does_not_see_what_all_images_share() -> None:
+    first, second = draw(2, 6, 4), draw(2, 6, 4, seed=1)
+    offset = 100.0 * draw(1, 1, 4, seed=2)
+    assert torch.allclose(centred_cosine(first + offset, second + offset), centred_cosine(first, second))
+    assert torch.allclose(centred_cosine(first, first), torch.ones(2, 6).double())
+    raw = torch.cosine_similarity(first + offset, second + offset, dim=-1)
+    assert float(raw.min()) > 0.99  # negative control: without centring everything looks alike
+
+
+@pytest.mark.parametrize(("entry", "change", "wanted"), [
+    (1.0, 2.0, 1.0), (0.0, 0.0, 1.0), (0.0, 0.5, math.exp(-1.0)), (0.5, 0.5, 0.5 + 0.5 * math.exp(-1.0)),
+])
+def test_calibration_is_zero_where_the_similarity_is_what_the_entry_asks_for(
+    entry: float, change: float, wanted: float
+) -> None:
+    numbers = (torch.full((2, 3), value).double() for value in (wanted, entry, change))
+    assert float(calibration(*numbers)) == pytest.approx(0.0, abs=1e-12)
+    numbers = (torch.full((2, 3), value).double() for value in (wanted - 0.2, entry, change))
+    assert float(calibration(*numbers)) == pytest.approx(0.04)
+
+
+def test_what_is_to_be_ignored_need_not_be_read() -> None:
+    read, theta = draw(2, 3, 4), draw(2, 3, 4, seed=1)
+    share = torch.zeros(2, 1, 4).double()
+    share[..., 0] = 1.0
+    expected = (read - theta)[..., 1:].square().sum() / read.numel()
+    assert float(sensitivity(read, theta, share)) == pytest.approx(float(expected))
+    assert float(sensitivity(read, theta, torch.ones(2, 1, 4).double())) == 0.0

@@ -1,0 +1,78 @@
+"""Views: what a descriptor ties together, and how descriptors are drawn."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from spaces.descriptors import standard_family
+from trainables.modules.views import NOISE, Pairing, Views, draw_descriptors, draw_views, render
+
+FAMILY = standard_family(1)
+FACTORS, PARAMETERS = len(FAMILY.factors), len(FAMILY.operations)
+EVEN = torch.ones(FACTORS)
+
+
+def views(descriptors: Tensor, pairing: Pairing, images: int = 64, emphasis: Tensor = EVEN) -> Views:
+    return draw_views(FAMILY, descriptors, images, pairing, emphasis, Generator().manual_seed(5))
+
+
+@pytest.mark.parametrize("pairing", Pairing)
+def test_off_ties_the_pair_and_on_frees_it(pairing: Pairing) -> None:
+    first, second, _ = views(torch.tensor([[0.0] * 7, [1.0] * 7]), pairing, 2000).theta
+    assert torch.equal(first[0], second[0])
+    assert bool((first[0] == 0).all()) == (pairing is Pairing.OMIT)
+    free = torch.corrcoef(torch.stack((first[1, :, 0], second[1, :, 0])))[0, 1]
+    assert abs(float(free)) < 0.1  # 4.5 standard errors
+    assert first[1].std() > 0.5
+
+
+def test_one_entry_ties_its_own_parameters_only() -> None:
+    descriptor = torch.ones(1, FACTORS)
+    descriptor[0, 1] = 0.0  # translation
+    first, second, _ = views(descriptor, Pairing.SHARE).theta
+    same = (first == second)[0].all(0)
+    assert same.tolist() == [owner == 1 for owner in FAMILY.owners]
+
+
+@pytest.mark.parametrize("pairing", Pairing)
+def test_the_third_view_differs_from_the_first_in_one_factor(pairing: Pairing) -> None:
+    drawn = views(torch.rand(4, FACTORS, generator=Generator().manual_seed(1)), pairing)
+    owners = torch.tensor(FAMILY.owners)
+    moved = drawn.theta[2] != drawn.theta[0]  # (G, n, P)
+    assert torch.equal(moved, owners == drawn.factor[..., None])
+    change = (drawn.theta[2] - drawn.theta[0]).abs().sum(-1) / moved.sum(-1)
+    assert torch.allclose(drawn.change, change) and float(drawn.change.max()) <= 2
+
+
+def test_emphasis_says_how_often_a_factor_is_the_one() -> None:
+    emphasis = EVEN.clone()
+    emphasis[3], emphasis[0] = 3.0, 0.0
+    factor = views(torch.zeros(8, FACTORS), Pairing.SHARE, 500, emphasis).factor
+    shares = torch.bincount(factor.flatten(), minlength=FACTORS) / factor.numel()
+    assert shares[0] == 0 and abs(float(shares[3]) - 3 / 8) < 0.04  # 5 standard errors
+
+
+def test_rendering_applies_every_groups_own_parameters() -> None:
+    generator = Generator().manual_seed(0)
+    x = torch.rand(2, 3, 1, 8, 8, generator=generator)
+    theta = views(torch.rand(2, FACTORS, generator=generator), Pairing.SHARE, 3).theta
+    seen = render(FAMILY, x, theta, Generator().manual_seed(9)).view(2, 3, 3, 1, 8, 8)
+    for group in range(2):
+        for view in range(3):
+            clean = FAMILY.apply(x[group], theta[view, group])
+            error = (seen[group, view] - clean).std()
+            assert abs(float(error) - NOISE) < 0.02
+            wrong = (seen[group, view] - FAMILY.apply(x[1 - group], theta[view, group])).std()
+            assert float(wrong) > 2 * NOISE  # negative control
+
+
+def test_descriptors_come_from_corners_the_cube_and_the_ends() -> None:
+    drawn = draw_descriptors(4000, FACTORS, Generator().manual_seed(3))
+    corners = ((drawn == 0) | (drawn == 1)).all(1)
+    assert abs(float(corners.float().mean()) - 0.65) < 0.04  # 5 standard errors
+    assert float(drawn.min()) >= 0 and float(drawn.max()) <= 1
+    ends = [(drawn == value).all(1).float().mean() for value in (0.0, 1.0)]
+    assert min(ends) > 0.03  # 0.05 and the corners' 1/256: 6 standard errors
+    assert torch.equal(drawn, draw_descriptors(4000, FACTORS, Generator().manual_seed(3)))
