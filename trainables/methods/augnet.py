@@ -75,7 +75,7 @@ class AugNet:
 
     def __init__(self, context: Context, config: Config) -> None:
         self._context, self._config = context, config
-        self._trunk = Trunk(context.build_network(), config, context.horizon)
+        self._trunk = Trunk(config.network(context), config, context.horizon)
         self._layer = AugmentationLayer(config.temperature, config.initial_range).to(context.device)
         rate, layer = config.augmentation_learning_rate, self._layer
         self._adam = Adam({layer.range_logits: rate, layer.choice_logits: rate * config.temperature})

@@ -66,7 +66,7 @@ class PolicySearch:
     ) -> None:
         self._context, self._recipe, self._settings = context, recipe, settings
         self.learned = policy.to(context.device)
-        self.trunk = Trunk(context.build_network(SEARCH_STREAM), recipe, updates, Schedule.CONSTANT)
+        self.trunk = Trunk(recipe.network(context, SEARCH_STREAM), recipe, updates, Schedule.CONSTANT)
         self._names = tuple(name for name, _ in self.trunk.network.named_parameters())
         rate = settings.outer_learning_rate
         self._adam = Adam({policy.choice_logits: rate, policy.range_logits: rate}, BETAS)

@@ -31,7 +31,7 @@ class Supervised:
 
     def __init__(self, context: Context, recipe: RecipeConfig, augment: Augment | None = None) -> None:
         self._context, self._recipe, self._augment = context, recipe, augment
-        self.trunk = Trunk(context.build_network(), recipe, context.horizon)
+        self.trunk = Trunk(recipe.network(context), recipe, context.horizon)
         self._order, self._noise = context.generator(Role.ORDER), context.generator(Role.AUGMENT)
 
     def step(self) -> Slice:
