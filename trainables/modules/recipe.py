@@ -29,7 +29,7 @@ class RecipeConfig(MethodConfig):
         momentum: of Nesterov.
         warm_up: share of the horizon that the linear rise takes.
         batch_size: examples per update.
-        pretrained: start from this extractor, its descriptor all on, under a fresh linear head; all weights are trained.
+        pretrained: start from this extractor, its descriptor all on, under a fresh linear head, and train all weights.
             None starts from the comparison's own network with fresh weights.
     """
 
