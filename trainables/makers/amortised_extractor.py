@@ -42,6 +42,7 @@ from trainables.modules.views import Pairing, draw_descriptors, draw_views, rend
 
 EMBEDDING = 64  # length of what the contrastive loss compares
 EMA_HORIZON = 20.0  # the average of the weights spans a twentieth of the updates
+EMPHASIS = {Factor.ROTATION: 1.5, Factor.SHEAR: 2.0, Factor.CONTRAST: 2.0, Factor.BLUR: 2.0}
 RISE = 0.05  # share of the updates in which the learning rate rises
 CLIP = 1.0   # norm of the gradient
 
@@ -77,8 +78,8 @@ class Config(MakerConfig):
         images: n, per group; the n - 1 others of the group are the negatives.
         temperature: tau.
         sensitivity, calibration: lambda_s and lambda_c.
-        emphasis: how often a factor is the one that the third view tells apart; 1 where it is not named. Shear, which a
-            rotation imitates, and blur, which changes little, need more of it.
+        emphasis: how often a factor is the one that the third view tells apart; 1 where it is not named. Factors that
+            others imitate (shear and rotation, contrast and blur) need more of it.
         learning_rate: peak of AdamW's one cycle (5 % rise, cosine to zero).
         weight_decay: decoupled.
     """
@@ -103,7 +104,7 @@ class Config(MakerConfig):
     temperature: float = Field(default=0.2, gt=0)
     sensitivity: float = Field(default=0.5, ge=0)
     calibration: float = Field(default=10.0, ge=0)
-    emphasis: dict[Factor, float] = Field(default_factory=lambda: {Factor.SHEAR: 3.0, Factor.BLUR: 3.0})
+    emphasis: dict[Factor, float] = Field(default_factory=lambda: dict(EMPHASIS))
     learning_rate: float = Field(default=4e-3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
 

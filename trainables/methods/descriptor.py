@@ -85,7 +85,7 @@ class Descriptor(ClosedFormSearch):
         with self._context.meter.unit(f"search {config.search}", shape, phase=phase):
             found = search(task.features, task.targets, config.search, self._default, self._generator, settings)
         self.result = found
-        return Selected(found.choice.descriptor, found.choice.log_penalty, notes(found))
+        return Selected(found.choice.descriptor, found.choice.log_penalty, notes(found), found.family)
 
     def _frozen(self, entries: Mapping[str, float]) -> Config:
         return self._config.model_copy(update={"descriptor": dict(entries)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from trainables.modules.amortised import AmortisedTask, Head
 from trainables.modules.counted_features import CountedFeatures
 from trainables.modules.descriptor_search import SearchConfig
 from trainables.modules.evaluated import Judge
+from trainables.modules.report_card import export
 from trainables.modules.state import require_like
 from trainables.problems.problem import Batch
 
@@ -27,11 +29,13 @@ class Selected:
         descriptor: (K,).
         log_penalty: of the head.
         notes: finite numbers for the record, by name.
+        choices: |I|, how many descriptors could have been chosen, whatever the labels: what the risk bound pays for.
     """
 
     descriptor: Tensor
     log_penalty: float
     notes: Mapping[str, float]
+    choices: int = 1
 
 
 Select = Callable[[AmortisedTask, Phase], Selected]
@@ -51,7 +55,7 @@ class ClosedForm:
     def __init__(self, context: Context, select: Select, phase: Phase = Phase.TRAIN) -> None:
         self.task = AmortisedTask(context)
         self._context, self._select, self._phase = context, select, phase
-        self.descriptor = torch.zeros(len(self.task.extractor.family.factors))
+        self.descriptor, self.choices = torch.zeros(len(self.task.extractor.family.factors)), 1
         outputs, features = context.problem.outputs, self.task.extractor.features
         device = context.device
         self.head = Head(
@@ -63,7 +67,7 @@ class ClosedForm:
         task, phase = self.task, self._phase
         task.load(phase)
         selected = self._select(task, phase)
-        self.descriptor = selected.descriptor
+        self.descriptor, self.choices = selected.descriptor, selected.choices
         count = len(task.targets)
         with self._context.meter.unit("head", (count,), phase=phase, examples=count), torch.no_grad():
             features = task.features(self.descriptor[None], None)[0]
@@ -79,12 +83,18 @@ class ClosedForm:
         family = self.task.extractor.family
         return {f"descriptor/{name}": value for name, value in family.named(self.descriptor).items()}
 
+    def export(self, folder: Path) -> Mapping[str, str]:
+        """See `report_card`; after the last step, also in another process than that one's."""
+        if not self.task.loaded:
+            self.task.load(Phase.TRAIN)
+        return export(self.task, self.descriptor, self.head, self.choices, folder)
+
     def state_dict(self) -> State:
-        return {"descriptor": self.descriptor.clone(), "head": self.head.state_dict()}
+        return {"descriptor": self.descriptor.clone(), "choices": self.choices, "head": self.head.state_dict()}
 
     def load_state_dict(self, state: State) -> None:
         require_like(self.state_dict(), state)
-        self.descriptor = state["descriptor"].cpu().clone()
+        self.descriptor, self.choices = state["descriptor"].cpu().clone(), state["choices"]
         self.head = Head(**{name: value.clone() for name, value in state["head"].items()})
 
 
@@ -112,7 +122,8 @@ def best_of(task: AmortisedTask, descriptors: Tensor, settings: SearchConfig, ph
         evaluated = Judge(counted, task.targets, settings.log_penalties()).evaluate(descriptors)
     best = int(evaluated.risk.argmin())
     return Selected(
-        evaluated.descriptors[best], float(evaluated.log_penalty[best]), {"search/risk": float(evaluated.risk[best])}
+        evaluated.descriptors[best], float(evaluated.log_penalty[best]), {"search/risk": float(evaluated.risk[best])},
+        len(descriptors),
     )
 
 

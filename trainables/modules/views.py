@@ -17,7 +17,7 @@ from spaces.descriptors import Family, share_parameters
 # Standard deviation of the pixel noise that every view carries: without any change at all, off for everything would be
 # a trivial pair. A shift by a pixel as well would teach invariance to a third of the translations' range on 16 pixels.
 NOISE = 0.05
-CORNER, CUBE = 0.5, 0.85  # cumulative: corners, then the uniform cube, then all on, all off and one on
+CORNER, CUBE = 0.4, 0.7  # cumulative: corners, then the uniform cube, then all on, all off, one on, one off
 
 
 class Pairing(StrEnum):
@@ -82,11 +82,11 @@ def render(family: Family, x: Tensor, theta: Tensor, generator: Generator) -> Te
 
 
 def draw_descriptors(count: int, factors: int, generator: Generator) -> Tensor:
-    """(count, K): half of them corners, a third from the whole cube, the others all on, all off or one on."""
+    """(count, K): corners, the whole cube, and the descriptors that are asked for most: all, none, one, all but one."""
     which = torch.rand(count, 1, generator=generator)
     corner = (torch.rand(count, factors, generator=generator) < 0.5).float()
     cube = torch.rand(count, factors, generator=generator)
     single = one_hot(torch.randint(factors, (count,), generator=generator), factors).float()
-    kind = torch.randint(3, (count, 1), generator=generator)
-    special = torch.where(kind == 0, single, (kind == 1).float())
+    kind = torch.randint(4, (count, 1), generator=generator)
+    special = torch.where(kind < 2, kind.float(), (single - (kind == 3).float()).abs())
     return torch.where(which < CORNER, corner, torch.where(which < CUBE, cube, special))

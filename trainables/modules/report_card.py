@@ -1,0 +1,125 @@
+"""What a descriptor method leaves behind: the descriptor with units, what it does, and the specialised network.
+
+    descriptor.json   entries, ranges in units, measured invariance, scores of neighbours and corners, the bound
+    model.pt          state_dict of `SpecialisedNetwork`
+    model.pt2         the same as a program of `torch.export`, batch size free; needs none of our code
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from spaces.descriptors import OPERATIONS, Family
+from spaces.transforms import TRANSFORMS
+from trainables.modules.amortised import AmortisedTask, Head
+from trainables.modules.control import Probe, invariance
+from trainables.modules.counted_features import CountedFeatures
+from trainables.modules.descriptor_search import SearchConfig
+from trainables.modules.evaluated import Evaluated, Judge
+from trainables.modules.extractor import Extractor
+from trainables.modules.risk_bound import risk_bound
+
+PROBED = 200           # images that invariance is measured on
+SIMILAR_ENOUGH = 1e-4  # between the baked network and the conditioned one
+
+
+class SpecialisedNetwork(nn.Module):
+    """The extractor with its descriptor baked in, and the head: (B, C, H, W) -> (B, c) logits or values.
+
+    Plain layers and weights; nothing of the descriptor is left.
+    """
+
+    def __init__(self, extractor: Extractor, descriptor: Tensor, head: Head) -> None:
+        super().__init__()
+        self.extractor = extractor.bake(descriptor)
+        self.head = nn.Linear(extractor.features, len(head.bias))
+        self.head.load_state_dict({"weight": head.sharpness * head.weight, "bias": head.sharpness * head.bias})
+        self.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.extractor(x))  # type: ignore[no-any-return]
+
+
+def describe_descriptor(family: Family, descriptor: Tensor) -> dict[str, Any]:
+    """Every entry with the range, in physical units, that the extractor ignores at 1 and keeps at 0."""
+    return {
+        name: {"entry": value, "operations": [
+            {"operation": str(o), "half_width": family.limit(o), "unit": TRANSFORMS[o].unit} for o in OPERATIONS[factor]
+        ]}
+        for factor, (name, value) in zip(family.factors, family.named(descriptor).items(), strict=True)
+    }
+
+
+def neighbours(descriptor: Tensor) -> Tensor:
+    """(2 K, K): every entry alone set to 0, then to 1."""
+    entries = len(descriptor)
+    own = torch.eye(entries, dtype=torch.bool)
+    return torch.cat([torch.where(own, torch.tensor(end), descriptor) for end in (0.0, 1.0)])
+
+
+def scores(task: AmortisedTask, descriptors: Tensor, settings: SearchConfig) -> Evaluated:
+    """Leave-one-out risk of some descriptors (M, K) on the task's own labels."""
+    counted = CountedFeatures(task.features, len(task.targets), settings.max_pairs)
+    return Judge(counted, task.targets, settings.log_penalties()).evaluate(descriptors)
+
+
+def report_card(task: AmortisedTask, descriptor: Tensor, head: Head, family_size: int) -> dict[str, Any]:
+    """The content of descriptor.json.
+
+    Args:
+        task: with its images loaded.
+        family_size: |I|, how many descriptors could have been chosen.
+    """
+    extractor, family = task.extractor, task.extractor.family
+    x = task.context.problem.labelled().x[:PROBED].to(task.context.device)
+    probe = Probe.draw(extractor, x, Generator().manual_seed(0))
+    ends = torch.stack((torch.zeros_like(descriptor), descriptor, torch.ones_like(descriptor)))
+    off, here, on = invariance(probe, ends).tolist()
+    judged = scores(task, torch.cat((descriptor[None], neighbours(descriptor), family.corners())), SearchConfig())
+    features = task.features(descriptor[None], None)[0]
+    bound = risk_bound(features, head.ridge, task.targets, family_size, feature_norm=1.0)
+    names = [factor.value for factor in family.factors]
+    return {
+        "descriptor": describe_descriptor(family, descriptor),
+        "measured_invariance": {
+            name: {"all_off": a, "chosen": b, "all_on": c} for name, a, b, c in zip(names, off, here, on, strict=True)
+        },
+        "scores": [
+            {"descriptor": family.named(row), "risk": risk, "accuracy": accuracy} for row, risk, accuracy in zip(
+                judged.descriptors, judged.risk.tolist(),
+                [None] * len(judged) if judged.accuracy is None else judged.accuracy.tolist(), strict=True,
+            )
+        ],
+        "bound": {**asdict(bound), "total": bound.total, "vacuous": bound.vacuous},
+    }
+
+
+def export(task: AmortisedTask, descriptor: Tensor, head: Head, family_size: int, folder: Path) -> Mapping[str, str]:
+    """Write the three files; name -> relative path.
+
+    Raises:
+        RuntimeError: the exported network does not compute what the conditioned one does.
+    """
+    network = SpecialisedNetwork(task.extractor, descriptor.to(task.context.device), head).eval()
+    x = task.context.problem.labelled().x[:4].to(task.context.device)
+    response = task.respond(x)
+    expected = head(task.extractor.finish(response, descriptor[None].to(response.device))[0])
+    worst = float((network(x) - expected).abs().max())
+    if worst > SIMILAR_ENOUGH * max(1.0, float(expected.abs().max())) or not math.isfinite(worst):
+        raise RuntimeError(f"the baked network must equal the conditioned one, but differs by {worst:g}")
+    folder.mkdir(parents=True, exist_ok=True)
+    card = report_card(task, descriptor, head, family_size)
+    (folder / "descriptor.json").write_text(json.dumps(card, indent=1) + "\n")
+    torch.save(network.state_dict(), folder / "model.pt")
+    batch = torch.export.Dim("batch", min=1, max=65536)
+    program = torch.export.export(network, (x,), dynamic_shapes={"x": {0: batch}})
+    torch.export.save(program, folder / "model.pt2")
+    return {"descriptor": "descriptor.json", "weights": "model.pt", "program": "model.pt2"}
