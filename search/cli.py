@@ -39,6 +39,10 @@ Wheel = Annotated[Path | None, typer.Option(help="Ship this wheel of invsearch t
 Wait = Annotated[float, typer.Option("--wait-for-resources", help="Seconds that nodes may take to be started.")]
 Dashboard = Annotated[bool, typer.Option("--dashboard", help="Ray's dashboard for a local run, on loopback.")]
 
+OrResume = Annotated[bool, typer.Option("--or-resume", help="Where a sweep of that name exists, go on with it.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell what would run and what it would cost.")]
+DryJson = Annotated[bool, typer.Option("--json", help="With --dry-run: one JSON object.")]
+
 
 def main() -> None:
     """Run a command; a mistake of the user's ends with one message and exit code 2, a machine that fails with 1."""
@@ -70,11 +74,9 @@ def compare(
     working_dir: WorkingDir = None,
     wheel: Wheel = None,
     wait: Wait = 0.0,
-    or_resume: Annotated[
-        bool, typer.Option("--or-resume", help="Where a sweep of that name exists, go on with it.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would run and what it would cost.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: one JSON object.")] = False,
+    or_resume: OrResume = False,
+    dry_run: DryRun = False,
+    as_json: DryJson = False,
 ) -> None:
     """Launch a sweep: tune every method on every problem, confirm on fresh seeds, report."""
     from search import launch
@@ -85,6 +87,34 @@ def compare(
         launch.estimate(source, name, overrides, modules or [], options, as_json)
         return
     raise typer.Exit(launch.compare(source, name, overrides, modules or [], options, or_resume))
+
+
+@app.command()
+def pretrain(
+    source: Annotated[str, typer.Argument(metavar="[RECIPE|FILE.yaml]")] = "digits",
+    name: Annotated[str | None, typer.Option(help="Of the sweep [default: `pretrain`, recipe and time].")] = None,
+    sets: Sets = None,
+    modules: Modules = None,
+    root: Root = None,
+    experiment: Experiment = None,
+    address: Address = None,
+    cpus: Cpus = None,
+    dashboard: Dashboard = False,
+    working_dir: WorkingDir = None,
+    wheel: Wheel = None,
+    wait: Wait = 0.0,
+    or_resume: OrResume = False,
+    dry_run: DryRun = False,
+    as_json: DryJson = False,
+) -> None:
+    """Train once what many comparisons use: an artefact, kept beside the sweeps and found again by its content."""
+    from search import launch
+
+    options, kind = _options(root, experiment, address, cpus, dashboard, working_dir, wheel, wait), launch.PRETRAINING
+    if dry_run:
+        launch.estimate(source, name, sets or [], modules or [], options, as_json, kind)
+        return
+    raise typer.Exit(launch.compare(source, name, sets or [], modules or [], options, or_resume, kind))
 
 
 @app.command()
@@ -176,12 +206,13 @@ def problems(modules: Modules = None, as_json: Json = False) -> None:
 @app.command()
 def recipes(
     show: Annotated[str | None, typer.Option(help="Print this recipe as YAML, to start a file from.")] = None,
+    pretrain: Annotated[bool, typer.Option("--pretrain", help="Those of `invsearch pretrain`.")] = False,
     as_json: Json = False,
 ) -> None:
     """Complete comparisons by name, with one line each."""
     from search import listing
 
-    listing.recipes(show, as_json)
+    listing.recipes(show, as_json, pretrain)
 
 
 @app.command()

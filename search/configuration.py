@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +49,22 @@ def load(source: str, overrides: Sequence[str] = (), modules: Sequence[Path] = (
     Raises:
         UserError: an unknown recipe or field, a value out of its domain, a file that is not YAML.
     """
-    data = _from_file(Path(source)) if _looks_like_file(source) else recipes.get(source)
+    return validate(fields(source, overrides, modules, recipes.get))
+
+
+def fields(
+    source: str, overrides: Sequence[str], modules: Sequence[Path], recipe: Callable[[str], dict[str, Any]]
+) -> dict[str, Any]:
+    """What the user gave, before it is validated.
+
+    Args:
+        recipe: the fields of a recipe by its name.
+    """
+    data = _from_file(Path(source)) if _looks_like_file(source) else recipe(source)
     data["plugins"] = [*(data.get("plugins") or []), *plugin_files(modules)]
     for override in overrides:
         _apply(data, override)
-    return validate(data)
+    return data
 
 
 def overridden(
@@ -106,10 +117,19 @@ def plugin_files(paths: Sequence[Path]) -> list[dict[str, Any]]:
 
 def validate(data: Mapping[str, Any]) -> Comparison:
     """Validated, or one UserError that lists every fault with its place."""
+    return checked(lambda: Comparison.model_validate(data), Comparison)
+
+
+def checked(make: Callable[[], Comparison], model: type[BaseModel]) -> Comparison:
+    """What `make` returns, or one UserError that lists every fault with its place.
+
+    Args:
+        model: whose fields the user filled in.
+    """
     try:
-        return Comparison.model_validate(data)
+        return make()
     except ValidationError as error:
-        raise _friendly(error) from None
+        raise _friendly(error, model) from None
 
 
 def parse(text: str) -> Any:
@@ -175,7 +195,7 @@ def _number(place: list[Any], part: str, override: str) -> int:
     return int(part)
 
 
-def _friendly(error: ValidationError) -> UserError:
+def _friendly(error: ValidationError, model: type[BaseModel]) -> UserError:
     """All faults in one message; a UserError raised inside a validator is passed on as it is."""
     faults, hints = [], []
     for fault in error.errors():
@@ -185,7 +205,7 @@ def _friendly(error: ValidationError) -> UserError:
         place = ".".join(str(part) for part in fault["loc"])
         faults.append(f"{place} = {fault['input']!r}: {fault['msg']}")
         if fault["type"] == "extra_forbidden":
-            known = _fields(Comparison, fault["loc"][:-1])
+            known = _fields(model, fault["loc"][:-1])
             close = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0)
             hints.append(nearest(str(fault["loc"][-1]), known) if close else "")
     return UserError("every field must be known and in its domain", "; ".join(faults), "; ".join(filter(None, hints)))

@@ -11,7 +11,7 @@ from shlex import quote
 
 from rich.console import Console
 
-from search import configuration, looking, runner
+from search import configuration, looking, pretraining, runner
 from search import store as stores
 from search import sweep as sweeps
 from search.backlog import Backlog
@@ -19,6 +19,7 @@ from search.cluster import Connection
 from search.printing import console as a_console
 from search.progress import Screen
 from search.runner import ExitCode, Outcome
+from search.study import Comparison
 from search.sweep import Observer, Sweep
 from search.sweep_log import SweepLog
 from tracking.errors import StartError, StorageError, UserError
@@ -43,22 +44,39 @@ class Options:
     connection: Connection | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of description.
+
+    Args:
+        load: source, overrides, plug-in files -> what the user means.
+        prefix: of the sweep's name, where the user gave none.
+    """
+
+    load: Callable[[str, Sequence[str], Sequence[Path]], Comparison]
+    prefix: str = ""
+
+
+COMPARISON, PRETRAINING = Kind(configuration.load), Kind(pretraining.load, "pretrain-")
+
+
 def compare(
     source: str, name: str | None, overrides: Sequence[str], modules: Sequence[Path], options: Options,
-    or_resume: bool = False,
+    or_resume: bool = False, kind: Kind = COMPARISON,
 ) -> int:
     """Launch a sweep and see it through to its report; the exit code.
 
     Args:
         or_resume: go on with the sweep of that name where there is one, as it was described when it began: for jobs
             that a cluster starts again.
+        kind: of description that `source` names.
     """
     if or_resume and name is None:
         raise UserError("--or-resume needs the sweep's --name", "no name", "a name that stays the same at every start")
-    made = _named(source, name, options)
+    made = _named(source, name, options, kind)
     if or_resume and made.exists():
         return resume(made.place.uri, options)
-    comparison = configuration.load(source, overrides, modules)
+    comparison = kind.load(source, overrides, modules)
     sweeps.check_new(made.place)
 
     store = _store(made, options.experiment or made.name)
@@ -71,13 +89,14 @@ def compare(
 
 
 def estimate(
-    source: str, name: str | None, overrides: Sequence[str], modules: Sequence[Path], options: Options, as_json: bool
+    source: str, name: str | None, overrides: Sequence[str], modules: Sequence[Path], options: Options, as_json: bool,
+    kind: Kind = COMPARISON,
 ) -> None:
     """Tell what `compare` with the same words would do and cost."""
     from search.dry_run import dry_run
 
-    comparison = configuration.load(source, overrides, modules)
-    made = _named(source, name, options)
+    comparison = kind.load(source, overrides, modules)
+    made = _named(source, name, options, kind)
     dry_run(comparison, made, options.experiment or made.name, options.connection or Connection(), as_json)
 
 
@@ -95,8 +114,8 @@ def resume(name: str, options: Options, overrides: Sequence[str] = (), allow_dri
     return _watched(made, run, store, options, seen=len(events))
 
 
-def _named(source: str, name: str | None, options: Options) -> Sweep:
-    chosen = name or sweeps.fresh_name(sweeps.plain_name(Path(source).stem))
+def _named(source: str, name: str | None, options: Options, kind: Kind) -> Sweep:
+    chosen = name or sweeps.fresh_name(kind.prefix + sweeps.plain_name(Path(source).stem))
     if not sweeps.NAME.fullmatch(chosen):
         raise UserError("a sweep's name is made of letters, digits, `.`, `_` and `-`", chosen)
     return Sweep(sweeps.root(options.root) / chosen)

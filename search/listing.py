@@ -10,6 +10,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from search import pretrain_recipes
 from search import recipes as all_recipes
 from search.printing import print_json
 
@@ -40,13 +41,14 @@ def problems(modules: Sequence[Path], as_json: bool = False) -> None:
     _print("problem", {**house, **own}, as_json)
 
 
-def recipes(show: str | None, as_json: bool = False) -> None:
+def recipes(show: str | None, as_json: bool = False, pretrain: bool = False) -> None:
+    book = pretrain_recipes if pretrain else all_recipes
     if show is None:
-        _print("recipe", all_recipes.names(), as_json)
+        _print("recipe", book.names(), as_json)
     elif as_json:
-        print_json(all_recipes.get(show))
+        print_json(book.get(show))
     else:
-        print(yaml.safe_dump(all_recipes.get(show), sort_keys=False), end="")
+        print(yaml.safe_dump(book.get(show), sort_keys=False), end="")
 
 
 def _noun(source: bool) -> str:

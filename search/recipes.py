@@ -6,14 +6,9 @@ line is what `invsearch recipes` shows.
 
 from __future__ import annotations
 
-import inspect
-import sys
-from collections.abc import Callable
 from typing import Any
 
-from tracking.errors import UserError, nearest
-
-Recipe = Callable[[], dict[str, Any]]
+from search.recipe_book import book, chosen, lines
 
 
 def digits() -> dict[str, Any]:
@@ -75,21 +70,12 @@ def big() -> dict[str, Any]:
 
 def names() -> dict[str, str]:
     """Recipe -> its one line."""
-    return {name: (inspect.getdoc(recipe) or "").splitlines()[0] for name, recipe in _recipes().items()}
+    return lines(book(__name__))
 
 
 def get(name: str) -> dict[str, Any]:
     """The fields of the recipe's comparison; UserError with the nearest name."""
-    known = _recipes()
-    if name not in known:
-        raise UserError("there is no recipe of that name", name, nearest(name, known) + "; a file ends in .yaml")
-    return known[name]()
-
-
-def _recipes() -> dict[str, Recipe]:
-    helpers = {"names", "get", "nearest"}
-    found = inspect.getmembers(sys.modules[__name__], inspect.isfunction)
-    return {name: function for name, function in found if not name.startswith("_") and name not in helpers}
+    return chosen(book(__name__), name)
 
 
 def _rotated_digits(shots: int) -> dict[str, Any]:

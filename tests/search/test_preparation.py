@@ -9,20 +9,21 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from search import configuration
 from search.course import Stand
 from search.director import DriftError
 from search.study import Comparison
 from search.verify import verify
 from search.wanted import Wanted, recorded, wanted_of
-from tests.support.artefacts import MAKER, spec
+from tests.support.artefacts import spec
 from tests.support.simulation import (
     MAKING_FLOPS,
     MAKING_SLICES,
+    NEEDY,
     Simulation,
     Stopped,
     comparison,
     decisions,
+    needy,
     simulated_making,
 )
 from tracking.errors import UserError
@@ -31,15 +32,6 @@ from tracking.record import Cause, Status
 from tracking.storage import Place
 from trainables.artefact_store import Manifest
 from trainables.assignment import Making, Report
-
-NEEDY = [{"name": "plain"}, {"name": "needs_toy"}, {"name": "also_needs_toy"}]
-
-
-def needy(**changes: Any) -> Comparison:
-    """Two problems on the same digits and three methods, two of which need the same artefact."""
-    fields = {"methods": NEEDY, "plugins": configuration.plugin_files([MAKER.path]), "budget": 2.0, "confirm_seeds": 1}
-    return comparison(**(fields | changes))
-
 
 def first_event(described: Comparison) -> Event:
     return {"kind": "sweep", "comparison": described.model_dump(mode="json"), **wanted_of(described).to_json()}

@@ -7,10 +7,12 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from search import configuration
 from search.director import Director
 from search.study import Comparison
 from search.tuning import Verdict
 from search.wanted import Wanted
+from tests.support.artefacts import MAKER
 from tracking.journal import Event
 from tracking.ledger import Ledger, Phase, PhaseCost
 from tracking.record import Cause, Stage, Status
@@ -41,6 +43,15 @@ def comparison(**changes: Any) -> Comparison:
         "confirm_seeds": 2,
     }
     return Comparison.model_validate(fields | changes)
+
+
+NEEDY = [{"name": "plain"}, {"name": "needs_toy"}, {"name": "also_needs_toy"}]
+
+
+def needy(**changes: Any) -> Comparison:
+    """Two problems on the same digits and three methods, two of which need the same artefact."""
+    fields = {"methods": NEEDY, "plugins": configuration.plugin_files([MAKER.path]), "budget": 2.0, "confirm_seeds": 1}
+    return comparison(**(fields | changes))
 
 
 def simulated(assignment: Assignment, index: int) -> Report:
