@@ -38,6 +38,7 @@ class Jobs:
         confirm = asked.stage in CONFIRM_STAGES
         # The method is left out: trial i of every method starts from the same weights and order of examples.
         role = "confirm" if confirm else str(asked.stage)
+        first = asked.stage is Stage.RERUN and asked.index == 0
         return Assignment(
             uid=asked.uid, stage=asked.stage, problem=self._problems[problem], row=row, method=method,
             settings=asked.settings, index=asked.index,
@@ -46,6 +47,7 @@ class Jobs:
             protocol=self._comparison.protocol(),
             fraction=PROBE_FRACTION if asked.stage is Stage.PROBE else 1.0,
             artefacts=dict(self._wanted.needs.get((problem, row), {})), store=self._store,
+            exports=str(self._place / "exports" / problem / row) if first else "",
             place=self._checkpoints(asked.uid), cache=self._cache,
         )
 

@@ -96,6 +96,7 @@ class Assignment(Job):
         index: number of the trial within its stage.
         fraction: of the horizon; below 1 for a probe.
         artefacts: what the method needs: name -> key in the store.
+        exports: where files for people go, a path or a URI; empty for all trials but the first confirm one.
     """
 
     problem: ProblemSpec
@@ -107,6 +108,7 @@ class Assignment(Job):
     partition: int
     fraction: float = 1.0
     artefacts: dict[str, str] = {}
+    exports: str = ""
 
     @property
     def horizon(self) -> int:

@@ -18,6 +18,7 @@ from trainables.keeping import Keeper
 from trainables.method import Augments, Context, Describes, Finds, Method, MethodConfig, Slice, stable_seed
 from trainables.problems.problem import Kind, Problem, Split
 from trainables.problems.store import cache_folder
+from trainables.takeaway import take_away
 
 
 class MisplacedCostError(RuntimeError):
@@ -44,6 +45,7 @@ class Harness:
         self.method: Method = self.config.build(self._context())
         self._select = self._examples(Split.SELECT, protocol.score_examples)
         self._keeper = Keeper(assignment, self.method, self.meter, self._device)
+        self._notes: list[str] = []
 
     def advance(self) -> Report:
         """One slice, scored; the last one carries the final measurements.
@@ -68,6 +70,8 @@ class Harness:
         metrics: dict[str, float] = {**piece.metrics, "val/score": score, **self._learned()}
         if piece.done:
             metrics |= self._final()
+            if self.assignment.stage is Stage.RERUN and self.assignment.index == 0:
+                self._notes = take_away(self.method, self.assignment.exports)
         self.meter.stop(clock, Phase.SELECT)
         metrics |= self.meter.ledger().metrics()
         report = self._report(piece, score, metrics)
@@ -163,7 +167,8 @@ class Harness:
         for name, value in metrics.items():
             if not math.isfinite(value):
                 raise NotFiniteError(f"metrics must be finite, but got {name} = {value}")
-        extra: dict[str, Any] = {"note": self._keeper.note()}
+        told = [note for note in (self._keeper.note(), *self._notes) if note is not None]
+        extra: dict[str, Any] = {"note": "; ".join(told) or None}
         if piece.done:
             extra["ledger"] = self.meter.ledger().to_json()
             if isinstance(self.method, Finds):

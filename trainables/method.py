@@ -7,7 +7,7 @@ says `done`; `predict` and `state_dict` may be called between any two steps and 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
@@ -86,6 +86,13 @@ class Exports(Protocol):
     """Optional: files a user can take away; called once, after confirm. Returns name -> relative path."""
 
     def export(self, folder: Path) -> Mapping[str, str]: ...
+
+
+@runtime_checkable
+class Warns(Protocol):
+    """Optional: what a person should know about this task, one sentence each; asked once, after the last step."""
+
+    def warnings(self) -> Sequence[str]: ...
 
 
 class StateMismatchError(ValueError):

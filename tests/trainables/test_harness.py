@@ -87,7 +87,11 @@ def kept(tmp_path: Path) -> list[str]:
     return sorted(path.name for path in (tmp_path / "checkpoints").glob("*"))
 
 
-@pytest.mark.parametrize("method", ["honest", *methods.names()])
+# Those that stand on an artefact have tests of their own (methods/test_amortised.py).
+ALONE = [name for name in methods.names() if not methods.config_class(name)().needs(ProblemSpec.model_validate(ROTATED), 0)]
+
+
+@pytest.mark.parametrize("method", ["honest", *ALONE])
 def test_a_resumed_trial_reports_what_a_straight_one_does(tmp_path: Path, method: str) -> None:
     """After each slice: a new harness on the same folder, bit for bit, final measurements and ledger included."""
     straight = [logical(report) for report in finish(Harness(assignment(tmp_path, method, Stage.RERUN)))]

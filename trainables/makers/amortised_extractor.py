@@ -17,7 +17,7 @@ from typing import ClassVar, Self
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn.functional import silu
 
 from spaces.descriptors import Factor, Family, standard_family
@@ -27,7 +27,8 @@ from trainables.maker import Maker, MakerConfig, MakerContext
 from trainables.method import Role, Slice, State
 from trainables.modules.conditioned import Begin, ConditionedExtractor, Conditioning, ExtractorConfig
 from trainables.modules.contrast import calibration, centred_cosine, info_nce, sensitivity
-from trainables.modules.extractor import packed
+from trainables.modules.control import Probe, invariance
+from trainables.modules.extractor import Extractor, packed
 from trainables.modules.state import (
     generators_state,
     load_generators,
@@ -45,6 +46,7 @@ EMA_HORIZON = 20.0  # the average of the weights spans a twentieth of the update
 EMPHASIS = {Factor.ROTATION: 1.5, Factor.SHEAR: 2.0, Factor.CONTRAST: 2.0, Factor.BLUR: 2.0}
 RISE = 0.05  # share of the updates in which the learning rate rises
 CLIP = 1.0   # norm of the gradient
+MEASURED = 200  # images that the exported weights are measured on
 
 
 class Heads(StrEnum):
@@ -68,7 +70,7 @@ class Config(MakerConfig):
     Args:
         factors: of the family; None means the standard ones for these channels.
         limits: half-widths that differ from the family's defaults, in the units of the operations.
-        width, features, conditioning, begin, bases: see `ExtractorConfig`.
+        width, features, conditioning, begin, network, bases: see `ExtractorConfig`.
         views: what an entry that is off means.
         heads: between features and the contrastive loss.
         descriptors: which are trained.
@@ -94,6 +96,7 @@ class Config(MakerConfig):
     conditioning: Conditioning = Conditioning.FILM
     bases: int = 0
     begin: Begin = Begin.POOLED
+    network: str | None = None
     views: Pairing = Pairing.SHARE
     heads: Heads = Heads.SHARED
     descriptors: Descriptors = Descriptors.CONTINUOUS
@@ -153,6 +156,7 @@ class Pretraining:
         shape = ExtractorConfig(
             channels=context.problem.shape[0], factors=factors, width=config.width, features=config.features,
             conditioning=config.conditioning, bases=config.bases, begin=config.begin,
+            network=config.network, size=None if config.network is None else context.problem.shape[1:],
         )
         corners = family.corners()
         self._corners = corners[corners.sum(1) >= min(2, factors)].to(context.device)
@@ -199,8 +203,14 @@ class Pretraining:
         self._cursor = state["cursor"]
 
     def result(self) -> State:
-        """The averaged weights, and what is needed to use them."""
-        return packed(self._model.extractor.config, self._family, self._context.problem.shape, self._average)
+        """The averaged weights, what is needed to use them, and what they do on images of the pool."""
+        config, pool = self._model.extractor.config, self._context.problem
+        made = Extractor(packed(config, self._family, pool.shape, self._average), self._context.device)
+        x = pool.unlabelled(self._context.generator(Role.ORDER, 1), MEASURED).to(self._context.device)
+        with self._context.meter.unit("measure", x.shape, phase=Phase.PRETRAIN):
+            probe = Probe.draw(made, x, Generator().manual_seed(0))
+            on = invariance(probe, torch.ones(1, config.factors))[0]
+        return packed(config, self._family, pool.shape, self._average, on)
 
     def _update(self) -> Tensor:
         """The three losses (3,) of one update."""

@@ -27,6 +27,7 @@ from trainables.problems.spec import ProblemSpec
 NAME = "extractor"  # what methods call the artefact that they need
 MOST_LABELS = 2000  # labelled images that a search looks at
 CHUNK = 512         # images per forward pass
+PROBED = 200        # images that invariance is measured on
 SHARPEST, SHARPNESSES = 6.0, 49  # natural logarithm of the largest scale of the outputs; points of the grid
 
 
@@ -96,6 +97,7 @@ class AmortisedTask:
         self.extractor = Extractor(context.artefacts[NAME].state, context.device)
         self.extractor.require(problem.shape)
         self.context = context
+        self.images: Tensor | None = None  # the first ones, for what is measured on them
         self._response: Tensor | None = None
         self._targets: Targets | None = None
 
@@ -117,6 +119,7 @@ class AmortisedTask:
             Targets.of_labels(y, self.context.problem.outputs)
             if self.context.problem.kind is Kind.CLASSIFICATION else Targets.of_values(y)
         )
+        self.images = x[:PROBED]
         with self.context.meter.unit("respond", x.shape, phase=phase):
             self._response = self.respond(x)
 

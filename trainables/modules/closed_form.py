@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from trainables.modules.amortised import AmortisedTask, Head
 from trainables.modules.counted_features import CountedFeatures
 from trainables.modules.descriptor_search import SearchConfig
 from trainables.modules.evaluated import Judge
-from trainables.modules.report_card import export
+from trainables.modules.report_card import drift, export
 from trainables.modules.state import require_like
 from trainables.problems.problem import Batch
 
@@ -51,6 +51,8 @@ class ClosedForm:
         select: the descriptor and the head's penalty; charges to the phase that it is given.
         phase: `search` where there is something to search for, else `train`.
     """
+
+    programs = False  # whether what is exported is also a program of its own
 
     def __init__(self, context: Context, select: Select, phase: Phase = Phase.TRAIN) -> None:
         self.task = AmortisedTask(context)
@@ -87,7 +89,11 @@ class ClosedForm:
         """See `report_card`; after the last step, also in another process than that one's."""
         if not self.task.loaded:
             self.task.load(Phase.TRAIN)
-        return export(self.task, self.descriptor, self.head, self.choices, folder)
+        return export(self.task, self.descriptor, self.head, self.choices, folder, self.programs)
+
+    def warnings(self) -> Sequence[str]:
+        """Where the extractor does not do on these images what it did where it was trained."""
+        return drift(self.task)
 
     def state_dict(self) -> State:
         return {"descriptor": self.descriptor.clone(), "choices": self.choices, "head": self.head.state_dict()}
@@ -104,6 +110,8 @@ class ClosedFormSearch(ClosedForm):
     Args:
         found: the chosen entries by name -> the configuration without a search.
     """
+
+    programs = True
 
     def __init__(
         self, context: Context, select: Select, phase: Phase, found: Callable[[Mapping[str, float]], MethodConfig]

@@ -9,10 +9,14 @@ Axes: G groups of images that share a descriptor, n images of a group, K factors
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from trainables.modules.conditioned_tail import GROUPS, Begin, ConditionedTail, Conditioning, pool
+from tracking.errors import UserError
+from trainables.modules.backbones import backbone
+from trainables.modules.conditioned_tail import CELLS, GROUPS, Begin, ConditionedTail, Conditioning, pool
 
 __all__ = ["GROUPS", "Begin", "ConditionedExtractor", "Conditioning", "ExtractorConfig"]
 
@@ -27,6 +31,8 @@ class ExtractorConfig(BaseModel):
         features: D.
         begin: from where on the descriptor conditions.
         bases: R of `kernels`; 0 means K + 1.
+        network: another trunk than ours, see `backbones`; needs `begin: pooled` and `size`.
+        size: (H, W) of the images; only another trunk needs it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +44,15 @@ class ExtractorConfig(BaseModel):
     conditioning: Conditioning = Conditioning.FILM
     begin: Begin = Begin.POOLED
     bases: int = Field(default=0, ge=0)
+    network: str | None = None
+    size: tuple[int, int] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.network is not None and (self.begin is not Begin.POOLED or self.size is None):
+            raise UserError("another trunk is conditioned after it, and must know the size of its images",
+                            f"begin={self.begin}, size={self.size}", "set begin: pooled")
+        return self
 
 
 class ConditionedExtractor(nn.Module):
@@ -54,11 +69,14 @@ class ConditionedExtractor(nn.Module):
         super().__init__()
         width, late = config.width, config.begin is Begin.POOLED
         self.config = config
-        last = (ResidualBlock(2 * width, 4 * width, 2), Pool()) if late else ()
-        self.stem = nn.Sequential(
-            nn.Conv2d(config.channels, width, 3, 2, 1), nn.SiLU(), ResidualBlock(width, width, 1),
-            ResidualBlock(width, 2 * width, 2), *last,
-        )
+        if config.network is not None and config.size is not None:
+            self.stem = backbone(config.network, (config.channels, *config.size), CELLS * 4 * width)
+        else:
+            last = (ResidualBlock(2 * width, 4 * width, 2), Pool()) if late else ()
+            self.stem = nn.Sequential(
+                nn.Conv2d(config.channels, width, 3, 2, 1), nn.SiLU(), ResidualBlock(width, width, 1),
+                ResidualBlock(width, 2 * width, 2), *last,
+            )
         before = 4 * width if late else 2 * width
         bases = config.bases or config.factors + 1
         self.tail = ConditionedTail(config.begin, config.conditioning, before, config.features, config.factors, bases)

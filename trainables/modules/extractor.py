@@ -21,12 +21,18 @@ FORM = 1  # of a packed extractor
 
 
 def packed(
-    config: ExtractorConfig, family: Family, shape: tuple[int, ...], weights: Mapping[str, Tensor]
+    config: ExtractorConfig, family: Family, shape: tuple[int, ...], weights: Mapping[str, Tensor],
+    reference: Tensor | None = None,
 ) -> dict[str, Any]:
-    """Everything that is needed to use the weights; loads with `weights_only=True`."""
+    """Everything that is needed to use the weights; loads with `weights_only=True`.
+
+    Args:
+        reference: (K,) the invariance that was measured with everything on, on images of pre-training.
+    """
     return {
         "form": FORM, "extractor": config.model_dump(mode="json"), "family": family.model_dump(mode="json"),
         "shape": list(shape), "weights": {name: value.detach().clone() for name, value in weights.items()},
+        "reference": None if reference is None else reference.detach().clone(),
     }
 
 
@@ -48,6 +54,7 @@ class Extractor:
             config = ExtractorConfig.model_validate(state["extractor"])
             self.family = Family.model_validate(state["family"])
             self.shape: tuple[int, ...] = tuple(state["shape"])
+            self.reference: Tensor | None = state.get("reference")
             with torch.device("meta"):
                 network = ConditionedExtractor(config)
             network.to_empty(device=device)

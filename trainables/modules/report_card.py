@@ -27,7 +27,7 @@ from trainables.modules.evaluated import Evaluated, Judge
 from trainables.modules.extractor import Extractor
 from trainables.modules.risk_bound import risk_bound
 
-PROBED = 200           # images that invariance is measured on
+DRIFT = 0.1            # of measured invariance below that of pre-training, from where on a person should know
 SIMILAR_ENOUGH = 1e-4  # between the baked network and the conditioned one
 
 
@@ -78,11 +78,9 @@ def report_card(task: AmortisedTask, descriptor: Tensor, head: Head, family_size
         task: with its images loaded.
         family_size: |I|, how many descriptors could have been chosen.
     """
-    extractor, family = task.extractor, task.extractor.family
-    x = task.context.problem.labelled().x[:PROBED].to(task.context.device)
-    probe = Probe.draw(extractor, x, Generator().manual_seed(0))
+    family = task.extractor.family
     ends = torch.stack((torch.zeros_like(descriptor), descriptor, torch.ones_like(descriptor)))
-    off, here, on = invariance(probe, ends).tolist()
+    off, here, on = invariance(probed(task), ends).tolist()
     judged = scores(task, torch.cat((descriptor[None], neighbours(descriptor), family.corners())), SearchConfig())
     features = task.features(descriptor[None], None)[0]
     bound = risk_bound(features, head.ridge, task.targets, family_size, feature_norm=1.0)
@@ -102,14 +100,44 @@ def report_card(task: AmortisedTask, descriptor: Tensor, head: Head, family_size
     }
 
 
-def export(task: AmortisedTask, descriptor: Tensor, head: Head, family_size: int, folder: Path) -> Mapping[str, str]:
-    """Write the three files; name -> relative path.
+def probed(task: AmortisedTask) -> Probe:
+    """What is measured on the task's own images; its images are loaded."""
+    assert task.images is not None, "load comes first"
+    return Probe.draw(task.extractor, task.images.to(task.context.device), Generator().manual_seed(0))
+
+
+def drift(task: AmortisedTask) -> list[str]:
+    """Factors that the extractor, with everything on, ignores less on this task's images than where it was trained.
+
+    So it is with images unlike those of pre-training, or moved beyond the range that was trained already.
+    """
+    reference = task.extractor.reference
+    if reference is None:
+        return []
+    family = task.extractor.family
+    measured = invariance(probed(task), torch.ones(1, len(family.factors)))[0]
+    lost = reference.to(measured) - measured
+    return [
+        f"invariance to {factor} is {float(here):.2f} on this task's images, {float(there):.2f} on those of "
+        "pre-training: the extractor may not serve where the task needs it, pre-train one on images like these"
+        for factor, here, there, less in zip(family.factors, measured, reference, lost, strict=True) if less > DRIFT
+    ]
+
+
+def export(
+    task: AmortisedTask, descriptor: Tensor, head: Head, family_size: int, folder: Path, program: bool = True
+) -> Mapping[str, str]:
+    """Write the files; name -> relative path.
+
+    Args:
+        program: the exported program too, which takes seconds.
 
     Raises:
         RuntimeError: the exported network does not compute what the conditioned one does.
     """
     network = SpecialisedNetwork(task.extractor, descriptor.to(task.context.device), head).eval()
-    x = task.context.problem.labelled().x[:4].to(task.context.device)
+    assert task.images is not None, "load comes first"
+    x = task.images[:4].to(task.context.device)
     response = task.respond(x)
     expected = head(task.extractor.finish(response, descriptor[None].to(response.device))[0])
     worst = float((network(x) - expected).abs().max())
@@ -119,7 +147,10 @@ def export(task: AmortisedTask, descriptor: Tensor, head: Head, family_size: int
     card = report_card(task, descriptor, head, family_size)
     (folder / "descriptor.json").write_text(json.dumps(card, indent=1) + "\n")
     torch.save(network.state_dict(), folder / "model.pt")
-    batch = torch.export.Dim("batch", min=1, max=65536)
-    program = torch.export.export(network, (x,), dynamic_shapes={"x": {0: batch}})
-    torch.export.save(program, folder / "model.pt2")
-    return {"descriptor": "descriptor.json", "weights": "model.pt", "program": "model.pt2"}
+    files = {"descriptor": "descriptor.json", "weights": "model.pt"}
+    if program:
+        batch = torch.export.Dim("batch", min=1, max=65536)
+        made = torch.export.export(network, (x,), dynamic_shapes={"x": {0: batch}})
+        torch.export.save(made, folder / "model.pt2")
+        files["program"] = "model.pt2"
+    return files

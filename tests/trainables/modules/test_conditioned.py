@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ from torch import Generator, Tensor
 
 from spaces.descriptors import Factor, Family
 from tracking.errors import UserError
+from trainables import plugins
+from trainables.modules.backbones import backbone
 from trainables.modules.conditioned import Begin, ConditionedExtractor, Conditioning, ExtractorConfig
 from trainables.modules.extractor import Extractor, packed
 
@@ -26,6 +29,41 @@ def network(request: pytest.FixtureRequest) -> Iterator[ConditionedExtractor]:
         yield ConditionedExtractor(ExtractorConfig(
             channels=1, factors=FACTORS, width=8, features=16, conditioning=conditioning, begin=begin
         ))
+
+
+@pytest.mark.parametrize("name", ["mlp", "small_cnn", pytest.param("torchvision/resnet18", marks=pytest.mark.slow)])
+def test_other_trunks_are_conditioned_after_them(name: str) -> None:
+    config = ExtractorConfig(channels=1, factors=FACTORS, width=8, features=16, network=name, size=(12, 12))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        network = ConditionedExtractor(config)
+    x, i = draw(4, 1, 12, 12), draw(FACTORS, seed=1)
+    assert torch.equal(network.train()(x, i), network.eval()(x, i))
+    assert not torch.allclose(network(x, i), network(x, 1 - i), atol=1e-3)
+    assert torch.allclose(extractor(network).bake(i)(x), network(x, i), atol=1e-5)
+
+
+@pytest.mark.parametrize(("fields", "word"), [
+    ({"network": "mlp"}, "size"), ({"network": "mlp", "size": (12, 12), "begin": "block"}, "pooled"),
+])
+def test_a_trunk_without_what_it_needs_is_told(fields: dict[str, Any], word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        ExtractorConfig(channels=1, factors=FACTORS, **fields)
+
+
+def test_batch_norm_is_refused() -> None:
+    def normalised(shape: tuple[int, ...], outputs: int) -> torch.nn.Module:
+        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(144, outputs), torch.nn.BatchNorm1d(outputs))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plugins, "network_builder", lambda name: normalised)
+        with pytest.raises(UserError, match="BatchNorm"):
+            backbone("theirs", (1, 12, 12), 8)
+
+
+def test_an_unknown_trunk_is_told() -> None:
+    with pytest.raises(UserError, match="nearest|no network|mlp"):
+        backbone("mpl", (1, 12, 12), 8)
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
