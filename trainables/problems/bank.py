@@ -29,6 +29,7 @@ GREY = (
     Operation.FLIP_VERTICAL,
     Operation.BRIGHTNESS,
     Operation.CONTRAST,
+    Operation.GAUSSIAN_BLUR,
 )
 COLOUR = (*GREY, Operation.SATURATION, Operation.HUE)
 # Wider than the augmentation defaults where the question "is the task invariant to this?" reaches further.
@@ -45,7 +46,7 @@ def standard_bank(shape: tuple[int, ...], limits: Mapping[str, float]) -> tuple[
 
 
 def image_bank(shape: tuple[int, ...], limits: Mapping[str, float]) -> tuple[Action, ...]:
-    """Affine actions, flips, brightness and contrast; saturation and hue for three channels.
+    """Affine actions, flips, brightness, contrast and blur; saturation and hue for three channels.
 
     Args:
         shape: (C, H, W).
