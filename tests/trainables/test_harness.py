@@ -88,7 +88,8 @@ def kept(tmp_path: Path) -> list[str]:
 
 
 # Those that stand on an artefact have tests of their own (methods/test_amortised.py).
-ALONE = [name for name in methods.names() if not methods.config_class(name)().needs(ProblemSpec.model_validate(ROTATED), 0)]
+TOY = ProblemSpec.model_validate(ROTATED)
+ALONE = [name for name in methods.names() if not methods.config_class(name)().needs(TOY, 0)]
 
 
 @pytest.mark.parametrize("method", ["honest", *ALONE])

@@ -43,7 +43,9 @@ from trainables.modules.views import Pairing, draw_descriptors, draw_views, rend
 
 EMBEDDING = 64  # length of what the contrastive loss compares
 EMA_HORIZON = 20.0  # the average of the weights spans a twentieth of the updates
-EMPHASIS = {Factor.ROTATION: 1.5, Factor.SHEAR: 2.0, Factor.CONTRAST: 2.0, Factor.BLUR: 2.0}
+EMPHASIS = {
+    Factor.ROTATION: 1.5, Factor.TRANSLATION: 1.5, Factor.SHEAR: 2.5, Factor.CONTRAST: 2.5, Factor.BLUR: 2.5,
+}
 RISE = 0.05  # share of the updates in which the learning rate rises
 CLIP = 1.0   # norm of the gradient
 MEASURED = 200  # images that the exported weights are measured on

@@ -27,15 +27,12 @@ from torch.nn.functional import linear
 from spaces.domain import Float, Space
 from tracking.cost import Phase
 from trainables.artefact import ArtefactSpec
-from trainables.makers.amortised_extractor import Descriptors, Heads
 from trainables.method import Context, Method, MethodConfig, Role, Slice, State
 from trainables.modules.adam import Adam
-from trainables.modules.amortised import NAME, AmortisedTask, ExtractorChoice
+from trainables.modules.amortised import NAME, PAPERS, AmortisedTask, ExtractorChoice
 from trainables.modules.closed_form import checked
-from trainables.modules.conditioned import Begin, Conditioning
 from trainables.modules.state import generators_state, load_generators, require_cursor, require_like
 from trainables.modules.supervised import mean_metrics
-from trainables.modules.views import Pairing
 from trainables.problems.problem import Batch
 from trainables.problems.spec import ProblemSpec
 
@@ -71,10 +68,7 @@ class Config(MethodConfig):
     descriptor: dict[str, float] | None = None
 
     def needs(self, problem: ProblemSpec, data_seed: int) -> Mapping[str, ArtefactSpec]:
-        return {NAME: self.extractor.spec(
-            problem, data_seed, conditioning=Conditioning.KERNELS, begin=Begin.BLOCK, views=Pairing.OMIT,
-            heads=Heads.PER_CORNER, descriptors=Descriptors.CORNERS, sensitivity=0.0, calibration=0.0,
-        )}
+        return {NAME: self.extractor.spec(problem, data_seed, **PAPERS)}
 
     def build(self, context: Context) -> Method:
         """Raises UserError where the extractor does not fit the task, or the descriptor the extractor."""

@@ -45,6 +45,12 @@ SETTINGS: Mapping[Quality, Mapping[str, Any]] = {
     Quality.LONG: {"horizon": 4000, "images": 48},
 }
 
+# The papers' way to pre-train: kernels from a hyper-network, on/off corners, off is omitted, a head for each corner.
+PAPERS: Mapping[str, Any] = {
+    "conditioning": "kernels", "begin": "block", "views": "omit", "heads": "per_corner", "descriptors": "corners",
+    "sensitivity": 0.0, "calibration": 0.0,
+}
+
 
 class ExtractorChoice(BaseModel):
     """Which extractor a method stands on; two methods with the same choice share one.
