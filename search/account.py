@@ -10,7 +10,7 @@ from tracking.journal import Event
 from tracking.record import Stage, Status
 
 PEAKS = ("peak_host_bytes", "peak_device_bytes")
-COUNTS = ("examples", "label_reads", "evaluation_flops")  # integers in the journal's floats
+COUNTS = ("examples", "label_reads", "unlabelled_reads", "evaluation_flops")  # integers in the journal's floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class Cost:
         flops: the method's own, as decisions use them.
         examples: gradient evaluations.
         label_reads: held-out labels consulted, by the method and by the harness's scoring.
+        unlabelled_reads: images handed out without their labels.
         evaluation_flops: the harness's own work, in no other figure.
         peak_host_bytes: the highest of all trials, as are `peak_device_bytes`; everything else adds up.
     """
@@ -31,6 +32,7 @@ class Cost:
     device_seconds: float | None = 0.0
     wall_seconds: float | None = 0.0
     label_reads: float | None = 0
+    unlabelled_reads: float | None = 0
     evaluation_flops: float | None = 0
     peak_host_bytes: float | None = None
     peak_device_bytes: float | None = None

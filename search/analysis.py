@@ -8,11 +8,13 @@ from typing import Any
 
 from search.account import Cost, Trial, total, trials
 from search.front import pareto
+from search.made import pretraining
 from search.plan import Plan, given_up, plan
 from search.row import Averaging, Effect, Invariance, Row, Tune
 from search.statistics import estimate
 from search.study import SamplerName
 from search.verdicts import judged
+from search.wanted import Study
 from tracking.journal import Event
 from tracking.record import Stage, Status
 
@@ -23,12 +25,12 @@ def rows(events: Sequence[Event]) -> tuple[Row, ...]:
     """One row per (problem, method, way) in the comparison's order; what is not there yet is left empty."""
     planned = plan(events)
     known = list(trials(events).values())
-    gone = given_up(events)
+    gone, before = given_up(events), pretraining(events)
     found: list[Row] = []
     for problem in planned.problems:
         here = [trial for trial in known if trial.problem == problem]
         made = [
-            _row(planned, problem, method, way, here, gone.get((problem, method)))
+            _row(planned, (problem, method), way, here, gone.get((problem, method)), before.get((problem, method)))
             for method in planned.methods for way in WAYS
             if way is Stage.RERUN or any(t.method == method and t.stage is way for t in here)
         ]
@@ -43,8 +45,9 @@ def decision_table(events: Sequence[Event]) -> list[dict[str, Any]]:
 
 
 def _row(
-    planned: Plan, problem: str, method: str, way: Stage, here: Sequence[Trial], reason: str | None
+    planned: Plan, study: Study, way: Stage, here: Sequence[Trial], reason: str | None, before: Cost | None
 ) -> Row:
+    problem, method = study
     own = [trial for trial in here if trial.method == method]
     stages = {stage: [trial for trial in own if trial.stage is stage] for stage in Stage}
     unit = [t for t in here if t.stage is Stage.UNIT and t.status is Status.COMPLETE]
@@ -65,7 +68,8 @@ def _row(
         estimates={averaging: e for averaging, e in found.items() if e is not None},
         accuracy=problem in planned.accuracies,
         training=total(done).per(len(done)) if done else None,
-        tuning=tuning, total=total(stages[Stage.PROBE]) + tuning + confirmed,
+        tuning=tuning, pretraining=before or Cost(),
+        total=(before or Cost()) + total(stages[Stage.PROBE]) + tuning + confirmed,
         unit_flops=unit_flops, tune=_tune(stages[Stage.TUNE], tuning, unit_flops, planned),
         invariances=_invariances(planned, problem, done), learned=_means(done, "learned/"),
         failures=failures, reason=reason,
@@ -111,7 +115,8 @@ def _means(done: Sequence[Trial], prefix: str) -> dict[str, float]:
 
 def _decisions(row: Row, known: Iterable[Trial]) -> dict[str, Any]:
     tuned = [t for t in known if (t.problem, t.method, t.stage) == (row.problem, row.method, Stage.TUNE)]
-    exact = ("flops", "examples", "label_reads", "evaluation_flops")
+    exact = ("flops", "examples", "label_reads", "unlabelled_reads", "evaluation_flops")
+    costs = {"training": row.training, "tuning": row.tuning, "pretraining": row.pretraining, "total": row.total}
     return {
         "problem": row.problem, "method": row.method, "way": str(row.way), "verdict": str(row.verdict),
         "p_holm": None if row.contrast is None else row.contrast.p_holm,
@@ -121,7 +126,7 @@ def _decisions(row: Row, known: Iterable[Trial]) -> dict[str, Any]:
         "unit_flops": row.unit_flops,
         **{
             part: None if cost is None else {name: getattr(cost, name) for name in exact}
-            for part, cost in {"training": row.training, "tuning": row.tuning, "total": row.total}.items()
+            for part, cost in costs.items()
         },
         "chosen": None if row.tune.best is None else dict(row.tune.best.config),
         "tune": [(t.uid, str(t.status), t.score, t.flops, dict(t.config)) for t in tuned],

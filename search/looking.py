@@ -19,6 +19,8 @@ from search import store as stores
 from search import sweep as sweeps
 from search.account import waste
 from search.analysis import rows
+from search.break_even import break_even
+from search.made import all_made, artefact_record
 from search.plan import missing
 from search.printing import console as a_console
 from search.printing import print_json
@@ -80,6 +82,7 @@ def described(made: Sweep) -> dict[str, Any]:
         "driver": driver, "slots": standing.driver.get("slots"), "dashboard": _live(standing, "dashboard"),
         "share_done": standing.share_done, "seconds_left": standing.seconds_left,
         "studies": [study_record(standing, key) for key in standing.studies],
+        "artefacts": standing.makings.records(),
         "spent": {
             "trials": spent.asked, "flops": spent.flops, "device_seconds": spent.device_seconds, "money": spent.money,
             "wall_seconds": standing.spending.wall_seconds(),
@@ -188,6 +191,8 @@ def _reported(made: Sweep) -> Mapping[str, Any]:
         "conclusions": {p: list(conclusions([row for row in found if row.problem == p])) for p in problems},
         "missing": list(missing(events)),
         "waste": {"flops": wasted.flops, "wall_seconds": wasted.wall_seconds},
+        "artefacts": [artefact_record(one) for one in all_made(events).values()],
+        "break_even": [one.to_json() for one in break_even(found)],
     }
 
 

@@ -12,7 +12,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from search import figures
 from search.account import Trial, trials, waste
+from search.made import all_made
 from search.plan import missing, plan
+from search.pretraining_sentences import made_line
 from search.row import Averaging, Row
 from search.sentences import (
     conclusions,
@@ -37,6 +39,11 @@ class Section:
     sentences: list[str]
     figure: str  # data URI
     caption: str
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether a row uses what was trained before."""
+        return any(row.pretraining.flops for row in self.rows)
 
     @property
     def measured(self) -> list[tuple[str, list[str]]]:
@@ -80,6 +87,7 @@ def page(rows: Sequence[Row], events: Sequence[Event]) -> str:
         study_line=study_line, front_line=front_line, score_text=score_text, Averaging=Averaging, wasted=waste(events),
         failures=[trial for trial in known if trial.reason], provenance=_flat(planned.provenance),
         comparison=json.dumps(planned.comparison, indent=2), unit_trials=_units(known),
+        pretrained=[made_line(found) for found in all_made(events).values()],
     )
 
 

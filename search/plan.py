@@ -45,7 +45,7 @@ def plan(events: Sequence[Event]) -> Plan:
     """From the `sweep` event; what that does not name is taken from the trials."""
     head: Mapping[str, Any] = next((e for e in events if e["kind"] == "sweep"), {})
     comparison: Mapping[str, Any] = head.get("comparison", {})
-    asked = [e for e in events if e["kind"] == "asked"]
+    asked = [e for e in events if e["kind"] == "asked" and e["stage"] != Stage.ARTEFACT]
     studies = [e for e in asked if e["stage"] != Stage.UNIT]
     methods = {m.get("label") or m["name"]: m["name"] for m in comparison.get("methods", ())}
     return Plan(
@@ -66,7 +66,7 @@ def plan(events: Sequence[Event]) -> Plan:
 def missing(events: Sequence[Event]) -> tuple[str, ...]:
     """What lies between this journal and a finished sweep, as sentences; none for a whole, sound one."""
     planned = plan(events)
-    found = [*_state(events), *_mixed(events), *_limited(events)]
+    found = [*_state(events), *_mixed(events), *_limited(events), *_unmade(events)]
     known, gone = list(trials(events).values()), given_up(events)
     for problem in planned.problems:
         for method in planned.methods:
@@ -111,6 +111,22 @@ def _limited(events: Sequence[Event]) -> list[str]:
         f"{event['problem']}, {event['method']}: the tuning ended at the method's own limit ({event['limit']})."
         for event in events if event["kind"] == "stage_done" and event["stage"] == "tune" and event.get("limit")
     ]
+
+
+def _unmade(events: Sequence[Event]) -> list[str]:
+    """Artefacts that are wanted and not there."""
+    wanted: Mapping[str, Any] = next((e.get("artefacts") or {} for e in events if e["kind"] == "sweep"), {})
+    stands = dict.fromkeys(wanted.get("specs", {}), "not made yet")
+    keys = {e["uid"]: e["key"] for e in events if e["kind"] == "asked" and e["stage"] == Stage.ARTEFACT}
+    labels = {key: f"{spec['maker']} on {spec['source']['label']}" for key, spec in wanted.get("specs", {}).items()}
+    for event in events:
+        if event["kind"] == "artefact":
+            stands.pop(event["key"], None)
+        elif event["kind"] == "artefact_gone":
+            stands[event["key"]] = "gone from the store, and not made again yet"
+        elif event["kind"] == "ended" and event["uid"] in keys and event["status"] == Status.FAILED:
+            stands[keys[event["uid"]]] = f"could not be made: {first_line(event['reason'])}"
+    return [f"{labels.get(key, key)}: {stand}." for key, stand in stands.items()]
 
 
 _STATES = {

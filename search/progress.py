@@ -65,7 +65,8 @@ class Screen:
         """What stays above the table, because the table does not tell it."""
         if event["kind"] == "ended":
             return bool(event["status"] == Status.FAILED)
-        return event["kind"] in ("stage_done", "retry", "warning") or bool(event.get("dashboard"))
+        lasting = ("stage_done", "retry", "warning", "artefact", "artefact_gone")
+        return event["kind"] in lasting or bool(event.get("dashboard"))
 
 
 def standing_view(standing: Standing) -> Group:

@@ -15,8 +15,10 @@ from rich.text import Text
 from search import figures
 from search.account import waste
 from search.analysis import rows as analyse
+from search.made import all_made
 from search.page import page
 from search.plan import missing
+from search.pretraining_sentences import made_line
 from search.row import Effect, Invariance, Row
 from search.sentences import (
     conclusions,
@@ -33,12 +35,12 @@ from tracking.record import Stage
 
 def write(events: Sequence[Event], folder: Path) -> list[Path]:
     """Write table.csv, scores.csv, accuracy_cost.png and report.html; each is there in full or not at all."""
-    made = analyse(events)
+    found = analyse(events)
     contents = {
-        "table.csv": to_csv([record(row) for row in made]).encode(),
-        "scores.csv": to_csv(seed_records(made)).encode(),
-        "accuracy_cost.png": figures.png(figures.picture(made)),
-        "report.html": page(made, events).encode(),
+        "table.csv": to_csv([record(row) for row in found]).encode(),
+        "scores.csv": to_csv(seed_records(found)).encode(),
+        "accuracy_cost.png": figures.png(figures.picture(found)),
+        "report.html": page(found, events).encode(),
     }
     folder.mkdir(parents=True, exist_ok=True)
     return [_replace(folder / name, content) for name, content in contents.items()]
@@ -47,6 +49,7 @@ def write(events: Sequence[Event], folder: Path) -> list[Path]:
 def terminal(rows: Sequence[Row], events: Sequence[Event]) -> list[RenderableType]:
     """What is missing, then per problem a table and its sentences; fits in 110 columns."""
     shown: list[RenderableType] = [Text(line, style="bold yellow") for line in missing(events)]
+    shown += [Text(made_line(found)) for found in all_made(events).values()]
     for problem in dict.fromkeys(row.problem for row in rows):
         here = [row for row in rows if row.problem == problem]
         shown += [_table(problem, here), *(Text(line) for line in conclusions(here))]
@@ -63,13 +66,14 @@ def _table(problem: str, rows: Sequence[Row]) -> Table:
     table.add_column("method", overflow="fold")
     table.add_column(f"{'accuracy, %' if accuracy else 'score'}\n[95 %]", justify="right", no_wrap=True)
     table.add_column("against the\nbest control", min_width=14, max_width=20)
-    for name in ("trials", "tuning*", "one\ntraining*", "every-\nthing*"):
+    before = any(row.pretraining.flops for row in rows)
+    for name in ("trials", *(("pre-\ntraining*",) if before else ()), "tuning*", "one\ntraining*", "every-\nthing*"):
         table.add_column(name, justify="right")
     planted = [found for found in rows[0].invariances if found.effect is not Effect.UNKNOWN]
     for found in planted:
         table.add_column(Text(_heading(found)), justify="right", max_width=14)
     for row in rows:
-        table.add_row(*map(Text, _cells(row, [found.action for found in planted])))
+        table.add_row(*map(Text, _cells(row, [found.action for found in planted], before)))
     table.caption = "* in plain trainings of this problem"
     table.caption_justify = "left"
     return table
@@ -80,12 +84,13 @@ def _heading(found: Invariance) -> str:
     return f"{quantity},\n{truth_text(found)}"
 
 
-def _cells(row: Row, actions: Sequence[str]) -> list[str]:
+def _cells(row: Row, actions: Sequence[str], before: bool) -> list[str]:
     one = None if row.training is None else row.multiples(row.training.flops)
     measured = {found.action: found.measured for found in row.invariances}
     return [
         row.label, score_text(row.test, row.accuracy), verdict_text(row),
-        str(row.tune.trials), multiples_text(row.tune.multiples),
+        str(row.tune.trials), *([multiples_text(row.multiples(row.pretraining.flops))] if before else []),
+        multiples_text(row.tune.multiples),
         multiples_text(one), multiples_text(row.multiples(row.total.flops)),
         *(_agreement(measured.get(action, {})) for action in actions),
     ]

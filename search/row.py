@@ -97,7 +97,8 @@ class Row:
         way: rerun (search and train again on every seed) or replay (what was found, frozen, from scratch).
         scores: averaging -> seed index -> test score.
         estimates: the same, as mean and interval.
-        training: mean cost of one final training; total: everything that led to this row.
+        training: mean cost of one final training; pretraining: of the artefacts that the method uses, each in full;
+            total: everything that led to this row, pre-training included.
         unit_flops: one plain training of the problem.
         learned: mean over seeds of what the method says it learned.
         reason: why the study failed, or what failed in it.
@@ -113,6 +114,7 @@ class Row:
     accuracy: bool
     training: Cost | None
     tuning: Cost
+    pretraining: Cost
     total: Cost
     unit_flops: float | None
     tune: Tune

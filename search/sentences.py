@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from search.account import first_line
+from search.pretraining_sentences import pretraining_sentences
 from search.row import Contrast, Effect, Invariance, Row, Verdict
 from search.statistics import Estimate, Paired
 from tracking.record import Status
@@ -58,8 +59,8 @@ def p_text(p: float) -> str:
 
 
 def conclusions(made: Sequence[Row]) -> list[str]:
-    """The sentences on one problem: the best control, every other row against it, and the sum of it."""
-    return [conclusion(row) for row in made] + _overall(made)
+    """The sentences on one problem: the best control, every other row against it, the sum of it, and what pays."""
+    return [conclusion(row) for row in made] + _overall(made) + pretraining_sentences(made)
 
 
 def conclusion(row: Row) -> str:

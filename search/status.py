@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from search.making_status import Makings
 from search.spending import Spending
-from search.study import Limits
+from search.study import ARTEFACTS, Limits
 from search.words import counted, duration, first_line
 from tracking.journal import Event
 from tracking.record import Stage, Status
@@ -42,6 +43,7 @@ class Standing:
 
     studies: dict[tuple[str, str], StudyStanding] = field(default_factory=dict)
     units: dict[str, float] = field(default_factory=dict)
+    makings: Makings = field(default_factory=Makings)  # of artefacts
     state: str = "not started"
     budget: float = 0.0  # of every study, in plain trainings
     stopped_by: str | None = None  # which limit, or which signal, stopped the driver
@@ -65,6 +67,7 @@ class Standing:
     def take(self, event: Event) -> None:
         self._now_ms = event["time_ms"]
         self.spending.take(event)
+        self.makings.take(event)
         match event["kind"]:
             case "sweep":
                 self._begin(event)
@@ -112,13 +115,13 @@ class Standing:
     def seconds_left(self) -> float | None:
         """At the pace of this driver so far; None before there is a pace."""
         seconds = (self._now_ms - self._driver_started_ms) / 1000
-        if self._driver_flops <= 0 or seconds <= 0 or not self.units:
+        if self._driver_flops <= 0 or seconds <= 0 or (self.studies and not self.units):
             return None
         return self._left_flops() * seconds / self._driver_flops
 
     def rows(self) -> list[tuple[str, ...]]:
         """problem, method, stage, trials, best score, budget used."""
-        rows: list[tuple[str, ...]] = []
+        rows: list[tuple[str, ...]] = self.makings.rows(ARTEFACTS)
         for (problem, method), study in self.studies.items():
             unit = self.units.get(problem)
             used = f"{study.spent_flops / unit:.1f} of {self.budget:g}" if unit else "-"
@@ -151,6 +154,12 @@ class Standing:
                 shown = "" if score is None else f" select {score:.4f}"
                 why = f": {first_line(event['reason'])}" if event.get("reason") else ""
                 return f"{self.share_done:4.0%} {event['uid']} {event['status']}{shown}{why}"
+            case "artefact":
+                how = "was in the store" if event["cached"] else "is ready"
+                return f"{self.share_done:4.0%} {event['label']} {how}: {event['uri']}"
+            case "artefact_gone":
+                label = self.makings.known[event["key"]].label
+                return f"{label} is made again: {first_line(event['reason'])}"
             case "stage_done" if event["reason"]:
                 return f"{event['problem']}/{event['method']} gave up: {first_line(event['reason'])}"
             case "retry":
@@ -208,6 +217,8 @@ class Standing:
         asked = self._trials[event["uid"]]
         self._running(asked).running -= 1
         stage, complete = asked["stage"], event["status"] == Status.COMPLETE
+        if stage == Stage.ARTEFACT:
+            return
         if stage == Stage.UNIT:
             self.units[asked["problem"]] = self._flops.get(event["uid"], 0.0)
             return
@@ -222,23 +233,25 @@ class Standing:
             study.best = score if study.best is None else max(study.best, score)
 
     def _running(self, asked: Event) -> StudyStanding:
-        """Who has the trial in flight; the plain training of the budget's unit is nobody's."""
-        if asked["stage"] == Stage.UNIT:
+        """Who has the trial in flight; what studies share is nobody's."""
+        if asked["stage"] in (Stage.UNIT, Stage.ARTEFACT):
             return StudyStanding()
         return self._study(asked["problem"], asked["method"])
 
     def _share_now(self) -> float:
+        if not self.studies:
+            return self.makings.share_done
         if not self.units:
             return 0.0  # nothing is known yet about what is to come
         done, left = self.total_flops, self._left_flops()
         return done / (done + left) if done + left else 0.0
 
     def _left_flops(self) -> float:
-        """Tuning budget and confirm trainings that are still to come."""
+        """Artefacts under way, tuning budget and confirm trainings that are still to come."""
+        left = self.makings.left_flops
         if not self.units:
-            return 0.0
+            return left
         usual = sum(self.units.values()) / len(self.units)
-        left = 0.0
         for (problem, method), study in self.studies.items():
             unit = self.units.get(problem, usual)
             if study.stage in ("waiting", "tune"):

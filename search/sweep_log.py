@@ -21,7 +21,7 @@ from tracking.storage import Place
 NAME = "sweep.log"
 UPLOAD_SECONDS = 10.0
 OF_DRIVERS = ("sweep", "resumed")  # these tell who drives, with which versions
-OF_WARNING = ("retry", "warning", "interrupted")
+OF_WARNING = ("retry", "warning", "interrupted", "artefact_gone")
 
 
 class SweepLog:

@@ -11,25 +11,16 @@ import pytest
 from search import looking
 from search.backlog import Backlog
 from search.looking import described
-from search.sweep import Sweep
-from tests.support.journals import journal
+from tests.support.journals import journal, stored
 from tracking.errors import UserError
 from tracking.journal import Event, Journal
-from tracking.storage import Place
 
 Captured = pytest.CaptureFixture[str]
 KEYS = {
     "name", "place", "state", "stopped_by", "driver", "slots", "dashboard", "share_done", "seconds_left", "studies",
-    "spent", "limits", "waste", "retries", "warnings", "latest_warnings", "events", "last_event_ms", "log", "report",
-    "mlflow",
+    "artefacts", "spent", "limits", "waste", "retries", "warnings", "latest_warnings", "events", "last_event_ms", "log",
+    "report", "mlflow",
 }
-
-
-def stored(root: Path, events: list[Event], name: str = "one") -> Sweep:
-    (root / name).mkdir(parents=True)
-    lines = [json.dumps(event, separators=(",", ":")) for event in events]
-    (root / name / "journal.jsonl").write_text("".join(f"{line}\n" for line in lines))
-    return Sweep(Place.of(root / name))
 
 
 def limited(events: list[Event]) -> list[Event]:
@@ -125,7 +116,9 @@ def test_a_report_for_machines(tmp_path: Path, capsys: Captured) -> None:
     made = stored(tmp_path, journal())
     looking.report("one", str(tmp_path), as_json=True)
     found = json.loads(capsys.readouterr().out)
-    assert found.keys() == {"name", "rows", "seeds", "conclusions", "missing", "waste"}
+    assert found.keys() == {
+        "name", "rows", "seeds", "conclusions", "missing", "waste", "artefacts", "break_even",
+    }
     assert len(found["rows"]) == 10 and found["missing"] == []
     assert not made.report.exists(), "it only tells"
 

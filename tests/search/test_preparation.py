@@ -33,6 +33,7 @@ from tracking.storage import Place
 from trainables.artefact_store import Manifest
 from trainables.assignment import Making, Report
 
+
 def first_event(described: Comparison) -> Event:
     return {"kind": "sweep", "comparison": described.model_dump(mode="json"), **wanted_of(described).to_json()}
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from search.sweep import Sweep
 from tracking.journal import Event
+from tracking.ledger import Ledger, Phase, PhaseCost
 from tracking.record import Stage, Status
+from tracking.storage import Place
 
 UNIT_FLOPS = 1_000_000
 FACTOR = {"plain": 1.0, "trivial_augment": 1.1, "augnet": 1.6, "unrolled": 3.0}  # one training, in plain ones
@@ -133,6 +138,35 @@ def study(writer: Writer, problem: str, method: str, scores: Sequence[float], re
     writer.done(problem, method, "confirm")
 
 
+def pretrained(
+    events: Sequence[Event], needs: Mapping[tuple[str, str], Sequence[str]], flops: Mapping[str, int],
+    cached: bool = False,
+) -> list[Event]:
+    """The same sweep, in which studies use artefacts.
+
+    Args:
+        needs: (problem, method) -> keys.
+        flops: key -> what the making has cost; one without is not made.
+        cached: they were there before.
+    """
+    spec = {"maker": "extractor", "settings": {}, "source": {"label": "digits"}, "data_seed": 0, "seed": 0}
+    told = {
+        "specs": {key: spec for keys in needs.values() for key in keys},
+        "needs": {"/".join(study): dict(enumerate(keys)) for study, keys in needs.items()},
+    }
+    made: list[Event] = [
+        {
+            "kind": "artefact", "time_ms": events[0]["time_ms"], "seq": 0, "key": key, "label": "extractor on digits",
+            "uri": f"/sweeps/artefacts/{key}", "sha256": "0" * 64, "size": 9, "cached": cached, "spec": spec,
+            "ledger": Ledger({Phase.PRETRAIN: PhaseCost(
+                flops=amount, examples=7, wall_seconds=90.0, unlabelled_reads=1400
+            )}).to_json(),
+        }
+        for key, amount in flops.items()
+    ]
+    return [{**events[0], "artefacts": told}, *made, *events[1:]]
+
+
 def journal(
     scores: Mapping[str, Mapping[str, Sequence[float]]] | None = None, *,
     replays: Sequence[str] = ("augnet",),
@@ -155,3 +189,11 @@ def journal(
             study(writer, problem, method, values, method in replays)
     writer.emit("sweep_done")
     return writer.events
+
+
+def stored(root: Path, events: Sequence[Event], name: str = "one") -> Sweep:
+    """A sweep's folder with this journal."""
+    (root / name).mkdir(parents=True)
+    lines = [json.dumps(event, separators=(",", ":")) for event in events]
+    (root / name / "journal.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    return Sweep(Place.of(root / name))

@@ -1,0 +1,59 @@
+"""After how many tasks a method that was pre-trained once is the cheaper one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from search.row import Row
+from tracking.record import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class BreakEven:
+    """A method with pre-training against a rival on one problem, in FLOPs.
+
+    A task costs its whole tuning and one confirm training. After n tasks the method has cost P + n c, the rival
+    P' + n c': the method is no dearer from n* = ceil((P - P') / (c' - c)) on, where c < c', else never.
+
+    Args:
+        pretraining_flops: P - P', above 0: what both have in common cancels.
+        task_flops: c; `rival_task_flops`: c'.
+        tasks: n*; None means never.
+    """
+
+    problem: str
+    method: str
+    rival: str
+    pretraining_flops: float
+    task_flops: float
+    rival_task_flops: float
+    tasks: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """With `tasks` null and `never` true where there is no such number."""
+        return {**asdict(self), "never": self.tasks is None}
+
+
+def break_even(rows: Sequence[Row]) -> list[BreakEven]:
+    """Every method with pre-training against every other method of its problem that has less of it."""
+    reruns = [row for row in rows if row.way is Stage.RERUN and row.training is not None]
+    return [
+        _against(own, rival) for own in reruns for rival in reruns
+        if own.problem == rival.problem and own.pretraining.flops > rival.pretraining.flops
+    ]
+
+
+def task_flops(row: Row) -> float:
+    """One task: the whole tuning, and one training of what was chosen."""
+    assert row.training is not None
+    return row.tuning.flops + row.training.flops
+
+
+def _against(own: Row, rival: Row) -> BreakEven:
+    more = own.pretraining.flops - rival.pretraining.flops
+    cost, rivals = task_flops(own), task_flops(rival)
+    tasks = math.ceil(more / (rivals - cost)) if rivals > cost else None
+    return BreakEven(own.problem, own.method, rival.method, more, cost, rivals, tasks)

@@ -1,0 +1,59 @@
+"""What was trained once, in words: what it cost, what a row costs without it, and after how many tasks it pays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from search.break_even import BreakEven, break_even
+from search.made import Made
+from search.row import Row
+from search.words import duration
+from tracking.record import Stage
+
+
+def made_line(found: Made) -> str:
+    """"pre-training: MAKER on SOURCE, key K, cost ..., in PLACE"."""
+    wall, images = found.cost.wall_seconds, found.cost.unlabelled_reads
+    took = "" if wall is None else f" in {duration(wall)}"
+    read = "" if not images else f", {images:,.0f} images read without labels"
+    where = "was there already: " if found.cached else ""
+    cost = f"{found.cost.flops:.3g} FLOPs{took}{read}"
+    return f"pre-training: {found.label}, {cost}; key {found.key}; {where}{found.place}"
+
+
+def pretraining_sentences(rows: Sequence[Row]) -> list[str]:
+    """On one problem: every row with pre-training with and without it, then its break-even against every other."""
+    return [*_with_and_without(rows), *(_break_even_sentence(found, rows) for found in break_even(rows))]
+
+
+def _with_and_without(rows: Iterable[Row]) -> list[str]:
+    found = []
+    for row in rows:
+        if row.way is Stage.RERUN and row.pretraining.flops:
+            whole, rest = row.total.flops, row.total.flops - row.pretraining.flops
+            found.append(
+                f"{row.problem}: {row.label} has cost {_plain(row, whole)}, {_plain(row, rest)} without its "
+                f"pre-training of {_plain(row, row.pretraining.flops)}."
+            )
+    return found
+
+
+def _break_even_sentence(found: BreakEven, rows: Sequence[Row]) -> str:
+    row = next(r for r in rows if (r.method, r.way) == (found.method, Stage.RERUN))
+    cost, rivals = _plain(row, found.task_flops), _plain(row, found.rival_task_flops)
+    if found.tasks is None:
+        return (
+            f"{found.problem}: {found.method} never becomes cheaper than {found.rival}: a task (tuning and one "
+            f"training) costs {cost} against {rivals}, and the pre-training comes on top."
+        )
+    tasks = "the first task" if found.tasks == 1 else f"{found.tasks} tasks"
+    return (
+        f"{found.problem}: {found.method} is no dearer than {found.rival} from {tasks} on: a task (tuning and one "
+        f"training) costs {cost} against {rivals}, after a pre-training of {_plain(row, found.pretraining_flops)}."
+    )
+
+
+def _plain(row: Row, flops: float) -> str:
+    """"12.3 plain trainings"; in FLOPs where none was measured."""
+    multiples = row.multiples(flops)
+    return f"{flops:.3g} FLOPs" if multiples is None else f"{multiples:.3g} plain trainings"

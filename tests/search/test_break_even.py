@@ -1,0 +1,192 @@
+"""Pre-training in the account, in the report and against rivals: on numbers that can be checked by hand.
+
+Of the synthetic journal a task costs 3.8 plain trainings times the method's factor: 2.8 for tuning, 1 for training.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from search import looking
+from search.analysis import decision_table, rows
+from search.break_even import break_even, task_flops
+from search.made import all_made, pretraining
+from search.page import page
+from search.plan import missing
+from search.pretraining_sentences import made_line, pretraining_sentences
+from search.report import terminal
+from search.row import Row
+from search.tables import record, to_csv
+from tests.support.journals import FACTOR, UNIT_FLOPS, journal, pretrained, stored
+from tracking.journal import Event
+from tracking.record import Stage
+
+PROBLEM, KEY = "digits-rotated", "k" * 32
+SCORES = {
+    PROBLEM: {
+        "plain": (0.8, 0.82), "trivial_augment": (0.84, 0.85), "augnet": (0.94, 0.95), "unrolled": (0.85, 0.83),
+    },
+}
+
+
+def using(method: str, flops: int, **more: int) -> list[Event]:
+    """A sweep in which one method, and `more` of them with an amount of their own, were pre-trained."""
+    needs = {(PROBLEM, method): [KEY], **{(PROBLEM, name): [name] for name in more}}
+    return pretrained(journal(SCORES, replays=("augnet",)), needs, {KEY: flops, **more})
+
+
+def row_of(events: list[Event], method: str, way: Stage = Stage.RERUN) -> Row:
+    return next(row for row in rows(events) if (row.method, row.way) == (method, way))
+
+
+def tasks(events: list[Event]) -> dict[tuple[str, str], int | None]:
+    return {(one.method, one.rival): one.tasks for one in break_even(rows(events))}
+
+
+def test_a_task_is_the_whole_tuning_and_one_training() -> None:
+    for method, factor in FACTOR.items():
+        assert task_flops(row_of(using("plain", 1), method)) == pytest.approx(3.8 * factor * UNIT_FLOPS)
+
+
+def test_break_even_on_known_numbers() -> None:
+    """P = 10 plain trainings; c = 3.8. Rivals: 4.18, 6.08, 11.4, so 10 / 0.38, 10 / 2.28, 10 / 7.6, rounded up."""
+    assert tasks(using("plain", 10 * UNIT_FLOPS)) == {
+        ("plain", "trivial_augment"): 27, ("plain", "augnet"): 5, ("plain", "unrolled"): 2,
+    }
+
+
+def test_at_exactly_n_tasks_it_is_no_dearer() -> None:
+    """7.6 a task are saved against unrolled: a pre-training of 15.2 is paid back by the second task, not the third."""
+    saved = round(task_flops(row_of(journal(SCORES), "unrolled")) - task_flops(row_of(journal(SCORES), "plain")))
+    found = [tasks(using("plain", flops))["plain", "unrolled"] for flops in (1, saved, saved + 1, 2 * saved)]
+    assert found == [1, 1, 2, 2]
+
+
+def test_a_dearer_method_never_pays() -> None:
+    found = tasks(using("augnet", 10 * UNIT_FLOPS))
+    assert found == {("augnet", "plain"): None, ("augnet", "trivial_augment"): None, ("augnet", "unrolled"): 2}
+    equal = using("plain", 10)
+    equal[0]["comparison"]["methods"].append({"name": "twin", "label": "", "settings": {}})
+    twins = [{**e, **{n: e[n].replace("plain", "twin") for n in ("uid", "method") if n in e}}
+             for e in equal if "/plain/" in str(e.get("uid"))]
+    assert tasks([*equal, *twins])["plain", "twin"] is None, "equal costs never pay it back"
+
+
+def test_what_two_rivals_share_cancels() -> None:
+    shared = pretrained(
+        journal(SCORES), {(PROBLEM, "plain"): [KEY], (PROBLEM, "augnet"): [KEY]}, {KEY: 10 * UNIT_FLOPS}
+    )
+    assert ("plain", "augnet") not in tasks(shared) and ("augnet", "plain") not in tasks(shared)
+    more = tasks(using("plain", 10 * UNIT_FLOPS, augnet=4 * UNIT_FLOPS))
+    assert more["plain", "augnet"] == 3  # (10 - 4) / 2.28
+    assert ("augnet", "plain") not in more
+
+
+def test_nothing_is_said_where_nothing_was_pre_trained() -> None:
+    events = journal(SCORES)
+    assert break_even(rows(events)) == [] and pretraining_sentences(rows(events)) == []
+    assert all(row.pretraining.flops == 0 for row in rows(events))
+
+
+def test_everything_includes_it_once_per_artefact_and_replays_too() -> None:
+    before, events = journal(SCORES, replays=("augnet",)), using("augnet", 10 * UNIT_FLOPS)
+    for way in (Stage.RERUN, Stage.REPLAY):
+        with_it, without = row_of(events, "augnet", way), row_of(before, "augnet", way)
+        assert with_it.total.flops == without.total.flops + 10 * UNIT_FLOPS
+        assert with_it.pretraining.flops == 10 * UNIT_FLOPS
+        assert with_it.tuning == without.tuning and with_it.training == without.training
+        assert with_it.total.unlabelled_reads is None, "the trials of this journal come from before it was counted"
+    assert row_of(events, "plain").total == row_of(before, "plain").total
+    twice = pretrained(before, {(PROBLEM, "augnet"): [KEY, KEY, "other"]}, {KEY: 5, "other": 2})
+    assert pretraining(twice) == {(PROBLEM, "augnet"): pretraining(twice)[PROBLEM, "augnet"]}
+    assert pretraining(twice)[PROBLEM, "augnet"].flops == 7
+
+
+def test_one_that_was_found_is_charged_as_one_that_was_made() -> None:
+    needs, flops = {(PROBLEM, "plain"): [KEY]}, {KEY: 10 * UNIT_FLOPS}
+    here, found = (pretrained(journal(SCORES), needs, flops, cached=cached) for cached in (False, True))
+    assert decision_table(here) == decision_table(found)
+    assert decision_table(here) != decision_table(journal(SCORES)), "the control"
+    assert [one.cached for one in all_made(found).values()] == [True]
+
+
+def test_the_sentences() -> None:
+    events = using("augnet", 10 * UNIT_FLOPS)
+    first, never, _, pays = pretraining_sentences(rows(events))
+    assert first == (  # 0.16 probe, 4.48 tuning, two trainings of 1.6
+        "digits-rotated: augnet has cost 17.8 plain trainings, 7.84 plain trainings without its pre-training of 10 "
+        "plain trainings."
+    )
+    assert never == (
+        "digits-rotated: augnet never becomes cheaper than plain: a task (tuning and one training) costs 6.08 plain "
+        "trainings against 3.8 plain trainings, and the pre-training comes on top."
+    )
+    assert pays == (
+        "digits-rotated: augnet is no dearer than unrolled from 2 tasks on: a task (tuning and one training) costs "
+        "6.08 plain trainings against 11.4 plain trainings, after a pre-training of 10 plain trainings."
+    )
+    (found,) = all_made(events).values()
+    assert made_line(found) == (
+        f"pre-training: extractor on digits, 1e+07 FLOPs in 1 min 30 s, 1,400 images read without labels; key {KEY}; "
+        f"/sweeps/artefacts/{KEY}"
+    )
+
+
+def test_every_kind_of_report_shows_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    events = using("augnet", 10 * UNIT_FLOPS)
+    console = Console(width=110, record=True, file=io.StringIO())
+    console.print(*terminal(rows(events), events), sep="\n")
+    text = console.export_text()
+    assert "pre-" in text and "no dearer than unrolled from 2 tasks on" in text.replace("\n", " ") and KEY in text
+    html = page(rows(events), events)
+    assert "pre-training*" in html and "What was trained once" in html and KEY in html
+    table = {line["method"]: line for line in csv.DictReader(io.StringIO(to_csv([record(r) for r in rows(events)])))}
+    assert float(table["augnet"]["pretraining_flops"]) == 10 * UNIT_FLOPS
+    whole, rest = (float(table["augnet"][name]) for name in ("total_flops", "total_without_pretraining_flops"))
+    assert whole - rest == 10 * UNIT_FLOPS and float(table["plain"]["pretraining_flops"]) == 0
+    numbered = [event | {"schema": 1, "seq": number} for number, event in enumerate(events)]
+    stored(tmp_path, numbered)
+    looking.report("one", str(tmp_path), as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert [(one["rival"], one["tasks"], one["never"]) for one in told["break_even"]] == [
+        ("plain", None, True), ("trivial_augment", None, True), ("unrolled", 2, False),
+    ]
+    assert [(one["key"], one["pretraining_flops"]) for one in told["artefacts"]] == [(KEY, 10 * UNIT_FLOPS)]
+
+
+def test_reports_without_it_look_as_before() -> None:
+    """The control of the test above."""
+    events = journal(SCORES)
+    console = Console(width=110, record=True, file=io.StringIO())
+    console.print(*terminal(rows(events), events), sep="\n")
+    assert "pre-" not in console.export_text()
+    assert "pre-training" not in page(rows(events), events)
+
+
+def test_what_is_wanted_and_not_there_is_told() -> None:
+    events = pretrained(journal(SCORES), {(PROBLEM, "plain"): [KEY]}, {})
+    assert "extractor on digits: not made yet." in missing(events)
+    asked = {"kind": "asked", "uid": "artefacts/k", "problem": "artefacts", "method": "extractor", "stage": "artefact",
+             "index": 0, "key": KEY, "label": "extractor on digits", "config": {}}
+    ended = {"kind": "ended", "uid": "artefacts/k", "status": "failed", "reason": "ValueError: no\ntrace"}
+    assert "extractor on digits: could not be made: ValueError: no." in missing([*events, asked, ended])
+    made = pretrained(journal(SCORES), {(PROBLEM, "plain"): [KEY]}, {KEY: 5})
+    assert not [line for line in missing(made) if "extractor" in line]
+    gone = {"kind": "artefact_gone", "key": KEY, "reason": "deleted"}
+    assert any("gone from the store" in line for line in missing([*made, gone]))
+    assert {row.problem for row in rows([*events, asked])} == {PROBLEM}, "it is no row of the table"
+
+
+def test_a_sweep_that_only_makes_has_a_report_too() -> None:
+    events = pretrained(journal({}), {}, {KEY: 5})
+    events[0]["artefacts"]["specs"] = {KEY: events[1]["spec"]}
+    console = Console(width=110, record=True, file=io.StringIO())
+    console.print(*terminal(rows(events), events), sep="\n")
+    assert KEY in console.export_text()
+    assert "What was trained once" in page(rows(events), events)
