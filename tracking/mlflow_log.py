@@ -1,20 +1,22 @@
 """A plain observer of journal events that keeps MLflow up to date and is never in the way of the sweep.
 
-A run per sweep (study, provenance, report), a parent run per (problem, method), a child run per trial. Every
-run carries the sequence number of the last event written to it and every row the journal's timestamp, so
-observing a journal again, in whole or in part, stores nothing twice.
+A run per sweep (study, provenance, report), a parent run per (problem, method), a child run per trial; an artefact
+is a version of a registered model, made by its trial's run or, where it was found, by a run of its own. Every run
+carries the sequence number of the last event written to it and every row the journal's timestamp, so observing a
+journal again, in whole or in part, stores nothing twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracking import mlflow_rows as rows
 from tracking.background import Background
+from tracking.mlflow_models import register
+from tracking.mlflow_run import Event, Run
 from tracking.read import TRIAL, Store, connect, default_store, experiment_id, sweep_runs
 from tracking.record import Status
 
@@ -23,10 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["MlflowLog", "Store", "default_store"]
 
-Event = Mapping[str, Any]
 Key = tuple[str, ...]
 
-SWEEP, PARENT = "sweep", "parent"  # the tag `role`; TRIAL is the third
+SWEEP, PARENT, ARTEFACT = "sweep", "parent", "artefact"  # the tag `role`; TRIAL is the fourth
+ARTEFACT_PARENT = "artefacts"      # stands for the problem in the parent run of a maker's trials
 ATTACH = "attach"                  # an event of our own: files for the sweep's run
 METRICS_PER_CALL, TEXTS_PER_CALL = 800, 90  # MLflow takes 1000 entities, 100 of them params and 100 tags
 # Errors of the store that no retry helps.
@@ -72,60 +74,25 @@ class MlflowLog:
         return self._background.close(timeout, patience, waiting)
 
 
-@dataclass
-class _Run:
-    """One MLflow run: what is stored, and what waits for the next flush.
-
-    Args:
-        seq: the last event stored.
-        step: the last report seen.
-        latest: the last value of each metric.
-    """
-
-    run_id: str
-    role: str
-    status: str
-    seq: int = -1
-    step: int = 0
-    latest: dict[str, float] = field(default_factory=dict)
-    points: list[tuple[str, float, int, int]] = field(default_factory=list)  # name, value, time_ms, step
-    params: dict[str, str] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
-    final: tuple[str, int] | None = None  # status, time_ms
-    waiting: list[int] = field(default_factory=list)  # sequence numbers
-
-    def is_news(self, event: Event) -> bool:
-        """Whether the event is not stored yet; then it will be with the next flush."""
-        if event["seq"] <= self.seq:
-            return False
-        self.waiting.append(event["seq"])
-        return True
-
-    def add(self, metrics: Mapping[str, float], time_ms: int, step: int) -> None:
-        self.points += [(name, value, time_ms, step) for name, value in metrics.items()]
-
-    def drop_waiting(self) -> None:
-        self.points, self.params, self.tags, self.final, self.waiting = [], {}, {}, None, []
-
-
 class _Writer:
     """Turns batches of events into few calls; every call may be repeated."""
 
-    KINDS = ("sweep", "resumed", "asked", "result", "ended", "stage_done", "sweep_done")
+    KINDS = ("sweep", "resumed", "asked", "result", "ended", "stage_done", "artefact", "sweep_done")
 
     def __init__(self, store: Store, sweep: str) -> None:
         self.note: Callable[[object], None] = lambda error: None
         self._store, self._sweep = store, sweep
         self._client: MlflowClient | None = None
         self._experiment = ""
-        self._known: dict[int, dict[Key, _Run]] = {}  # the sweep's start -> its runs
+        self._known: dict[int, dict[Key, Run]] = {}  # the sweep's start -> its runs
         self._started: int | None = None
         self._provenance: dict[str, str] = {}
         self._last_ms = 0
         self._done = False
+        self._artefacts: list[tuple[Event, Run]] = []  # to be registered
 
     @property
-    def _runs(self) -> dict[Key, _Run]:
+    def _runs(self) -> dict[Key, Run]:
         return self._known.setdefault(self._started or 0, {})
 
     def write(self, events: Sequence[Event]) -> int:
@@ -134,6 +101,7 @@ class _Writer:
             self._connect()
         for run in self._runs.values():
             run.drop_waiting()  # what a failed attempt left behind comes again with the events
+        self._artefacts = []
         refused = 0
         for event in events:
             try:
@@ -141,13 +109,15 @@ class _Writer:
             except (KeyError, TypeError, AttributeError) as error:
                 self.note(f"an event of kind {event.get('kind')} is malformed: {error!r}")
                 refused += 1
-        return refused + sum(self._flush(run) for run in self._runs.values())
+        refused += sum(self._flush(run) for run in self._runs.values())
+        self._register()
+        return refused
 
     def finish(self) -> None:
         """Nothing stays RUNNING: a trial or a sweep without an end was interrupted; news of it will open it again."""
         trials = [run for run in self._runs.values() if run.role == TRIAL]
         unended = [run for run in trials if run.status in ("RUNNING", "KILLED")]
-        others = [run for run in self._runs.values() if run.role != TRIAL]
+        others = [run for run in self._runs.values() if run.role in (SWEEP, PARENT)]
         for runs, status in ((unended, "KILLED"), (others, "FINISHED" if self._done else "KILLED")):
             for run in runs:
                 if run.status != status:
@@ -155,10 +125,10 @@ class _Writer:
 
     def _connect(self) -> None:
         client = connect(self._store)
-        experiment, known = experiment_id(client, self._store), dict[int, dict[Key, _Run]]()
+        experiment, known = experiment_id(client, self._store), dict[int, dict[Key, Run]]()
         for run in sweep_runs(client, experiment, self._sweep):
             tags = run.data.tags
-            found = _Run(
+            found = Run(
                 run.info.run_id, tags.get("role", ""), run.info.status,
                 seq=int(tags.get("written_seq", -1)), step=int(tags.get("written_step", 0)),
                 latest={} if run.info.status == "FINISHED" else dict(run.data.metrics),
@@ -185,6 +155,8 @@ class _Writer:
                 self._take_result(event)
             case "ended":
                 self._take_ended(event)
+            case "artefact":
+                self._take_artefact(event)
             case "stage_done":
                 run = self._parent(event)
                 if run.is_news(event):
@@ -232,12 +204,38 @@ class _Writer:
         if run.waiting or run.status != final:
             run.final = (final, event["time_ms"])
 
-    def _parent(self, event: Event) -> _Run:
+    def _take_artefact(self, event: Event) -> None:
+        """On the run of the trial that made it; one that was found gets a run, with the cost of its making."""
+        run = self._runs.get((TRIAL, str(event.get("uid"))))
+        if run is None:
+            study = {"problem": ARTEFACT_PARENT, "method": event["spec"]["maker"], "time_ms": event["time_ms"]}
+            tags = {"key": event["key"], "mlflow.parentRunId": self._parent(study).run_id}
+            run = self._run((ARTEFACT, event["key"]), ARTEFACT, event["label"], event["time_ms"], tags)
+        if run.is_news(event):
+            metrics = rows.ledger_numbers(event["ledger"])
+            run.add({n: v for n, v in metrics.items() if run.latest.get(n) != v}, event["time_ms"], run.step)
+            told = {name: event[name] for name in ("key", "sha256", "uri", "size")}
+            run.params |= rows.params({ARTEFACT: event["spec"]})
+            run.tags |= rows.tags({**told, "cached": event["cached"]}, f"{ARTEFACT}.") | self._provenance
+            if run.role == ARTEFACT:
+                run.final = ("FINISHED", event["time_ms"])
+        self._artefacts.append((event, run))
+
+    def _register(self) -> None:
+        """Whatever the registry says: runs and sweep do not depend on it, and the next `sync` tries again."""
+        artefacts, self._artefacts = self._artefacts, []
+        for event, run in artefacts:
+            try:
+                register(self._api, event, run.run_id)
+            except Exception as error:
+                self.note(f"{event['label']} could not be registered as a model: {error}")
+
+    def _parent(self, event: Event) -> Run:
         problem, method = str(event["problem"]), str(event["method"])
         tags = {"problem": problem, "method": method, **self._provenance}
         return self._run((PARENT, problem, method), PARENT, f"{problem} / {method}", event["time_ms"], tags)
 
-    def _run(self, key: Key, role: str, name: str, time_ms: int, tags: Mapping[str, str]) -> _Run:
+    def _run(self, key: Key, role: str, name: str, time_ms: int, tags: Mapping[str, str]) -> Run:
         """The known run, or a new one."""
         if key in self._runs:
             return self._runs[key]
@@ -246,10 +244,10 @@ class _Writer:
         created = self._api.create_run(
             self._experiment, start_time=time_ms, tags={**tags, **own}, run_name=title
         )
-        self._runs[key] = _Run(created.info.run_id, role, created.info.status)
+        self._runs[key] = Run(created.info.run_id, role, created.info.status)
         return self._runs[key]
 
-    def _flush(self, run: _Run) -> int:
+    def _flush(self, run: Run) -> int:
         """Store what waits; how many events the store refuses for good."""
         from mlflow.exceptions import MlflowException
 
@@ -267,7 +265,7 @@ class _Writer:
         run.drop_waiting()
         return refused
 
-    def _send(self, run: _Run) -> None:
+    def _send(self, run: Run) -> None:
         """Rows, then the mark that they are stored, then the end: a crash repeats some and loses none.
 
         One call does where the rows fit in it: MLflow stores params, metrics and tags in this order.
@@ -286,11 +284,11 @@ class _Writer:
         if run.final is not None:
             self._end(run, *run.final)
 
-    def _open(self, run: _Run) -> None:
+    def _open(self, run: Run) -> None:
         self._api.update_run(run.run_id, status="RUNNING")
         run.status = "RUNNING"
 
-    def _end(self, run: _Run, status: str, time_ms: int) -> None:
+    def _end(self, run: Run, status: str, time_ms: int) -> None:
         self._api.set_terminated(run.run_id, status=status, end_time=time_ms)
         run.status = status
         run.latest = {}
@@ -318,6 +316,8 @@ def _key(tags: Mapping[str, str]) -> Key:
             return (TRIAL, tags["uid"])
         case "parent":
             return (PARENT, tags["problem"], tags["method"])
+        case "artefact":
+            return (ARTEFACT, tags["key"])
         case role:
             return (str(role),)
 
