@@ -18,7 +18,7 @@ def taken_as_deaths(controller: Any) -> None:
     """
     manager = getattr(inner(controller), "_actor_manager", None)
     failed = getattr(manager, "_actor_task_failed", None)
-    if failed is None or "_actor_task_failed" in vars(manager):  # set here before
+    if manager is None or failed is None or "_actor_task_failed" in vars(manager):  # set here before
         return
 
     def task_failed(tracked_actor_task: Any, exception: Exception) -> None:

@@ -60,7 +60,7 @@ def check_same_seed_same_run(config_class: type[MethodConfig], make: Make = toy_
     traces = []
     for seed in (1, 2):
         with global_generators_seeded(seed):
-            traces.append(run(config_class(), make()))
+            traces.append(run(config_class.quick(), make()))
     changed = difference(traces[0], traces[1])
     assert changed is None, f"two runs with the same seed differ: {changed}"
 
@@ -69,17 +69,17 @@ def check_leaves_global_generators(config_class: type[MethodConfig], make: Make 
     """Randomness comes from the context's generators; torch's, NumPy's and Python's own stay as they were."""
     with global_generators_seeded(3):
         before = global_state()
-        run(config_class(), make())
+        run(config_class.quick(), make())
         changed = difference(before, global_state())
     assert changed is None, f"a global random generator was used: {changed}"
 
 
 def check_resume_is_exact(config_class: type[MethodConfig], make: Make = toy_context) -> None:
     """After any step: save, load into a new object, go on; bit for bit what a straight run does."""
-    straight = run(config_class(), make())
+    straight = run(config_class.quick(), make())
     for k, saved in enumerate(straight.saved[:-1]):
         context = make()
-        method = config_class().build(context)
+        method = config_class.quick().build(context)
         state = torch.load(io.BytesIO(saved), weights_only=True)
         try:
             method.load_state_dict(state["method"])
@@ -93,13 +93,13 @@ def check_resume_is_exact(config_class: type[MethodConfig], make: Make = toy_con
 def check_state_is_a_snapshot(config_class: type[MethodConfig], make: Make = toy_context) -> None:
     """A state stays as it is when the method it was taken from, or loaded into, goes on."""
     context = make()
-    method = config_class().build(context)
+    method = config_class.quick().build(context)
     method.step()
     state = method.state_dict()
     copied = copy.deepcopy(state)
     method.step()
     assert difference(copied, state) is None, "the saved state changed with the method: copy its tensors"
-    other = config_class().build(make())
+    other = config_class.quick().build(make())
     other.load_state_dict(state)
     other.step()
     assert difference(copied, state) is None, "the loaded state changed with the method: copy its tensors"
@@ -108,9 +108,9 @@ def check_state_is_a_snapshot(config_class: type[MethodConfig], make: Make = toy
 def check_bad_state_changes_nothing(config_class: type[MethodConfig], make: Make = toy_context) -> None:
     """A state that does not fit raises StateMismatchError before anything is changed."""
     context = make()
-    method = config_class().build(context)
+    method = config_class.quick().build(context)
     method.step()
-    donor = config_class().build(make())
+    donor = config_class.quick().build(make())
     for _ in range(2):
         donor.step()
     before = copy.deepcopy(method.state_dict())
@@ -130,7 +130,7 @@ def check_bad_state_changes_nothing(config_class: type[MethodConfig], make: Make
 def check_predict_has_no_side_effects(config_class: type[MethodConfig], make: Make = toy_context) -> None:
     """(B, *shape) -> finite (B, outputs), the same each time, without gradients; nothing changes."""
     context = make()
-    method = config_class().build(context)
+    method = config_class.quick().build(context)
     for _ in _steps_and_start(method):
         x = _inputs(context)
         kept, before = x.clone(), copy.deepcopy(method.state_dict())
@@ -148,7 +148,7 @@ def check_predict_has_no_side_effects(config_class: type[MethodConfig], make: Ma
 def check_predict_is_per_example(config_class: type[MethodConfig], make: Make = toy_context) -> None:
     """An output does not depend on what else is in the batch (up to rounding)."""
     context = make()
-    method = config_class().build(context)
+    method = config_class.quick().build(context)
     for _ in steps(method):
         pass
     x = _inputs(context)
@@ -161,7 +161,7 @@ def check_predict_is_per_example(config_class: type[MethodConfig], make: Make = 
 def check_every_step_is_charged(config_class: type[MethodConfig], make: Make = toy_context) -> None:
     """Each slice charges FLOPs and gradient evaluations, to the phase it names."""
     context = make()
-    method = config_class().build(context)
+    method = config_class.quick().build(context)
     before = context.meter.ledger()
     for index, piece in enumerate(steps(method)):
         after = context.meter.ledger()
@@ -176,13 +176,13 @@ def check_reads_train_and_outer_only(config_class: type[MethodConfig], make: Mak
     context = make()
     watched = WatchedView(context.problem)
     with suppress(PermissionError):  # told below, together with attempts that the method hid
-        run(config_class(), with_view(context, watched))
+        run(config_class.quick(), with_view(context, watched))
     assert not watched.forbidden, f"the method asked for {sorted(watched.forbidden)}"
 
 
 def check_metrics_are_its_own(config_class: type[MethodConfig], make: Make = toy_context) -> None:
     """Metrics are finite, and none has a name that belongs to the harness."""
-    for piece in steps(config_class().build(make())):
+    for piece in steps(config_class.quick().build(make())):
         try:
             check_metrics(piece.metrics)
         except ValueError as error:
@@ -193,7 +193,7 @@ def check_done_at_the_horizon(config_class: type[MethodConfig], make: Make = toy
     """Slices that may be judged make one training of `horizon` updates (or are one, where the horizon does not matter);
     `done` is said on the last."""
     context = make()
-    pieces = list(steps(config_class().build(context)))
+    pieces = list(steps(config_class.quick().build(context)))
     assert pieces[-1].ready, "the last slice must be ready to be judged"
     ready, expected = sum(piece.ready for piece in pieces), -(-context.horizon // context.slice_updates)
     single = ready == 1 and not config_class.scales_with_horizon
@@ -202,7 +202,7 @@ def check_done_at_the_horizon(config_class: type[MethodConfig], make: Make = toy
 
 def check_describe_is_finite(config_class: type[MethodConfig], make: Make = toy_context) -> None:
     """What was learned is a non-empty mapping to finite numbers, with the same names at any time."""
-    method = config_class().build(make())
+    method = config_class.quick().build(make())
     if not isinstance(method, Describes):
         return
     names = set(method.describe())
@@ -217,7 +217,7 @@ def check_describe_is_finite(config_class: type[MethodConfig], make: Make = toy_
 def check_sample(config_class: type[MethodConfig], make: Make = toy_context) -> None:
     """`sample` keeps shape, type and range, depends on its generator only, and changes nothing."""
     context = make()
-    method = config_class().build(context)
+    method = config_class.quick().build(context)
     if not isinstance(method, Augments):
         return
     for _ in _steps_and_start(method):
@@ -238,7 +238,7 @@ def check_sample(config_class: type[MethodConfig], make: Make = toy_context) -> 
 
 def check_found_is_free_of_search(config_class: type[MethodConfig], make: Make = toy_context) -> None:
     """What was found builds and trains without a search, finds itself again, and survives JSON."""
-    method = config_class().build(make())
+    method = config_class.quick().build(make())
     if not isinstance(method, Finds):
         return
     for _ in steps(method):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -187,6 +187,11 @@ class MethodConfig(BaseModel):
             data_seed: fixes the problem's data; an artefact made with the same one has seen no test image.
         """
         return {}
+
+    @classmethod
+    def quick(cls) -> Self:
+        """Settings with which a training of the contract suite's toy takes a moment; the defaults, mostly."""
+        return cls()
 
     def build(self, context: Context) -> Method:
         raise NotImplementedError

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from pydantic import Field
@@ -66,6 +66,10 @@ class Config(MethodConfig):
     batch_size: int = Field(default=16, ge=1)
     start: float = Field(default=0.5, ge=0, le=1)
     descriptor: dict[str, float] | None = None
+
+    @classmethod
+    def quick(cls) -> Self:
+        return cls(epochs=2)
 
     def needs(self, problem: ProblemSpec, data_seed: int) -> Mapping[str, ArtefactSpec]:
         return {NAME: self.extractor.spec(problem, data_seed, **PAPERS)}

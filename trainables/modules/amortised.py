@@ -40,9 +40,9 @@ class Quality(StrEnum):
 
 
 SETTINGS: Mapping[Quality, Mapping[str, Any]] = {
-    Quality.QUICK: {"horizon": 300, "width": 24, "groups": 6},
+    Quality.QUICK: {"horizon": 260, "width": 24, "groups": 6},
     Quality.STANDARD: {"horizon": 900},
-    Quality.LONG: {"horizon": 4000, "images": 48},
+    Quality.LONG: {"horizon": 2400},
 }
 
 # The papers' way to pre-train: kernels from a hyper-network, on/off corners, off is omitted, a head for each corner.

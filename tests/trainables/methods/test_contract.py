@@ -41,7 +41,7 @@ from trainables.contract_trace import run
 from tests.trainables.methods.test_contract import fingerprint
 torch.set_num_threads(1)
 for name in sys.argv[1:]:
-    print(fingerprint(run(methods.config_class(name)(), toy_context())))
+    print(fingerprint(run(methods.config_class(name).quick(), toy_context())))
 """
 
 
@@ -76,7 +76,7 @@ def test_same_run_in_a_fresh_process() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        here = [fingerprint(run(methods.config_class(name)(), toy_context())) for name in methods.names()]
+        here = [fingerprint(run(methods.config_class(name).quick(), toy_context())) for name in methods.names()]
     finally:
         torch.set_num_threads(before)
     assert done.stdout.split() == here
