@@ -11,14 +11,14 @@ import pytest
 from search.analysis import decision_table
 from search.sweep import Sweep
 from tests.chaos import laws
-from tests.support.drivers import command, sweep, wait_for, wait_until, words
+from tests.support.drivers import REQUEST_SECONDS, command, sweep, wait_for, wait_until, words
 from tracking import lease
 from tracking.journal import Event
 from tracking.read import default_store, history, runs
 from tracking.storage import Place
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow, pytest.mark.timeout(600),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"),
 ]
 RESULTS = 20  # of some 90
@@ -38,7 +38,7 @@ def test_a_driver_that_is_killed_is_followed_by_another(alone: list[Event], s3: 
     assert before[-1]["kind"] not in ("interrupted", "sweep_done")
 
     second = command(root.uri, "resume", "mine", *where, XDG_DATA_HOME=data)
-    wait_until(lambda: held(made).get("owner", left["owner"])["pid"] == second.pid, second)
+    wait_until(lambda: held(made).get("owner", left["owner"])["pid"] == second.pid, second, REQUEST_SECONDS)
     assert held(made)["epoch"] > left["epoch"]
     out, err = second.communicate(timeout=240)
     assert second.returncode == 0, out + err

@@ -25,7 +25,7 @@ TOY: dict[str, Any] = {
     "methods": [{"name": "plain"}, {"name": "augnet"}],
     "horizon": 24, "slices": 6, "budget": 3.0, "confirm_seeds": 2, "checkpoint_seconds": 0.05, "parallel_trials": 1,
 }
-POLL_SECONDS = 0.05
+POLL_SECONDS, REQUEST_SECONDS = 0.05, 0.5  # a journal in an object store is read object by object
 
 
 def toy(**changes: Any) -> Any:
@@ -60,15 +60,16 @@ def sweep(root: Path | Place, name: str) -> Sweep:
 def wait_for(root: Path | Place, name: str, results: int, driver: subprocess.Popen[str]) -> None:
     """Until the journal holds so many results."""
     made = sweep(root, name)
-    wait_until(lambda: made.exists() and len(of_kind(made.loaded().events, "result")) >= results, driver)
+    pause = POLL_SECONDS if made.place.local is not None else REQUEST_SECONDS
+    wait_until(lambda: made.exists() and len(of_kind(made.loaded().events, "result")) >= results, driver, pause)
 
 
-def wait_until(reached: Callable[[], bool], driver: subprocess.Popen[str]) -> None:
+def wait_until(reached: Callable[[], bool], driver: subprocess.Popen[str], pause: float = POLL_SECONDS) -> None:
     """Fails where the driver ends before."""
     while not reached():
         if driver.poll() is not None:
             pytest.fail(driver.communicate()[1])
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause)
 
 
 def failures(events: list[Event]) -> dict[str, set[str]]:
