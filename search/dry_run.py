@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -20,8 +21,11 @@ from search.printing import print_json
 from search.spending import SECONDS_PER_HOUR
 from search.study import Comparison, parallel_for
 from search.sweep import Sweep
+from search.timed_making import MakingEstimate
+from search.wanted import Wanted, check_sources, wanted_of
 from search.words import duration
 from tracking.errors import UserError
+from trainables.artefact_store import ArtefactError, ArtefactStore
 
 STAGES = ("unit", "probe", "tune", "confirm")
 SAID = (
@@ -48,8 +52,10 @@ def dry_run(comparison: Comparison, made: Sweep, experiment: str, connection: Co
     torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))  # as in a worker
     for problem in comparison.problems:
         problem.build(comparison.seed, 0, sweeps.cache_folder())  # bad data is told here, and not counted as time
+    wanted = wanted_of(comparison)
+    check_sources(wanted)
     plan = _plan(comparison, made, stores.chosen(made.place.parent, experiment)[0].uri)
-    found = estimate(comparison, slots, sweeps.cache_folder())
+    found = estimate(comparison, slots, sweeps.cache_folder(), found=_found(wanted, made))
     if as_json:
         print_json({"plan": plan, "estimate": {**asdict(found), "is_estimate": True}})
     else:
@@ -73,11 +79,21 @@ def _slots(comparison: Comparison, connection: Connection) -> int:
     return fits
 
 
+def _found(wanted: Wanted, made: Sweep) -> set[str]:
+    """The artefacts that are in the store already."""
+    store, found = ArtefactStore.beside(made.place), set()
+    for key in wanted.specs:
+        with suppress(ArtefactError):
+            store.manifest(key)
+            found.add(key)
+    return found
+
+
 def _plan(comparison: Comparison, made: Sweep, tracking_uri: str) -> dict[str, Any]:
     return {
         "sweep": str(made.place), "tracking_uri": tracking_uri, "cache": str(sweeps.cache_folder()),
         "problems": [problem.label for problem in comparison.problems],
-        "methods": [method.key for method in comparison.methods], "stages": list(STAGES),
+        "methods": [method.key for method in comparison.methods], "stages": list(STAGES) if comparison.methods else [],
         "budget_plain_trainings": comparison.budget, "confirm_seeds": comparison.confirm_seeds,
         "sampler": str(comparison.sampler), "asha": comparison.asha is not None,
         "parallel_trials": comparison.parallel_trials, "max_trials": comparison.max_trials,
@@ -91,15 +107,21 @@ def _show(plan: Mapping[str, Any], found: Estimate) -> None:
     console = a_console()
     asha = "ASHA" if plan["asha"] else "no early stopping"
     asked = ", ".join(f"{amount:g} {name}" for name, amount in plan["resources"].items())
+    studies = (
+        f"{len(found.studies)} studies, {' -> '.join(plan['stages'])}; {plan['sampler']}, {asha}; budget "
+        f"{plan['budget_plain_trainings']:g} plain trainings each; {plan['confirm_seeds']} confirm seeds"
+    )
     lines = {
-        "would run": f"{len(found.studies)} studies, {' -> '.join(plan['stages'])}; {plan['sampler']}, {asha}; budget "
-                     f"{plan['budget_plain_trainings']:g} plain trainings each; {plan['confirm_seeds']} confirm seeds",
+        "would run": studies if found.studies else "nothing but what is trained once",
         "slots": f"{found.slots}, each {asked}; {plan['parallel_trials']} trials in flight per study",
         "sweep": plan["sweep"], "MLflow": plan["tracking_uri"], "data": plan["cache"],
     }
     for name, text in lines.items():
         console.print(f"{name}: {text}", highlight=False, markup=False, soft_wrap=True)
-    console.print(_table(found))
+    for one in found.artefacts:
+        console.print(f"trained once: {_making(one)}", highlight=False, markup=False, soft_wrap=True)
+    if found.studies:
+        console.print(_table(found))
     price = f", {found.money:.4g} in money" if plan["price_per_device_hour"] else ""
     hours = found.device_seconds / SECONDS_PER_HOUR
     console.print(
@@ -109,6 +131,13 @@ def _show(plan: Mapping[str, Any], found: Estimate) -> None:
     for limit in found.limits:
         console.print(f"a limit would stop it: {limit}", style="bold", highlight=False)
     console.print(SAID, highlight=False)
+
+
+def _making(one: MakingEstimate) -> str:
+    if one.failed is not None:
+        return f"{one.label} would fail: {one.failed}"
+    cost = "is in the store already" if one.cached else f"{one.flops:.3g} FLOPs, {duration(one.seconds)}"
+    return f"{one.label}, {cost}; key {one.key}"
 
 
 def _table(found: Estimate) -> Table:

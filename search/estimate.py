@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Container
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from search.makespan import Job, makespan
 from search.spending import SECONDS_PER_HOUR, devices_of
 from search.study import Comparison, MethodSpec, SamplerName
+from search.timed_making import MakingEstimate, TimedBy, estimate_makings
 from search.timed_probe import Measured, measure
 from search.tuning import Tuning, Verdict
+from search.wanted import wanted_of
 from trainables import plugins
 from trainables.problems.spec import ProblemSpec
 
@@ -62,16 +64,24 @@ class Estimate:
     wall_seconds: float
     money: float
     limits: tuple[str, ...]
+    artefacts: tuple[MakingEstimate, ...] = ()
 
 
-def estimate(comparison: Comparison, slots: int, cache: Path, measured_by: Measure = measure) -> Estimate:
-    """Probe every (problem, method), and add up.
+def estimate(
+    comparison: Comparison, slots: int, cache: Path, measured_by: Measure = measure, found: Container[str] = (),
+    timed_by: TimedBy | None = None,
+) -> Estimate:
+    """Probe every artefact and every (problem, method), and add up.
 
     Args:
         slots: trials at a time.
         cache: prepared data.
         measured_by: the probe.
+        found: keys of the artefacts that are there already.
+        timed_by: the probe of an artefact.
     """
+    wanted = wanted_of(comparison)
+    makings = {one.key: one for one in estimate_makings(comparison, wanted, cache, found, timed_by)}
     known: dict[str, Measured | str] = {}
 
     def probed(problem: ProblemSpec, name: str, settings: dict[str, Any]) -> Measured | str:
@@ -83,7 +93,7 @@ def estimate(comparison: Comparison, slots: int, cache: Path, measured_by: Measu
                 known[key] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
         return known[key]
 
-    jobs: dict[str, Job] = {}
+    jobs = {one.job: Job(one.seconds) for one in makings.values()}
     studies = []
     unit_trials, unit_flops = 0, 0.0
     plain = plugins.method_config("plain")().model_dump(mode="json")
@@ -96,9 +106,14 @@ def estimate(comparison: Comparison, slots: int, cache: Path, measured_by: Measu
         for method in comparison.methods:
             settings = method.config_class().model_validate(method.settings).model_dump(mode="json")
             own = probed(problem, method.name, settings)
-            failed = next((found for found in (unit, own) if isinstance(found, str)), None)
+            needed = [makings[key] for key in wanted.needs.get((problem.label, method.key), {}).values()]
+            failed = next((one.failed for one in needed if one.failed), None)
+            failed = failed or next((told for told in (unit, own) if isinstance(told, str)), None)
             if failed is None and isinstance(unit, Measured) and isinstance(own, Measured):
                 study, more = _study(comparison, problem.label, method, unit, own)
+                probe = f"{problem.label}/{method.key}/probe"
+                if probe in more:
+                    more[probe] = replace(more[probe], after=tuple(one.job for one in needed))
                 jobs |= more
             else:
                 study = StudyEstimate(problem.label, method.key, failed=failed)
@@ -107,14 +122,15 @@ def estimate(comparison: Comparison, slots: int, cache: Path, measured_by: Measu
     device_seconds = run_seconds * devices_of(comparison.resources)
     totals: dict[str, float] = {
         "wall_seconds": START_SECONDS + makespan(jobs, slots),
-        "flops": unit_flops + sum(study.flops for study in studies),
+        "flops": unit_flops + sum(one.flops for one in makings.values()) + sum(study.flops for study in studies),
         "device_seconds": device_seconds,
         "money": device_seconds / SECONDS_PER_HOUR * comparison.price_per_device_hour,
-        "trials": unit_trials + sum(1 + s.trials + s.confirm_trials for s in studies if s.failed is None),
+        "trials": unit_trials + sum(not one.cached for one in makings.values())
+        + sum(1 + s.trials + s.confirm_trials for s in studies if s.failed is None),
     }
     return Estimate(
         tuple(studies), slots, int(totals["trials"]), totals["flops"], device_seconds, totals["wall_seconds"],
-        totals["money"], _limits(comparison, totals),
+        totals["money"], _limits(comparison, totals), tuple(makings.values()),
     )
 
 

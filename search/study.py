@@ -290,4 +290,4 @@ def parallel_for(slots: int, studies: int) -> int:
     Returns:
         1 as long as every slot can work on a study of its own, so that no decision depends on timing.
     """
-    return 1 if slots <= studies else -(-slots // studies)
+    return 1 if slots <= studies or studies == 0 else -(-slots // studies)

@@ -11,13 +11,18 @@ from typing import Any
 
 from search.study import Comparison
 from tracking.record import Stage, Status
+from tracking.storage import Place
+from trainables import plugins
+from trainables.artefact_store import ArtefactStore
 from trainables.assignment import PROBE_FRACTION, Assignment, Report
 from trainables.harness import Harness
+from trainables.making import made
 from trainables.method import Finds
 from trainables.problems.problem import Kind, Split
 from trainables.problems.spec import ProblemSpec
 
 SLICES, SECONDS = 4, 30.0  # of the timed trial: until either is reached
+STAND_IN_UPDATES = 2       # of an artefact that is needed
 NEVER = 1e9                # seconds between checkpoints: nothing is to be written
 
 
@@ -74,6 +79,7 @@ def measure(
     """
     with tempfile.TemporaryDirectory(prefix="invsearch-probe-") as scratch:
         short = _assignment(comparison, problem, method, settings, cache, Path(scratch), PROBE_FRACTION)
+        short = short.model_copy(update={"artefacts": _stand_ins(comparison, problem, method, settings, cache, short)})
         probe, probe_reports, _ = _run(short, clock, whole=True)
         timed, reports, built = _run(short.model_copy(update={"fraction": 1.0}), clock, whole=False)
     steps = [Spent.between(a, b) for a, b in zip([None, *reports], reports, strict=False)]
@@ -155,5 +161,17 @@ def _assignment(
     return Assignment(
         uid=f"{problem.label}/{method}/estimate", stage=Stage.TUNE, problem=problem, row=method, method=method,
         settings=settings, index=0, seed=comparison.seed, partition=0, protocol=protocol, fraction=fraction,
-        place=str(scratch), cache=cache,
+        place=str(scratch), cache=cache, store=str(scratch / "artefacts"),
     )
+
+
+def _stand_ins(
+    comparison: Comparison, problem: ProblemSpec, method: str, settings: dict[str, Any], cache: Path, trial: Assignment
+) -> dict[str, str]:
+    """What the method needs, hardly trained: a trial that uses it costs the same. Name -> key in the trial's store."""
+    needs = plugins.method_config(method).model_validate(settings).needs(problem, comparison.seed)
+    store, keys = ArtefactStore(Place.of(trial.store)), {name: spec.key() for name, spec in needs.items()}
+    for name, spec in needs.items():
+        short = made(spec, cache, updates=STAND_IN_UPDATES)
+        store.write(keys[name], spec, short.state, short.ledger)
+    return keys

@@ -74,18 +74,27 @@ def recorded(events: Sequence[Event]) -> Wanted:
     return Wanted({key: ArtefactSpec.model_validate(spec) for key, spec in told["specs"].items()}, needs)
 
 
+def check_sources(wanted: Wanted) -> None:
+    """Build every source on this node.
+
+    Raises:
+        UserError: its data are bad, or it has no unlabelled inputs.
+    """
+    for spec in wanted.specs.values():
+        problem = spec.source.build(spec.data_seed, 0, cache_folder())
+        pool_of(problem, None, spec.source.label)
+
+
 def check(wanted: Wanted, sweep: Place) -> None:
-    """Find what is wrong before anything starts: build every source on this node, write to the store.
+    """Find what is wrong before anything starts: build every source, write to the store.
 
     Args:
         sweep: its place; the store lies beside it.
 
     Raises:
-        UserError: a source's data are bad or have no unlabelled inputs, or the store cannot be written.
+        UserError: as `check_sources`, or the store cannot be written.
     """
-    for spec in wanted.specs.values():
-        problem = spec.source.build(spec.data_seed, 0, cache_folder())
-        pool_of(problem, None, spec.source.label)
+    check_sources(wanted)
     if wanted.specs:
         ArtefactStore.beside(sweep).check()
 
