@@ -288,7 +288,7 @@ def pretrained(data: Data, data_seed: int, method: str, spec: ArtefactSpec, shop
     ledger = shop.get(spec).ledger
     return {
         "part": "pretrain", "data": data.name, "data_seed": data_seed, "method": method, "extractor": spec.key(),
-        "quality": data.quality.value, "horizon": spec.config().horizon,
+        "quality": data.quality.value, "horizon": spec.config().horizon, "changed": dict(data.settings),
         "flops": ledger.phases[Phase.PRETRAIN].flops, "seconds": shop.seconds.get(spec.key()),
         "threads": torch.get_num_threads(),
     }

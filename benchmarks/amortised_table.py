@@ -178,7 +178,10 @@ def _control(rows: Sequence[Row]) -> dict[str, float | None]:
 
 
 def _timing(part: Mapping[str, Sequence[Row]]) -> dict[str, float | None]:
-    made = [row for row in part["pretrain"] if row["method"] == "descriptor" and row["seconds"] is not None]
+    made = [
+        row for row in part["pretrain"]
+        if row["method"] == "descriptor" and row["seconds"] is not None and not row["changed"]
+    ]
     searches: Row = part["searches"][-1] if part["searches"] else {}
     cost: Row = part["conditioning"][-1] if part["conditioning"] else {}
     by_quality = {
