@@ -14,8 +14,11 @@ from rich.console import Console
 
 from tracking.errors import UserError
 from trainables import contract as method_contract
-from trainables import plugins
+from trainables import maker_contract, plugins
+from trainables.artefact import Artefact
 from trainables.contract_toy import toy_context
+from trainables.maker import MakerConfig
+from trainables.making import made
 from trainables.method import Context, MethodConfig, NetworkBuilder
 from trainables.methods.plain import Config as Plain
 from trainables.problems import contract as problem_contract
@@ -24,6 +27,7 @@ from trainables.problems.problem import Problem
 from trainables.problems.spec import ProblemSpec
 
 Checked = tuple[str, str, Callable[[], None]]  # whose, which check, its body
+STAND_IN_UPDATES = 2  # of an artefact that a method needs
 DIGITS = {"name": "digits", "size": 8, "test": 300}  # what a wrapper is tried on where the file has no source
 NETWORK_CHECKS = (
     method_contract.check_same_seed_same_run,
@@ -53,7 +57,7 @@ def check_file(path: Path) -> int:
                 _tell(console, f"       {fault}")
     if count == 0:
         raise UserError(
-            "a plug-in must define a MethodConfig, SourceConfig or WrapperConfig with a `name`, or NETWORKS", path,
+            "a plug-in must define a method, a maker, a source or a wrapper with a `name`, or NETWORKS", path,
             "see docs/plugins.md",
         )
     _tell(console, f"{count - broken} of {count} checks hold")
@@ -66,8 +70,13 @@ def _checks(module: ModuleType, scratch: Path) -> Iterator[Checked]:
     around: dict[str, Any] = {"name": sources[0]} if sources else DIGITS
     for name, part in offered.items():
         if issubclass(part, MethodConfig):
+            toy = _toy_of(part, scratch)
             for method_check in method_contract.ALL_CHECKS:
-                yield name, _title(method_check), partial(method_check, part)
+                yield name, _title(method_check), partial(method_check, part, toy)
+            continue
+        if issubclass(part, MakerConfig):
+            for maker_check in maker_contract.ALL_CHECKS:
+                yield name, _title(maker_check), partial(maker_check, part)
             continue
         wraps = issubclass(part, WrapperConfig)
         fields = {"source": around, "wrappers": [{"name": name}]} if wraps else {"source": {"name": name}}
@@ -81,6 +90,21 @@ def _checks(module: ModuleType, scratch: Path) -> Iterator[Checked]:
 def _build(name: str, fields: dict[str, Any], scratch: Path, seed: int, partition: int) -> Problem:
     """Each time in a cache of its own: a shared one would hide that two builds differ."""
     return ProblemSpec(label=name, **fields).build(seed, partition, Path(tempfile.mkdtemp(dir=scratch)))
+
+
+def _toy_of(part: type[MethodConfig], scratch: Path) -> Callable[[], Context]:
+    """Makes toy contexts with what the method needs, hardly trained on images of the toy's size, and made once."""
+    artefacts: dict[str, Artefact] = {}
+
+    def toy() -> Context:
+        problem = ProblemSpec(label="toy", source={"name": "digits", "size": 8})
+        for name, spec in part().needs(problem, 0).items():
+            if name not in artefacts:
+                artefacts[name] = made(spec, scratch, updates=STAND_IN_UPDATES)
+        context = toy_context()
+        return replace(context, artefacts=artefacts) if artefacts else context
+
+    return toy
 
 
 def _toy_with(network: NetworkBuilder) -> Context:

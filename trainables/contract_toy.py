@@ -39,6 +39,15 @@ def toy_context(seed: int = 0) -> Context:
     )
 
 
+def toy_maker_context(seed: int = 0) -> MakerContext:
+    """The same for a maker of artefacts."""
+    meter = Meter("cpu")
+    return MakerContext(
+        problem=pool_of(in_memory(_toy(), seed=0, partition=0), meter, "toy"), horizon=HORIZON,
+        slice_updates=SLICE_UPDATES, seed=seed, device=torch.device("cpu"), meter=meter,
+    )
+
+
 class _OnDemand(Mapping[str, Artefact]):
     """An extractor that was trained for two updates, once per process, for methods that stand on one."""
 

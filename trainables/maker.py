@@ -1,7 +1,7 @@
 """The contract between the harness and a maker: it trains one thing that many trials then use.
 
 Call order: `MakerConfig.build(context)`, then `load_state_dict` (on resume only), then `step` until a slice says
-`done`, then `result` once; `state_dict` may be called between any two steps and changes nothing.
+`done`, then `result`; `state_dict` and `result` may be called between any two steps and change nothing.
 """
 
 from __future__ import annotations

@@ -204,3 +204,9 @@ def test_exit_codes(
     assert (caught.value.code or 0) == code
     assert words in out.out + out.err
     assert "Traceback" not in out.err
+
+
+def test_makers_are_checked_and_methods_get_what_they_need(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check_file(LAB.with_name("toy_maker.py")) == 0
+    said = capsys.readouterr().out
+    assert "ok     toy_maker: resume is exact" in said and "ok     needs_toy: resume is exact" in said
