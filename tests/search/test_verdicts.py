@@ -19,7 +19,7 @@ def row(method: str, scores: Mapping[int, float], control: bool = False) -> Row:
     return Row(
         problem="one", method=method, way=Stage.RERUN, control=control, planned_seeds=len(scores),
         scores={Averaging.NONE: scores}, estimates={} if found is None else {Averaging.NONE: found},
-        accuracy=True, training=None, tuning=Cost(), total=Cost(), unit_flops=1.0,
+        accuracy=True, training=None, tuning=Cost(), pretraining=Cost(), total=Cost(), unit_flops=1.0,
         tune=Tune(0, {}, None, None), invariances=(), learned={}, failures=(),
     )
 

@@ -11,7 +11,7 @@ import pytest
 from tracking.errors import UserError
 from trainables import methods
 from trainables.method import MethodConfig
-from trainables.modules.recipe import RECIPE_DOMAINS
+from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
 
 
 def test_names_are_the_files() -> None:
@@ -32,11 +32,17 @@ def test_an_unknown_name_is_told_with_the_nearest() -> None:
         methods.config_class("augnett")
 
 
+FROZEN = {"descriptor", "fixed_descriptor", "hyperinvariances", "unconditional"}  # a head on a pre-trained extractor
+
+
 @pytest.mark.parametrize("name", methods.names())
-def test_all_methods_share_the_recipe_and_its_domains(name: str) -> None:
+def test_all_methods_that_train_weights_share_the_recipe_and_its_domains(name: str) -> None:
     """Equal treatment: no method's learning rate is tuned over another range."""
     config_class = methods.config_class(name)
     assert issubclass(config_class, MethodConfig)
+    assert (name in FROZEN) is not issubclass(config_class, RecipeConfig)
+    if name in FROZEN:
+        return
     for field, domain in RECIPE_DOMAINS.items():
         assert config_class.space.root[field] == domain
     plain = methods.config_class("plain")()
