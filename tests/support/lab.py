@@ -12,6 +12,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from spaces.domain import Space
+from tests.support.memory import memory
 from trainables.method import Context, MethodConfig, Slice
 from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
 from trainables.modules.supervised import Supervised
@@ -87,7 +88,7 @@ class Greedy(RecipeConfig):
     """Takes more and more memory in its first step and gives none back; raises where nobody ends it in time.
 
     Args:
-        mebibytes: after which it stops, so that no machine is hurt.
+        mebibytes: in use on the whole machine, after which it takes no more, so that no machine is hurt.
     """
 
     name: ClassVar[str] = "greedy"
@@ -135,12 +136,12 @@ class _Greedy(Supervised):
         self._mebibytes = config.mebibytes
 
     def step(self) -> Slice:
-        taken = []
-        for _ in range(0, self._mebibytes, GULP_MEBIBYTES):
-            taken.append(b"\1" * (GULP_MEBIBYTES * 2**20))  # written to: memory that is only reserved counts nowhere
+        taken: list[bytes] = []
+        while memory()[0] < self._mebibytes << 20:
+            taken.append(b"\1" * (GULP_MEBIBYTES << 20))  # written to: memory that is only reserved counts nowhere
             time.sleep(GULP_SECONDS)
         time.sleep(PATIENCE_SECONDS)
-        raise RuntimeError(f"{sum(map(len, taken)) >> 20} MiB were taken and nobody minded")
+        raise RuntimeError(f"{GULP_MEBIBYTES * len(taken)} MiB were taken and nobody minded")
 
 
 class _Exploding(Supervised):
