@@ -156,11 +156,11 @@ def jobs(plan: Plan, data: Data, shop: Workshop) -> Iterator[Job]:
         yield Job(name, partial(controlled, data, number, shop, plan.images))
     for cell in plan.cells(data):
         yield Job({"part": "amortised", **cell.name()}, partial(amortised, cell, shop, plan.papers))
-    for horizon in plan.horizons:
+    for method in plan.rivals:
         for cell in plan.cells(data, plan.rival_tasks):
-            for method in plan.rivals:
-                yield Job({"part": "rival", **cell.name(), "method": method, "horizon": horizon},
-                          partial(rival, cell, shop, method, horizon))
+            for horizon in plan.horizons:
+                name = {"part": "rival", **cell.name(method.endswith(TRUNK)), "method": method}
+                yield Job({**name, "horizon": horizon}, partial(rival, cell, shop, method, horizon))
 
 
 def measured(plan: Plan, data: Data, shop: Workshop, book: Book, deadline: float) -> list[Row]:
@@ -231,7 +231,7 @@ def reasons(figure: Mapping[str, float | None], quick: bool) -> dict[str, str]:
 def planned(options: argparse.Namespace) -> Plan:
     """The plan of the command line."""
     settings = {} if options.horizon is None else {"horizon": options.horizon}
-    known = sources(options.mnist)
+    known = sources(options.mnist, options.images)
     if options.quick:
         settings = settings or {"horizon": QUICK_UPDATES}
         plan = Plan(
@@ -248,7 +248,9 @@ def planned(options: argparse.Namespace) -> Plan:
     if options.data is not None:
         missing = sorted(set(options.data) - set(known))
         if missing:
-            raise SystemExit(f"--data takes {', '.join(known)} (MNIST with --mnist), but got {', '.join(missing)}")
+            raise SystemExit(
+                f"--data takes {', '.join(known)} (more with --mnist and --images), but got {', '.join(missing)}"
+            )
         plan = replace(plan, data=tuple(known[name] for name in options.data))
     plan = replace(plan, **{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
     return replace(plan, data=tuple(replace(data, settings={**data.settings, **settings}) for data in plan.data))
@@ -269,6 +271,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--horizons", nargs="+", type=int, help="updates of a rival")
     parser.add_argument("--horizon", type=int, help="updates of the pre-training, instead of the quality's own")
     parser.add_argument("--mnist", type=Path, default=os.environ.get("INVSEARCH_MNIST"), help="holds MNIST/raw")
+    parser.add_argument("--images", type=Path, help="a folder of colour images, one sub-folder per class")
     parser.add_argument("--cache", type=Path, help="where extractors are kept; default: nowhere after this run")
     parser.add_argument("--results", type=Path, default=HERE / "results" / "amortised.jsonl", help="rows of --full")
     parser.add_argument("--threads", type=int, default=2, choices=(1, 2))
@@ -281,11 +284,13 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     plan = planned(options)
     found: dict[str, float | None] = {}
+    commits: set[str] = set()
     with tempfile.TemporaryDirectory() as scratch:
         shop = Workshop((options.cache or Path(scratch)).resolve())
         book = Book(options.results if options.full else None)
         for data in plan.data:
             rows = measured(plan, data, shop, book, began + QUICK_SECONDS if options.quick else math.inf)
+            commits |= {str(row["commit"]) for row in rows}
             figure = figures(rows)
             report(rows, data, figure)
             found |= {name if data.name == "digits" else f"{data.name}/{name}": v for name, v in figure.items()}
@@ -297,7 +302,8 @@ def main() -> None:
     print(json.dumps({
         **found, "reasons": why, "seconds": time.monotonic() - began, "threads": options.threads,
         "tasks": len(plan.suite(plan.data[0])), "shots": plan.shots, "seeds": plan.seeds,
-        "extractors": plan.extractors, "command": shlex.join(sys.argv), "provenance": collect(HERE),
+        "extractors": plan.extractors, "commits_of_rows": sorted(commits),
+        "command": shlex.join(sys.argv), "provenance": collect(HERE),
     }))
 
 

@@ -37,7 +37,7 @@ from trainables.problems.store import cache_folder
 
 Row = dict[str, Any]
 SCRATCH: Mapping[str, MethodConfig] = {
-    "plain": plain.Config(), "unrolled": unrolled.Config(), "augnet": augnet.Config(),
+    "unrolled": unrolled.Config(), "augnet": augnet.Config(), "plain": plain.Config(),
 }
 TRUNK = "_trunk"    # at the end of a rival's name
 TRUNK_RATE = 0.02  # learning rate of rivals that begin with the pre-trained trunk
@@ -106,11 +106,16 @@ class Cell:
     data_seed: int
     seed: int
 
-    def name(self) -> Row:
-        """What its rows say of it; with another extractor it is another cell."""
+    def name(self, extractor: bool = True) -> Row:
+        """What its rows say of it.
+
+        Args:
+            extractor: whether it is another row with another extractor.
+        """
+        key = {"extractor": self.task.data.spec(self.data_seed).key()} if extractor else {}
         return {
             "data": self.task.data.name, "task": self.task.name, "sort": self.task.sort.value, "shots": self.shots,
-            "data_seed": self.data_seed, "seed": self.seed, "extractor": self.task.data.spec(self.data_seed).key(),
+            "data_seed": self.data_seed, "seed": self.seed, **key,
         }
 
     def problem(self) -> Problem:
@@ -234,9 +239,9 @@ def rival(cell: Cell, shop: Workshop, name: str, horizon: int) -> Row:
         network = lambda shape, outputs: Tuned(Extractor(state), outputs)  # noqa: E731
     run = cell.run(problem, config, shop, horizon, network)
     return {
-        "part": "rival", **cell.name(), "method": name, "horizon": horizon, "labels": problem.size(),
-        "accuracy": run.score(problem, Split.TEST), "select": run.score(problem, Split.SELECT),
-        "flops": run.flops, "seconds": run.seconds,
+        "part": "rival", **cell.name(name.endswith(TRUNK)), "method": name, "horizon": horizon,
+        "labels": problem.size(), "accuracy": run.score(problem, Split.TEST),
+        "select": run.score(problem, Split.SELECT), "flops": run.flops, "seconds": run.seconds,
     }
 
 

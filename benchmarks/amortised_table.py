@@ -20,6 +20,7 @@ CONTROLS = (
     "all_on", "all_off", "unconditional", "random", "oracle", "oracle_rest_off", "corners", "descriptor_gradient",
     "descriptor_corners", "hyperinvariances",
 )
+EQUAL = 0.01  # accuracies are called equal where the lower end of the interval is above minus this
 # Pairs of factors that are allowed to leak: each transformation contains a part of the other.
 RELATED = (frozenset(("rotation", "shear")), frozenset(("scale", "translation")))
 
@@ -150,17 +151,17 @@ def figures(rows: Sequence[Row]) -> dict[str, float | None]:
 
 
 def _against(name: str, found: Against | None) -> dict[str, float | None]:
-    if name == "unrolled":
-        keys = ("cost_ratio_unrolled_over_descriptor", "accuracy_difference_vs_unrolled", "break_even_tasks")
-    else:
-        keys = (f"cost_ratio_{name}_over_descriptor", f"accuracy_difference_vs_{name}", f"break_even_tasks_vs_{name}")
+    """Keys of one rival; a rival on the same trunk needs the same pre-training, so it has no break-even."""
+    cost, gain = f"cost_ratio_{name}_over_descriptor", f"accuracy_difference_vs_{name}"
+    even = "break_even_tasks" if name == "unrolled" else f"break_even_tasks_vs_{name}"
     if found is None:
-        return dict.fromkeys((*keys, f"{keys[1]}_low", f"{keys[1]}_high"))
+        return dict.fromkeys((cost, gain, f"{gain}_low", f"{gain}_high", even))
+    low = found.difference.low
     return {
-        keys[0]: found.cost_ratio, keys[0].replace("cost", "seconds"): found.seconds_ratio, keys[2]: found.break_even,
-        keys[1]: found.difference.mean,
-        f"{keys[1]}_low": found.difference.low, f"{keys[1]}_high": found.difference.high,
-        f"cells_vs_{name}": found.cells,
+        cost: found.cost_ratio, cost.replace("cost", "seconds"): found.seconds_ratio,
+        gain: found.difference.mean, f"{gain}_low": low, f"{gain}_high": found.difference.high,
+        f"no_worse_than_{name}": None if low is None else float(low > -EQUAL), f"cells_vs_{name}": found.cells,
+        **({} if name.endswith("_trunk") else {even: found.break_even}),
         **{f"horizon_{name}_at_{shots}": horizon for shots, horizon in found.horizons.items()},
     }
 

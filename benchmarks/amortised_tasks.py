@@ -157,11 +157,12 @@ def digits(quality: Quality) -> Data:
     return Data("digits", _DIGITS, _DIGITS, quality)
 
 
-def sources(mnist: Path | None) -> dict[str, Data]:
+def sources(mnist: Path | None, folder: Path | None = None) -> dict[str, Data]:
     """All data by name: each extractor on its own images, and on those of the other source where sizes agree.
 
     Args:
-        mnist: the folder that holds `MNIST/raw`; without it there are the digits alone.
+        mnist: the folder that holds `MNIST/raw`.
+        folder: of colour images, with a sub-folder for each class.
     """
     found = [digits(Quality.STANDARD)]
     if mnist is not None:
@@ -172,6 +173,9 @@ def sources(mnist: Path | None) -> dict[str, Data]:
             Data("digits-to-mnist", {**small, **some}, _DIGITS, Quality.STANDARD),
             Data("mnist-to-digits", _DIGITS, small, Quality.STANDARD),
         ]
+    if folder is not None:
+        images = {"name": "folder", "path": str(folder), "size": 32}
+        found.append(Data("folder", images, images, Quality.LONG, channels=3))
     return {data.name: data for data in found}
 
 
