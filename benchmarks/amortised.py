@@ -243,7 +243,7 @@ def planned(options: argparse.Namespace) -> Plan:
         )
     else:
         plan = Plan((known["digits"],), rival_tasks=QUICK_TASKS)
-    names = ("tasks", "rival_tasks", "shots", "seeds", "extractors", "rivals", "horizons")
+    names = ("tasks", "rival_tasks", "shots", "seeds", "extractors", "rivals", "horizons", "papers")
     given: dict[str, Any] = {name: value for name in names if (value := getattr(options, name)) is not None}
     if options.data is not None:
         missing = sorted(set(options.data) - set(known))
@@ -269,6 +269,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--extractors", type=int, help="pre-trainings with different seeds")
     parser.add_argument("--rivals", nargs="*", choices=RIVALS)
     parser.add_argument("--horizons", nargs="+", type=int, help="updates of a rival")
+    parser.add_argument("--papers", action=argparse.BooleanOptionalAction, help="with the two extractors of controls")
     parser.add_argument("--horizon", type=int, help="updates of the pre-training, instead of the quality's own")
     parser.add_argument("--mnist", type=Path, default=os.environ.get("INVSEARCH_MNIST"), help="holds MNIST/raw")
     parser.add_argument("--images", type=Path, help="a folder of colour images, one sub-folder per class")
