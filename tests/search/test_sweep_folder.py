@@ -176,7 +176,7 @@ def test_an_event_is_on_disk_before_anybody_sees_it(place: Place) -> None:
 def test_checkpoints_go_once_the_end_is_journaled(place: Place) -> None:
     """Those of the ended trial, and not before; those that an earlier driver left; all of them at the end."""
     made = sweep.create(place / "mine", comparison())
-    uids = [f"one/plain/tune-{index}" for index in (1, 10, 11)]
+    uids = [f"one/plain/tune-{index}" for index in (1, 10, 11)] + ["artefacts/0123456789ab", "artefacts/ba9876543210"]
 
     def kept() -> list[str]:
         return [uid for uid in uids if (made.checkpoints / uid).exists()]
@@ -190,10 +190,11 @@ def test_checkpoints_go_once_the_end_is_journaled(place: Place) -> None:
         record("ended", uid=uids[0])
         assert kept() == uids[1:]
         record("ended", uid="one/plain/tune-7")  # one that never saved
-        book.append("ended", uid=uids[1])  # and this driver is stopped before it could tidy up
+        for uid in (uids[1], uids[3]):
+            book.append("ended", uid=uid)  # and this driver is stopped before it could tidy up
         assert kept() == uids[1:]
         Recorder(made, book)
-        assert kept() == uids[2:]
+        assert kept() == [uids[2], uids[4]]
         record("sweep_done")
         assert not made.checkpoints.exists()
 
