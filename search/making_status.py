@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from search.preparation import Making
 from tracking.journal import Event
 from tracking.record import Stage, Status
+from trainables.artefact import SHORT
 from trainables.making import PROGRESS
 
 READY = (Making.READY, Making.FAILED)
@@ -91,12 +93,16 @@ class Makings:
         return sum(done) / len(done) if done else 0.0
 
     def rows(self, problem: str) -> list[tuple[str, ...]]:
-        """In the columns of the studies' table.
+        """In the columns of the studies' table; artefacts of one name are told apart by their keys.
 
         Args:
             problem: what stands in the first one.
         """
-        return [(problem, standing.label, standing.words, "", "", "") for standing in self.known.values()]
+        often = Counter(standing.label for standing in self.known.values())
+        return [
+            (problem, s.label if often[s.label] == 1 else f"{s.label}, {key[:SHORT]}", s.words, "", "", "")
+            for key, s in self.known.items()
+        ]
 
     def records(self) -> list[dict[str, Any]]:
         """As plain values."""

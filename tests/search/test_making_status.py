@@ -70,6 +70,14 @@ def test_a_sweep_that_only_makes_shows_its_progress() -> None:
     }
 
 
+def test_artefacts_of_one_name_are_told_apart() -> None:
+    both = [spec(), spec(seed=1)]
+    first = numbered(Comparison.model_validate({"artefacts": both, "plugins": needy().plugins}), [])[0]
+    standing = Standing()
+    standing.take(first)
+    assert [row[1] for row in standing.rows()] == [f"toy_maker on toy, {one.key()[:12]}" for one in both]
+
+
 def test_it_stands_beside_the_studies_and_is_none() -> None:
     described = needy()
     events = swept(described)
