@@ -4,8 +4,8 @@ An extractor is pre-trained once; on every task a descriptor and a head are then
 so that ignoring a factor helps, or harms; both kinds are reported apart. Rivals train for each task alone, from scratch
 or from the same trunk, and are charged the cheapest of several budgets within one standard error of their own best.
 
-    --quick  four tasks, one shot count, two seeds, the quick extractor after a third of its updates; runs of
-             `unrolled` on one task while time allows
+    --quick  four tasks, one shot count, two seeds, the quick extractor after some of its updates, fewer controls;
+             runs of `unrolled` on one task while time allows
     (none)   all tasks on the digits, 10 per class, two seeds, `unrolled` on four tasks
     --full   all tasks x 5, 10, 50 per class x 5 seeds x all rivals; resumes from the rows under results/
 
@@ -41,7 +41,7 @@ from trainables.modules.amortised import Quality
 
 HERE = Path(__file__).resolve().parent
 QUICK_TASKS = ("rotation", "contrast", "which-rotation", "which-contrast")
-QUICK_UPDATES = 100   # of pre-training: the quick extractor's own would take the whole time
+QUICK_UPDATES = 60    # of pre-training: the quick extractor's own would take the whole time
 QUICK_SECONDS = 36.0  # after which --quick begins no run of a rival
 RIVALS = (*SCRATCH, *(name + TRUNK for name in SCRATCH))
 FIXED = (
@@ -62,6 +62,8 @@ class Plan:
         extractors: pre-trainings with different seeds; seed s of the tasks stands on number s modulo this.
         runs: of every search and every training step that is timed.
         papers: with the unconditional extractor and the papers' method, each with a pre-training of its own.
+        brief: without random descriptors and other searches.
+        images: that curves are measured on.
     """
 
     data: tuple[Data, ...]
@@ -74,6 +76,7 @@ class Plan:
     horizons: tuple[int, ...] = (100, 300, 900)
     runs: int = 5
     papers: bool = True
+    brief: bool = False
     images: int = 300
 
     def cells(self, data: Data, only: tuple[str, ...] = ()) -> Iterator[Cell]:
@@ -155,7 +158,7 @@ def jobs(plan: Plan, data: Data, shop: Workshop) -> Iterator[Job]:
         name = {"part": "control", "data": data.name, "extractor": data.spec(number).key()}
         yield Job(name, partial(controlled, data, number, shop, plan.images))
     for cell in plan.cells(data):
-        yield Job({"part": "amortised", **cell.name()}, partial(amortised, cell, shop, plan.papers))
+        yield Job({"part": "amortised", **cell.name()}, partial(amortised, cell, shop, plan.papers, plan.brief))
     for method in plan.rivals:
         for cell in plan.cells(data, plan.rival_tasks):
             for horizon in plan.horizons:
@@ -235,7 +238,8 @@ def planned(options: argparse.Namespace) -> Plan:
     if options.quick:
         settings = settings or {"horizon": QUICK_UPDATES}
         plan = Plan(
-            (digits(Quality.QUICK),), QUICK_TASKS, ("rotation",), horizons=(60,), runs=1, papers=False, images=150,
+            (digits(Quality.QUICK),), QUICK_TASKS, ("rotation",), horizons=(60,), runs=1, papers=False, brief=True,
+            images=150,
         )
     elif options.full:
         plan = Plan(

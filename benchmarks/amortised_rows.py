@@ -155,19 +155,21 @@ class Every(MethodConfig):
         return ClosedForm(context, select, Phase.SEARCH)
 
 
-def amortised(cell: Cell, shop: Workshop, papers: bool) -> Row:
+def amortised(cell: Cell, shop: Workshop, papers: bool, brief: bool = False) -> Row:
     """Everything that stands on a pre-trained extractor.
 
     Args:
-        papers: with the papers' method, on an extractor of its own.
+        papers: with the unconditional extractor and the papers' method, each on an extractor of its own.
+        brief: without random descriptors and other searches.
     """
     problem = cell.problem()
-    runs = {name: cell.run(problem, config, shop) for name, config in _configs(cell, papers).items()}
+    runs = {name: cell.run(problem, config, shop) for name, config in _configs(cell, papers, brief).items()}
     chosen = runs["descriptor"].method
     assert isinstance(chosen, ClosedForm)
-    random = [runs.pop(f"random {k}") for k in range(RANDOM)]
+    random = [runs.pop(name).score(problem, Split.TEST) for name in list(runs) if name.startswith("random ")]
     scores = {name: run.score(problem, Split.TEST) for name, run in runs.items()}
-    scores["random"] = sum(run.score(problem, Split.TEST) for run in random) / RANDOM
+    if random:
+        scores["random"] = sum(random) / len(random)
     return {
         "part": "amortised", **cell.name(), "labels": problem.size(),
         "accuracy": scores, "flops": {name: run.flops for name, run in runs.items()},
@@ -177,20 +179,21 @@ def amortised(cell: Cell, shop: Workshop, papers: bool) -> Row:
     }
 
 
-def _configs(cell: Cell, papers: bool) -> dict[str, MethodConfig]:
+def _configs(cell: Cell, papers: bool, brief: bool) -> dict[str, MethodConfig]:
     task, choice = cell.task, cell.task.data.choice
     factors = [factor.value for factor in task.data.family.factors]
     generator = Generator().manual_seed(stable_seed("random descriptors", cell.seed))
     drawn = torch.rand(RANDOM, len(factors), generator=generator).tolist()
-    fixed = {
+    fixed: dict[str, dict[str, float]] = {
         "all_on": dict.fromkeys(factors, 1.0), "all_off": dict.fromkeys(factors, 0.0),
         "oracle": task.oracle(1.0), "oracle_rest_off": task.oracle(0.0),
-        **{f"random {k}": dict(zip(factors, entries, strict=True)) for k, entries in enumerate(drawn)},
     }
-    configs: dict[str, MethodConfig] = {
-        "descriptor": descriptor.Config(extractor=choice),
-        "descriptor_gradient": descriptor.Config(extractor=choice, search=SearchKind.GRADIENT),
-        "descriptor_corners": descriptor.Config(extractor=choice, search=SearchKind.CORNERS),
+    configs: dict[str, MethodConfig] = {"descriptor": descriptor.Config(extractor=choice)}
+    if not brief:
+        fixed |= {f"random {k}": dict(zip(factors, entries, strict=True)) for k, entries in enumerate(drawn)}
+        for how in (SearchKind.GRADIENT, SearchKind.CORNERS):
+            configs[f"descriptor_{how}"] = descriptor.Config(extractor=choice, search=how)
+    configs |= {
         "corners": Every(extractor=choice),
         **{name: fixed_descriptor.Config(extractor=choice, **entries) for name, entries in fixed.items()},
     }
