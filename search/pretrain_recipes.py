@@ -14,17 +14,17 @@ from trainables.modules.amortised import PAPERS, SETTINGS, Quality
 
 
 def digits() -> dict[str, Any]:
-    """The extractor that comparisons on handwritten digits use: minutes."""
+    """The extractor that comparisons on handwritten digits use."""
     return _extractor(Quality.STANDARD, {"name": "digits"})
 
 
 def digits_quick() -> dict[str, Any]:
-    """The same in under a minute: what `invsearch compare digits` uses."""
+    """A short one: what `invsearch compare digits` uses."""
     return _extractor(Quality.QUICK, {"name": "digits"})
 
 
 def mnist() -> dict[str, Any]:
-    """An extractor for 28x28 handwriting: half an hour; downloads MNIST to `data`."""
+    """An extractor for 28x28 handwriting; downloads MNIST to `data`."""
     source = {"name": "torchvision", "dataset": "MNIST", "root": "data", "size": 28}
     return {**_extractor(Quality.LONG, source), "resources": {"cpus": 2.0}}
 

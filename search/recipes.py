@@ -21,7 +21,7 @@ def digits() -> dict[str, Any]:
             {"name": "augnet"},
             # A shorter search than the default, so that the common budget holds at least six of its trials.
             {"name": "unrolled", "settings": {"search_fraction": 0.5, "outer_interval": 2}},
-            # On extractors that are pre-trained in under a minute; `invsearch pretrain digits` is the better one.
+            # On short pre-trainings; `invsearch pretrain digits` makes a better extractor.
             {"name": "descriptor", "settings": {"extractor": {"quality": "quick"}}},
             {"name": "hyperinvariances", "settings": {"extractor": {"quality": "quick"}}},
             {"name": "unconditional", "settings": {"extractor": {"quality": "quick"}}},

@@ -34,9 +34,9 @@ SHARPEST, SHARPNESSES = 6.0, 49  # natural logarithm of the largest scale of the
 class Quality(StrEnum):
     """How long the extractor is pre-trained."""
 
-    QUICK = "quick"        # three quarters of a minute on two cores, for 16x16 images
-    STANDARD = "standard"  # three minutes
-    LONG = "long"          # half an hour; what 28x28 images need
+    QUICK = "quick"        # 260 updates of a narrow network: to see that it works
+    STANDARD = "standard"  # 900 updates
+    LONG = "long"          # 2,400 updates, for 28x28 images
 
 
 SETTINGS: Mapping[Quality, Mapping[str, Any]] = {
