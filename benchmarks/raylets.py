@@ -54,7 +54,7 @@ def sweep(raylets: int, trials: int) -> dict[str, float]:
 
 def measured(raylets: int, trials: int) -> dict[str, float]:
     command = [sys.executable, __file__, "--row", str(raylets), "--trials", str(trials)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # stderr is shown
     row: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return row
 
