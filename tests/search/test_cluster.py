@@ -71,8 +71,10 @@ class Groups:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.table: dict[str, dict[str, Any]] = {}
-        monkeypatch.setattr(placement, "placement_group_table", lambda: self.table)
-        monkeypatch.setattr(placement, "_sent", {})
+        self.now = 0.0
+        occupancy = placement.Occupancy(placement.ray.nodes, lambda: self.table, lambda: self.now)
+        monkeypatch.setattr(placement, "_occupancy", lambda address: occupancy)
+        monkeypatch.setattr(placement.ray, "get_runtime_context", lambda: SimpleNamespace(gcs_address="here"))
 
         def made(bundles: list[dict[str, float]], strategy: str, _soft_target_node_id: str) -> Any:
             assert strategy == "STRICT_PACK"  # else Ray refuses the target
@@ -93,6 +95,7 @@ def test_packing_fills_node_after_node(three: list[dict[str, Any]], monkeypatch:
         packed.to_placement_group()
     assert groups.went == [3, 3, 1, 1, 1, 1, 2, 2, 2, 2]
     groups.table["group2"]["state"] = "REMOVED"  # one on node 1
+    groups.now += 1
     packed.to_placement_group()
     assert groups.went[-1] == 1
 
