@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 BATCH = 2000             # items per call of the writer
-LINGER_SECONDS = 0.5     # a batch waits this long for company
+LINGER_SECONDS = 2.0     # a batch waits this long for company: a short trial becomes one call instead of three
 FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.5, 30.0
 ERRORS_KEPT = 20
 WORD_SECONDS = 2.0  # whoever closes is told after this long that it takes a while
