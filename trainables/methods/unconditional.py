@@ -14,11 +14,11 @@ import torch
 from spaces.domain import Float, Space
 from tracking.cost import Phase
 from trainables.artefact import ArtefactSpec
-from trainables.makers.amortised_extractor import Descriptors
 from trainables.method import Context, Method, MethodConfig
 from trainables.modules.amortised import NAME, AmortisedTask, ExtractorChoice
 from trainables.modules.closed_form import ClosedForm, Selected, best_of
 from trainables.modules.descriptor_search import SearchConfig
+from trainables.modules.pretraining import Descriptors
 from trainables.problems.spec import ProblemSpec
 
 

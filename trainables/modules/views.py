@@ -32,8 +32,8 @@ class Views(NamedTuple):
 
     Args:
         theta: (3, G, n, P). The first and second are a pair under the descriptor; the third is the first with ONE
-            factor drawn afresh.
-        factor: (G, n), which.
+            factor of the group drawn afresh.
+        factor: (G,), which.
         change: (G, n) mean |theta3 - theta1| over the parameters of that factor, in [0, 2].
     """
 
@@ -54,13 +54,13 @@ def draw_views(
     Args:
         descriptors: (G, K).
         images: n.
-        emphasis: (K,) how often each factor is the one that sets the third view apart, up to scale.
+        emphasis: (K,) how often each factor is the one that sets a group's third views apart, up to scale.
     """
     groups = len(descriptors)
     count, share = groups * images, family.spread(descriptors).repeat_interleave(images, 0)
     first, fresh, other = (family.draw(count, generator) for _ in range(3))
-    factor = torch.multinomial(emphasis, count, replacement=True, generator=generator)
-    owned = (torch.tensor(family.owners) == factor[:, None]).float()  # (G n, P)
+    factor = torch.multinomial(emphasis, groups, replacement=True, generator=generator)
+    owned = (torch.tensor(family.owners) == factor[:, None]).float().repeat_interleave(images, 0)  # (G n, P)
     if pairing is Pairing.OMIT:
         first = share * first
         second = share * fresh
@@ -69,7 +69,7 @@ def draw_views(
     third = first + owned * (other - first)
     change = ((third - first).abs() * owned).sum(-1) / owned.sum(-1)
     theta = torch.stack((first, second, third)).view(3, groups, images, -1)
-    return Views(theta, factor.view(groups, images), change.view(groups, images))
+    return Views(theta, factor, change.view(groups, images))
 
 
 def render(family: Family, x: Tensor, theta: Tensor, generator: Generator) -> Tensor:
@@ -90,3 +90,17 @@ def draw_descriptors(count: int, factors: int, generator: Generator) -> Tensor:
     kind = torch.randint(4, (count, 1), generator=generator)
     special = torch.where(kind < 2, kind.float(), (single - (kind == 3).float()).abs())
     return torch.where(which < CORNER, corner, torch.where(which < CUBE, cube, special))
+
+
+def draw_looks(count: int, factor: Tensor, factors: int, generator: Generator) -> Tensor:
+    """(count, G, K): descriptors under which a group's first and third views are compared once more.
+
+    The entry of the group's factor (G,) is 0, 1 or anything; the others are all on, all off, a corner or anything: so
+    that an entry is taught to do the same whatever the others are.
+    """
+    groups = len(factor)
+    kind = torch.randint(4, (count, groups, 1), generator=generator)
+    drawn = torch.rand(count, groups, factors, generator=generator)
+    rest = torch.where(kind == 3, drawn, torch.where(kind == 2, drawn.round(), kind.float()))
+    own = torch.rand(count, groups, 1, generator=generator) * 2 - 0.5  # a quarter below 0, a quarter above 1
+    return torch.where(one_hot(factor, factors).bool(), own.clamp(0, 1), rest)

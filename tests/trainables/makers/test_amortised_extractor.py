@@ -12,9 +12,10 @@ from torch import Generator, Tensor
 from tracking.cost import Meter, Phase
 from tracking.errors import UserError
 from trainables.maker import MakerContext
-from trainables.makers.amortised_extractor import Config, Pretraining, one_cycle
+from trainables.makers.amortised_extractor import Config
 from trainables.method import StateMismatchError
 from trainables.modules.extractor import Extractor
+from trainables.modules.pretraining import Pretraining, one_cycle
 
 TINY: dict[str, Any] = {"horizon": 5, "width": 8, "features": 16, "groups": 3, "images": 4}
 PAPERS: dict[str, Any] = {

@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from spaces.descriptors import standard_family
-from trainables.modules.views import NOISE, Pairing, Views, draw_descriptors, draw_views, render
+from trainables.modules.views import NOISE, Pairing, Views, draw_descriptors, draw_looks, draw_views, render
 
 FAMILY = standard_family(1)
 FACTORS, PARAMETERS = len(FAMILY.factors), len(FAMILY.operations)
@@ -41,7 +41,7 @@ def test_the_third_view_differs_from_the_first_in_one_factor(pairing: Pairing) -
     drawn = views(torch.rand(4, FACTORS, generator=Generator().manual_seed(1)), pairing)
     owners = torch.tensor(FAMILY.owners)
     moved = drawn.theta[2] != drawn.theta[0]  # (G, n, P)
-    assert torch.equal(moved, owners == drawn.factor[..., None])
+    assert torch.equal(moved, (owners == drawn.factor[:, None])[:, None].expand_as(moved))
     change = (drawn.theta[2] - drawn.theta[0]).abs().sum(-1) / moved.sum(-1)
     assert torch.allclose(drawn.change, change) and float(drawn.change.max()) <= 2
 
@@ -49,8 +49,8 @@ def test_the_third_view_differs_from_the_first_in_one_factor(pairing: Pairing) -
 def test_emphasis_says_how_often_a_factor_is_the_one() -> None:
     emphasis = EVEN.clone()
     emphasis[3], emphasis[0] = 3.0, 0.0
-    factor = views(torch.zeros(8, FACTORS), Pairing.SHARE, 500, emphasis).factor
-    shares = torch.bincount(factor.flatten(), minlength=FACTORS) / factor.numel()
+    factor = views(torch.zeros(4000, FACTORS), Pairing.SHARE, 1, emphasis).factor
+    shares = torch.bincount(factor, minlength=FACTORS) / len(factor)
     assert shares[0] == 0 and abs(float(shares[3]) - 3 / 8) < 0.04  # 5 standard errors
 
 
@@ -77,3 +77,16 @@ def test_descriptors_come_from_corners_the_cube_and_the_ends() -> None:
     for count in (0, 1, FACTORS - 1, FACTORS):  # 0.075 each, beside what the corners bring
         assert float((on == count).sum()) / len(drawn) > 0.06  # 3.5 standard errors
     assert torch.equal(drawn, draw_descriptors(4000, FACTORS, Generator().manual_seed(3)))
+
+
+def test_looks_move_the_groups_own_factor_whatever_the_others_are() -> None:
+    factor = torch.randint(FACTORS, (1000,), generator=Generator().manual_seed(0))
+    looks = draw_looks(4, factor, FACTORS, Generator().manual_seed(1))
+    assert looks.shape == (4, 1000, FACTORS) and float(looks.min()) >= 0 and float(looks.max()) <= 1
+    own = looks.gather(2, factor[None, :, None].expand(4, -1, 1))[..., 0]
+    others = looks.flatten(0, 1)[torch.arange(FACTORS) != factor.repeat(4)[:, None]].view(4000, -1)
+    for end in (0.0, 1.0):
+        kept, alike = own.flatten() == end, (others == end).all(1)
+        for share in (kept, alike):  # a quarter each, and 2^-8 of corners
+            assert abs(float(share.float().mean()) - 0.25) < 0.04  # 5 standard errors
+        assert abs(float((kept & alike).float().mean()) - 1 / 16) < 0.02  # 5 standard errors: independent
