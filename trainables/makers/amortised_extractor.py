@@ -1,7 +1,6 @@
 """Pre-trains a family of feature extractors f(x; i) that an invariance descriptor indexes.
 
     L = InfoNCE_group(tau) + lambda_s sum_k (1 - i_k) |read(f)_k - theta_k|^2 + lambda_c (S_k - wanted(i_k))^2
-        + lambda_a i_k |E df dtheta_k|^2 / (E |df|^2 E dtheta_k^2)
 
 per group of images with one descriptor i (HyperInvariances, Chavhan et al. 2022, 2023, trains the first term alone).
 With `views: omit`, `conditioning: kernels`, `heads: per_corner` and both lambdas 0 it is the papers' method; the
@@ -45,7 +44,7 @@ class Config(MakerConfig):
         groups: G, descriptors per update.
         images: n, per group; the n - 1 others of the group are the negatives.
         temperature: tau.
-        sensitivity, calibration, alignment: lambda_s, lambda_c and lambda_a.
+        sensitivity, calibration: lambda_s and lambda_c.
         looks: how many more descriptors the first and the third views are compared under, in every update; they cost
             the tail alone, since the descriptor-free part is there already. With continuous descriptors only.
         emphasis: how often a factor is the one that the third view tells apart; 1 where it is not named. Factors that
@@ -76,7 +75,6 @@ class Config(MakerConfig):
     temperature: float = Field(default=0.2, gt=0)
     sensitivity: float = Field(default=0.5, ge=0)
     calibration: float = Field(default=10.0, ge=0)
-    alignment: float = Field(default=0.0, ge=0)
     looks: int = Field(default=4, ge=0)
     emphasis: dict[Factor, float] = Field(default_factory=lambda: dict(EMPHASIS))
     learning_rate: float = Field(default=4e-3, gt=0)

@@ -58,22 +58,3 @@ def sensitivity(read: Tensor, theta: Tensor, share: Tensor) -> Tensor:
         share: (G, 1, P) the descriptor's entry of each parameter.
     """
     return ((1 - share) * (read - theta).square()).mean()
-
-
-def alignment(moved: Tensor, change: Tensor, entry: Tensor) -> Tensor:
-    """How far what is left of an ignored factor moves all images of a group the same way; 0-d.
-
-    The mean over pairs of images a, b of i_k <df_a, df_b> <dtheta_a, dtheta_b>, over the means of |df|^2 and
-    |dtheta|^2. It estimates without bias the square of the linear relation E[df dtheta^T] by which a linear head would
-    read theta however small df is. The size of df is held fixed: it shall turn, not grow.
-
-    Args:
-        moved: (G, n, D) by how much an image's features change after factor k alone was drawn afresh.
-        change: (G, n, P) by how much theta changed; zero but for the parameters of that factor.
-        entry: (G, 1) i_k.
-    """
-    size = moved.detach().square().sum(-1).mean(1) * change.square().sum(-1).mean(1)  # (G,)
-    pairs = (moved @ moved.mT) * (change @ change.mT)
-    images = moved.shape[1]
-    between = (pairs.sum((1, 2)) - pairs.diagonal(dim1=1, dim2=2).sum(-1)) / (images * (images - 1))
-    return (entry[:, 0] * between / size.clamp_min(torch.finfo(moved.dtype).tiny)).mean()

@@ -1,4 +1,4 @@
-"""The loop that pre-trains a family of extractors: draw descriptors and views, four losses, AdamW, an average.
+"""The loop that pre-trains a family of extractors: draw descriptors and views, three losses, AdamW, an average.
 
 The formula is at `trainables.makers.amortised_extractor`, which describes it to users.
 
@@ -19,7 +19,7 @@ from tracking.cost import Phase
 from trainables.maker import MakerContext
 from trainables.method import Role, Slice, State
 from trainables.modules.conditioned import ExtractorConfig
-from trainables.modules.contrast import alignment, calibration, centred_cosine, info_nce, sensitivity
+from trainables.modules.contrast import calibration, centred_cosine, info_nce, sensitivity
 from trainables.modules.control import Probe, invariance
 from trainables.modules.extractor import Extractor, packed
 from trainables.modules.fast_stem import FastStem
@@ -98,7 +98,7 @@ class Pretraining:
     def step(self) -> Slice:
         updates = min(self._context.slice_updates, self._context.horizon - self._cursor)
         losses = [self._update() for _ in range(updates)]
-        names = ("contrast", "sensitivity", "calibration", "alignment")
+        names = ("contrast", "sensitivity", "calibration")
         series = {f"pretrain/{name}": [loss[k] for loss in losses] for k, name in enumerate(names)}
         return Slice(mean_metrics(series), Phase.PRETRAIN, ready=False, done=self._cursor == self._context.horizon)
 
@@ -130,13 +130,13 @@ class Pretraining:
         return packed(config, self._family, pool.shape, self._average, on)
 
     def _update(self) -> Tensor:
-        """The four losses (4,) of one update."""
+        """The three losses (3,) of one update."""
         context, config = self._context, self._config
         count = config.groups * config.images
         x = context.problem.unlabelled(self._order, count).to(context.device)
         with context.meter.unit("update", x.shape, phase=Phase.PRETRAIN, examples=3 * count):
             losses = self._losses(x.view(config.groups, config.images, *x.shape[1:]))
-            weights = (1.0, config.sensitivity, config.calibration, config.alignment)
+            weights = (1.0, config.sensitivity, config.calibration)
             total = sum(weight * loss for weight, loss in zip(weights, losses, strict=True))
             parameters = list(self._model.parameters())
             for parameter, gradient in zip(parameters, torch.autograd.grad(total, parameters), strict=True):
@@ -175,7 +175,6 @@ class Pretraining:
             contrast,
             sensitivity(model.read(first), theta[0], family.spread(descriptors)[:, None]),
             calibration(centred_cosine(first, third), entry, change),
-            alignment(third - first, theta[2] - theta[0], entry),
         ))
 
     def _look(self, response: Tensor, looks: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from trainables.modules.contrast import alignment, calibration, centred_cosine, info_nce, sensitivity
+from trainables.modules.contrast import calibration, centred_cosine, info_nce, sensitivity
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -70,39 +70,3 @@ def test_what_is_to_be_ignored_need_not_be_read() -> None:
     expected = (read - theta)[..., 1:].square().sum() / read.numel()
     assert float(sensitivity(read, theta, share)) == pytest.approx(float(expected))
     assert float(sensitivity(read, theta, torch.ones(2, 1, 4).double())) == 0.0
-
-
-def test_alignment_is_a_loop_over_pairs_of_images() -> None:
-    moved, change = draw(2, 5, 4), draw(2, 5, 3, seed=1)
-    entry = torch.tensor([[0.3], [1.0]]).double()
-    total = 0.0
-    for g in range(2):
-        size = moved[g].square().sum(-1).mean() * change[g].square().sum(-1).mean()
-        for a in range(5):
-            for b in range(5):
-                if a != b:
-                    product = (moved[g, a] @ moved[g, b]) * (change[g, a] @ change[g, b])
-                    total += float(entry[g, 0] * product / size) / 20 / 2
-    assert float(alignment(moved, change, entry)) == pytest.approx(total)
-
-
-def test_alignment_sees_one_direction_for_all_and_not_one_for_each() -> None:
-    change, on = draw(1, 400, 1), torch.ones(1, 1).double()
-    together = change * draw(1, 1, 64, seed=1)
-    # Two values of equal size: with the size of the change held, the share that is aligned is exactly one.
-    assert float(alignment(change.sign() * draw(1, 1, 64, seed=1), change.sign(), on)) == pytest.approx(1.0)
-    assert float(alignment(together, change, on)) > 0.9
-    own = draw(1, 400, 64, seed=2)
-    apart = change * own / own.norm(dim=-1, keepdim=True)
-    assert abs(float(alignment(apart, change, on))) < 0.01
-    assert float(alignment(together, change, 0 * on)) == 0.0  # what is kept may be read
-
-
-def test_alignment_does_not_reward_larger_changes() -> None:
-    """The size of df is held in its gradient, and scaled features have the same value."""
-    moved, change, on = draw(1, 8, 4).requires_grad_(), draw(1, 8, 2, seed=1), torch.ones(1, 1).double()
-    value = alignment(moved, change, on)
-    (gradient,) = torch.autograd.grad(value, moved)
-    along, value = (gradient * moved.detach()).sum(), value.detach()
-    assert float(along) == pytest.approx(2 * float(value))  # quadratic in df: its size is held
-    assert float(alignment(10 * moved.detach(), change, on)) == pytest.approx(float(value))
