@@ -138,6 +138,11 @@ class Family(BaseModel):
         """Entries (..., K) as one number per parameter (..., P): the entry of the parameter's owner."""
         return descriptor[..., list(self.owners)]
 
+    def effective(self, theta: Tensor) -> Tensor:
+        """What can be seen of theta (..., P), in [-1, 1]: of an operation without a direction (blur), 2 |theta| - 1."""
+        signed = torch.tensor([TRANSFORMS[operation].signed for operation in self.operations], device=theta.device)
+        return torch.where(signed, theta, 2 * theta.abs() - 1)
+
     def apply(self, x: Tensor, theta: Tensor) -> Tensor:
         """One view of each image; theta = 0 is the identity. Differentiable in x and theta.
 

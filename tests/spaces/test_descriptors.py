@@ -44,6 +44,19 @@ def test_every_parameter_has_one_owner() -> None:
     assert torch.equal(spread[:, 1], spread[:, 2]) and torch.equal(spread[:, 1], descriptor[:, 1])
 
 
+def test_what_can_be_seen_of_theta_tells_views_apart_exactly_where_they_differ() -> None:
+    family, generator = standard_family(1), Generator().manual_seed(0)
+    x, theta = torch.rand(1, 1, 12, 12, generator=generator), family.draw(1, generator)
+    for column, operation in enumerate(family.operations):
+        mirrored = theta.clone()
+        mirrored[:, column] *= -1
+        alike = torch.equal(family.apply(x, theta), family.apply(x, mirrored))
+        assert alike == torch.equal(family.effective(theta), family.effective(mirrored)), operation
+        assert alike == (operation is Operation.GAUSSIAN_BLUR)
+    ends = family.effective(torch.tensor([[0.0], [1.0], [-1.0]]).expand(3, len(family.operations)))
+    assert float(ends.min()) == -1.0 and float(ends.max()) == 1.0
+
+
 def test_sharing_is_the_same_value_when_off_and_an_independent_one_when_on() -> None:
     generator = Generator().manual_seed(2)
     first, fresh = GREY.draw(2000, generator), GREY.draw(2000, generator)

@@ -1,9 +1,10 @@
 """Pre-trains a family of feature extractors f(x; i) that an invariance descriptor indexes.
 
     L = InfoNCE_group(tau) + lambda_s sum_k (1 - i_k) |read(f)_k - theta_k|^2 + lambda_c (S_k - wanted(i_k))^2
+        + lambda_e sum_k i_k R^2_loo(theta_k)
 
 per group of images with one descriptor i (HyperInvariances, Chavhan et al. 2022, 2023, trains the first term alone).
-With `views: omit`, `conditioning: kernels`, `heads: per_corner` and both lambdas 0 it is the papers' method; the
+With `views: omit`, `conditioning: kernels`, `heads: per_corner` and all lambdas 0 it is the papers' method; the
 defaults are ours: shared parameters, continuous strengths, and a third view that ties i_k to the measured invariance.
 
 Axes: G groups, n images of a group, K factors, P parameters, D features.
@@ -44,7 +45,7 @@ class Config(MakerConfig):
         groups: G, descriptors per update.
         images: n, per group; the n - 1 others of the group are the negatives.
         temperature: tau.
-        sensitivity, calibration: lambda_s and lambda_c.
+        sensitivity, calibration, erasure: lambda_s, lambda_c and lambda_e.
         looks: how many more descriptors the first and the third views are compared under, in every update; they cost
             the tail alone, since the descriptor-free part is there already. With continuous descriptors only.
         emphasis: how often a factor is the one that the third view tells apart; 1 where it is not named. Factors that
@@ -75,6 +76,7 @@ class Config(MakerConfig):
     temperature: float = Field(default=0.2, gt=0)
     sensitivity: float = Field(default=0.5, ge=0)
     calibration: float = Field(default=10.0, ge=0)
+    erasure: float = Field(default=0.0, ge=0)
     looks: int = Field(default=4, ge=0)
     emphasis: dict[Factor, float] = Field(default_factory=lambda: dict(EMPHASIS))
     learning_rate: float = Field(default=4e-3, gt=0)

@@ -30,7 +30,7 @@ class Config(MethodConfig):
 
     Args:
         extractor: which one.
-        search: how descriptors are proposed; `auto` is a small menu below 100 labels and the gradient from there on.
+        search: how descriptors are proposed; `auto` is a small menu below 40 labels and the gradient from there on.
         errors: width of the one-standard-error rule.
         evidence: standard errors by which the best must beat the default.
         default: what is taken unless the labels say otherwise, by name; what is not named is `default_entry`.

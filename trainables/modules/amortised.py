@@ -48,7 +48,7 @@ SETTINGS: Mapping[Quality, Mapping[str, Any]] = {
 # The papers' way to pre-train: kernels from a hyper-network, on/off corners, off is omitted, a head for each corner.
 PAPERS: Mapping[str, Any] = {
     "conditioning": "kernels", "begin": "block", "views": "omit", "heads": "per_corner", "descriptors": "corners",
-    "sensitivity": 0.0, "calibration": 0.0,
+    "sensitivity": 0.0, "calibration": 0.0, "erasure": 0.0,
 }
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
+READER_PENALTY = 1e-2  # of a reader, as a share of the features' mean energy
 SATURATION = 2.0  # of the wanted distance in the change of a parameter: 1 - exp(-2 |d theta|)
 
 
@@ -58,3 +59,27 @@ def sensitivity(read: Tensor, theta: Tensor, share: Tensor) -> Tensor:
         share: (G, 1, P) the descriptor's entry of each parameter.
     """
     return ((1 - share) * (read - theta).square()).mean()
+
+
+def readable(features: Tensor, theta: Tensor, share: Tensor) -> Tensor:
+    """Leave-one-out R^2 of ridge heads that read the ignored parameters off a group's features, from 0 on; 0-d.
+
+    An adversary in closed form: the best linear reader of each group's own descriptor, refitted in every update. With
+    Z the centred features, K = Z Z^T and H = K (K + c I)^-1, the residual without example j is
+    (y - H y)_j / (1 - H_jj).
+
+    Args:
+        features: (G, n, D).
+        theta: (G, n, P).
+        share: (G, 1, P) the descriptor's entry of each parameter.
+    """
+    count = features.shape[1]
+    z = features - features.mean(1, keepdim=True)
+    y = theta - theta.mean(1, keepdim=True)
+    gram = z @ z.mT
+    scale = gram.diagonal(dim1=1, dim2=2).mean(-1)[:, None, None] + torch.finfo(z.dtype).tiny
+    one = torch.eye(count, dtype=z.dtype, device=z.device)
+    rest = READER_PENALTY * torch.linalg.inv(gram / scale + READER_PENALTY * one)  # I - H
+    left = rest.diagonal(dim1=1, dim2=2)[..., None] - 1 / count  # the mean was fitted too
+    error = (rest @ y / left).square().mean(1, keepdim=True) / y.square().mean(1, keepdim=True)
+    return (share * (1 - error).clamp_min(0)).mean()

@@ -17,7 +17,6 @@ import torch
 from torch import Generator, Tensor
 
 from spaces.descriptors import Family
-from spaces.transforms import TRANSFORMS
 from trainables.modules.contrast import centred_cosine
 from trainables.modules.ridge import loo_residuals_on_grid
 
@@ -116,8 +115,7 @@ def readability(probe: Probe, descriptors: Tensor) -> Tensor:
     the magnitude is read, since the sign of its parameter does nothing. Below 0 is worse than guessing the mean.
     """
     family = probe.extractor.family
-    signed = torch.tensor([TRANSFORMS[name].signed for name in family.operations], device=probe.theta.device)
-    target = torch.where(signed, probe.theta, probe.theta.abs()).double()
+    target = family.effective(probe.theta).double()
     plain = features(probe.extractor, probe.plain, descriptors)
     found = []
     for k, moved in enumerate(probe.moved):

@@ -65,7 +65,7 @@ class SearchConfig(BaseModel):
     keep: int = Field(default=16, ge=1)
     points: int = Field(default=40, ge=3)
     proposals: int = Field(default=4, ge=1)
-    menu_below: int = Field(default=100, ge=0)
+    menu_below: int = Field(default=40, ge=0)
     resolution: int = Field(default=32, ge=1)
     lowest_penalty: float = Field(default=1e-5, gt=0)
     highest_penalty: float = Field(default=1e2, gt=0)

@@ -19,7 +19,7 @@ from tracking.cost import Phase
 from trainables.maker import MakerContext
 from trainables.method import Role, Slice, State
 from trainables.modules.conditioned import ExtractorConfig
-from trainables.modules.contrast import calibration, centred_cosine, info_nce, sensitivity
+from trainables.modules.contrast import calibration, centred_cosine, info_nce, readable, sensitivity
 from trainables.modules.control import Probe, invariance
 from trainables.modules.extractor import Extractor, packed
 from trainables.modules.fast_stem import FastStem
@@ -98,7 +98,7 @@ class Pretraining:
     def step(self) -> Slice:
         updates = min(self._context.slice_updates, self._context.horizon - self._cursor)
         losses = [self._update() for _ in range(updates)]
-        names = ("contrast", "sensitivity", "calibration")
+        names = ("contrast", "sensitivity", "calibration", "erasure")
         series = {f"pretrain/{name}": [loss[k] for loss in losses] for k, name in enumerate(names)}
         return Slice(mean_metrics(series), Phase.PRETRAIN, ready=False, done=self._cursor == self._context.horizon)
 
@@ -136,7 +136,7 @@ class Pretraining:
         x = context.problem.unlabelled(self._order, count).to(context.device)
         with context.meter.unit("update", x.shape, phase=Phase.PRETRAIN, examples=3 * count):
             losses = self._losses(x.view(config.groups, config.images, *x.shape[1:]))
-            weights = (1.0, config.sensitivity, config.calibration)
+            weights = (1.0, config.sensitivity, config.calibration, config.erasure)
             total = sum(weight * loss for weight, loss in zip(weights, losses, strict=True))
             parameters = list(self._model.parameters())
             for parameter, gradient in zip(parameters, torch.autograd.grad(total, parameters), strict=True):
@@ -159,7 +159,10 @@ class Pretraining:
         seen = render(family, x, drawn.theta, self._noise)
         response = self._stem(seen.flatten(0, 1))
         response = response.view(*seen.shape[:2], *response.shape[1:])
-        first, second, third = model.extractor.tail(response, descriptors).chunk(3, 1)
+        features = model.extractor.tail(response, descriptors)
+        first, second, third = features.chunk(3, 1)
+        every, share = family.effective(drawn.theta).transpose(0, 1).flatten(1, 2), family.spread(descriptors)[:, None]
+        leak = readable(features, every, share)
         contrast = info_nce(
             model.head(first, descriptors, heads), model.head(second, descriptors, heads), config.temperature
         )
@@ -170,11 +173,12 @@ class Pretraining:
             )
         times = 1 + self._looks
         entry = descriptors.gather(1, drawn.factor.repeat(times)[:, None])  # (times G, 1)
-        theta, change = drawn.theta.repeat(1, times, 1, 1), drawn.change.repeat(times, 1)
+        seen_theta, change = family.effective(drawn.theta[0]).repeat(times, 1, 1), drawn.change.repeat(times, 1)
         return torch.stack((
             contrast,
-            sensitivity(model.read(first), theta[0], family.spread(descriptors)[:, None]),
+            sensitivity(model.read(first), seen_theta, family.spread(descriptors)[:, None]),
             calibration(centred_cosine(first, third), entry, change),
+            leak,
         ))
 
     def _look(self, response: Tensor, looks: Tensor) -> tuple[Tensor, Tensor]:

@@ -34,7 +34,7 @@ class Views(NamedTuple):
         theta: (3, G, n, P). The first and second are a pair under the descriptor; the third is the first with ONE
             factor of the group drawn afresh.
         factor: (G,), which.
-        change: (G, n) mean |theta3 - theta1| over the parameters of that factor, in [0, 2].
+        change: (G, n) mean |theta3 - theta1| over the parameters of that factor, as far as can be seen, in [0, 2].
     """
 
     theta: Tensor
@@ -67,7 +67,7 @@ def draw_views(
     else:
         second = share_parameters(first, fresh, share)
     third = first + owned * (other - first)
-    change = ((third - first).abs() * owned).sum(-1) / owned.sum(-1)
+    change = ((family.effective(third) - family.effective(first)).abs() * owned).sum(-1) / owned.sum(-1)
     theta = torch.stack((first, second, third)).view(3, groups, images, -1)
     return Views(theta, factor, change.view(groups, images))
 

@@ -20,7 +20,7 @@ from trainables.modules.pretraining import Pretraining, one_cycle
 TINY: dict[str, Any] = {"horizon": 5, "width": 8, "features": 16, "groups": 3, "images": 4}
 PAPERS: dict[str, Any] = {
     "conditioning": "kernels", "begin": "block", "views": "omit", "heads": "per_corner", "descriptors": "corners",
-    "sensitivity": 0.0, "calibration": 0.0,
+    "sensitivity": 0.0, "calibration": 0.0, "erasure": 0.0,
 }
 
 

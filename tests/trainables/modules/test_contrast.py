@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from trainables.modules.contrast import calibration, centred_cosine, info_nce, sensitivity
+from trainables.modules.contrast import READER_PENALTY, calibration, centred_cosine, info_nce, readable, sensitivity
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -70,3 +70,34 @@ def test_what_is_to_be_ignored_need_not_be_read() -> None:
     expected = (read - theta)[..., 1:].square().sum() / read.numel()
     assert float(sensitivity(read, theta, share)) == pytest.approx(float(expected))
     assert float(sensitivity(read, theta, torch.ones(2, 1, 4).double())) == 0.0
+
+
+def test_what_is_readable_is_the_r_squared_of_readers_refitted_without_each_image() -> None:
+    features, theta = draw(2, 12, 5), draw(2, 12, 3, seed=1)
+    theta[..., 0] = features[..., 1] + 0.1 * theta[..., 0]  # the others are noise
+    share = torch.tensor([[[1.0, 0.5, 0.0]], [[0.3, 1.0, 1.0]]]).double()
+    wanted = torch.zeros(2, 1, 3).double()
+    for g in range(2):
+        z = features[g] - features[g].mean(0)
+        penalty = READER_PENALTY * z.square().sum(-1).mean()
+        errors = []
+        for j in range(12):
+            kept = torch.arange(12) != j
+            # The penalty, as in the closed form, is on deviations from the mean of what the reader is fitted to.
+            inside, outside = features[g][kept], theta[g][kept]
+            a, b = inside - inside.mean(0), outside - outside.mean(0)
+            weight = torch.linalg.solve(a.mT @ a + penalty * torch.eye(5), a.mT @ b)
+            errors.append((theta[g][j] - outside.mean(0) - (features[g][j] - inside.mean(0)) @ weight).square())
+        spread = (theta[g] - theta[g].mean(0)).square().mean(0)
+        wanted[g, 0] = (1 - torch.stack(errors).mean(0) / spread).clamp_min(0)
+    assert float(wanted[:, 0, 0].min()) > 0.9
+    assert float(readable(features, theta, share)) == pytest.approx(float((share * wanted).mean()))
+
+
+def test_only_what_is_ignored_has_to_be_unreadable_however_small_it_is() -> None:
+    theta, on = draw(1, 96, 2), torch.ones(1, 1, 2).double()
+    features = torch.cat((draw(1, 96, 6, seed=1), 0.3 * theta), -1)
+    assert float(readable(features, theta, on)) > 0.6
+    assert float(readable(features, theta, 0 * on)) == 0.0
+    assert float(readable(features[..., :6], theta, on)) < 0.05
+    assert float(readable(1e-3 * features, theta, on)) == pytest.approx(float(readable(features, theta, on)))

@@ -85,7 +85,7 @@ def test_all_corners() -> None:
 def test_menu() -> None:
     half = torch.tensor([0.5, 0.5])
     assert menu(half).tolist() == [[0.5, 0.5], [0, 0], [1, 1], [0, 1], [1, 0]]
-    assert len(menu(ON)) == FACTORS + 2 and menu(ON)[0].tolist() == ON.tolist()
+    assert len(menu(ON)) == 2 * FACTORS + 2 and menu(ON)[0].tolist() == ON.tolist()
 
 
 def test_rows_are_balanced_distinct_and_seeded() -> None:
