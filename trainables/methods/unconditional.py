@@ -38,7 +38,8 @@ class Config(MethodConfig):
     lowest_penalty: float = 1e-5
 
     def needs(self, problem: ProblemSpec, data_seed: int) -> Mapping[str, ArtefactSpec]:
-        fixed = {"descriptors": Descriptors.FIXED, "fixed_entry": 1.0, "sensitivity": 0.0, "calibration": 0.0, "erasure": 0.0}
+        none = dict.fromkeys(("sensitivity", "calibration", "erasure"), 0.0)
+        fixed = {"descriptors": Descriptors.FIXED, "fixed_entry": 1.0, **none}
         return {NAME: self.extractor.spec(problem, data_seed, **fixed)}
 
     def build(self, context: Context) -> Method:

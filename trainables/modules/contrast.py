@@ -82,4 +82,5 @@ def readable(features: Tensor, theta: Tensor, share: Tensor) -> Tensor:
     rest = READER_PENALTY * torch.linalg.inv(gram / scale + READER_PENALTY * one)  # I - H
     left = rest.diagonal(dim1=1, dim2=2)[..., None] - 1 / count  # the mean was fitted too
     error = (rest @ y / left).square().mean(1, keepdim=True) / y.square().mean(1, keepdim=True)
-    return (share * (1 - error).clamp_min(0)).mean()
+    found: Tensor = (share * (1 - error).clamp_min(0)).mean()
+    return found
