@@ -78,6 +78,11 @@ class Replayed:
         self._chosen: dict[str, tuple[Trial, float]] = {}
         self._points: dict[int, list[float]] = {}
 
+    @property
+    def methods(self) -> set[str]:
+        """That were recorded; no others can be replayed."""
+        return {method for _, method, _ in self._trials}
+
     def __call__(self, assignment: Assignment, index: int) -> Work:
         trial, noise = self._follow(assignment)
         size = self._sizes.get(assignment.problem.label, 1.0) * assignment.protocol.horizon / self._horizon

@@ -44,7 +44,9 @@ def measured(shape: str, trials: int, folder: Path, mlflow_events: int | None, t
     drives = []
     for turn in range(turns):
         drives.append(part("drive", name=shape, trials=trials, slots=SLOTS, folder=str(folder / str(turn))))
-        print(f"{shape}: {drives[-1]['trials']} trials in {drives[-1]['simulator_seconds']:.0f} s", flush=True)
+        slope = ratio(drives[-1], "decision")
+        print(f"{shape}: {drives[-1]['trials']} trials in {drives[-1]['simulator_seconds']:.0f} s, "
+              f"slope {_shown(slope)}", flush=True)
     slopes = [ratio(drive, "decision") for drive in drives]
     found = drives[slopes.index(statistics.median_low(slopes))] if None not in slopes else drives[0]
     found["slope_ratio_turns"] = slopes
@@ -105,6 +107,8 @@ def main() -> None:
     what_if = part("what_if", recipe="digits" if quick else "big", slots=LADDER[1:3] if quick else LADDER,
                    message_ms=message, start_seconds=START_SECONDS)
     print(table(shapes), "", ladder(what_if["rows"]), sep="\n")
+    if what_if["methods_left_out"]:
+        print(f"without {', '.join(what_if['methods_left_out'])}, of which no trials were recorded")
     at_64 = {r["slots"]: r["efficiency"] for r in what_if["rows"]}[64]
     figures = {
         "decision_ms_at_100": wide["decision_ms_at_100"], "decision_ms_at_10000": wide.get("decision_ms_at_10000"),

@@ -158,10 +158,13 @@ def mlflow(name: str, events: int, folder: Path) -> dict[str, Any]:
 
 
 def what_if(recipe: str, slots: Sequence[int], message_ms: float, start_seconds: float) -> dict[str, Any]:
-    """Makespan and efficiency of a recipe at so many slots; the journal stays in memory."""
-    described = Comparison.model_validate(recipes.get(recipe))
-    studies = len(described.problems) * len(described.methods)
-    recorded, rows = load(), []
+    """Makespan and efficiency of a recipe at so many slots; the journal stays in memory. Its recorded methods only."""
+    described, recorded = Comparison.model_validate(recipes.get(recipe)), load()
+    kept, left_out = [], []
+    for method in described.methods:
+        (kept if method.name in Replayed(recorded).methods else left_out).append(method)
+    described = described.model_copy(update={"methods": tuple(kept)})
+    studies, rows = len(described.problems) * len(kept), []
     for count in slots:
         parallel = parallel_for(count, studies)
         comparison = described.model_copy(update={"parallel_trials": parallel})
@@ -178,7 +181,7 @@ def what_if(recipe: str, slots: Sequence[int], message_ms: float, start_seconds:
             "efficiency": outcome.efficiency, "efficiency_with_free_driver": free.efficiency,
         })
         print(json.dumps(rows[-1]), flush=True)
-    return {"studies": studies, "rows": rows}
+    return {"studies": studies, "rows": rows, "methods_left_out": [method.name for method in left_out]}
 
 
 def _peak_mib() -> float:

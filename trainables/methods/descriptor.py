@@ -49,7 +49,7 @@ class Config(MethodConfig):
     extractor: ExtractorChoice = ExtractorChoice()
     search: SearchKind = SearchKind.AUTO
     errors: float = Field(default=1.0, ge=0)
-    evidence: float = Field(default=2.0, ge=0)
+    evidence: float = Field(default=2.5, ge=0)
     default: dict[str, float] = Field(default_factory=dict)
     default_entry: float = Field(default=1.0, ge=0, le=1)
     settings: SearchConfig = SearchConfig()

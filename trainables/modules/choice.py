@@ -46,7 +46,7 @@ class Choice:
     high: Tensor
 
 
-def choose(evaluated: Evaluated, default: Tensor, errors: float = 1.0, evidence: float = 2.0) -> Choice:
+def choose(evaluated: Evaluated, default: Tensor, errors: float = 1.0, evidence: float = 2.5) -> Choice:
     """The default, unless the best is clearly better; then, of those as good as the best, the closest to the default.
 
     Paired differences to the best, D_mj = loss_mj - loss_best,j, have the standard error SE_m = std(D_m) / sqrt(n).

@@ -71,7 +71,7 @@ class SearchConfig(BaseModel):
     highest_penalty: float = Field(default=1e2, gt=0)
     penalties: int = Field(default=15, ge=2)
     errors: float = Field(default=1.0, ge=0)
-    evidence: float = Field(default=2.0, ge=0)
+    evidence: float = Field(default=2.5, ge=0)
     max_pairs: int = Field(default=2048, ge=1)
 
     def log_penalties(self) -> Tensor:
