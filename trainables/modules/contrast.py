@@ -81,6 +81,8 @@ def readable(features: Tensor, theta: Tensor, share: Tensor) -> Tensor:
     one = torch.eye(count, dtype=z.dtype, device=z.device)
     rest = READER_PENALTY * torch.linalg.inv(gram / scale + READER_PENALTY * one)  # I - H
     left = rest.diagonal(dim1=1, dim2=2)[..., None] - 1 / count  # the mean was fitted too
-    error = (rest @ y / left).square().mean(1, keepdim=True) / y.square().mean(1, keepdim=True)
-    found: Tensor = (share * (1 - error).clamp_min(0)).mean()
+    spread = y.square().mean(1, keepdim=True)
+    moves = spread > 0  # a parameter that is the same everywhere cannot be read
+    error = (rest @ y / left).square().mean(1, keepdim=True) / torch.where(moves, spread, 1.0)
+    found: Tensor = (share * torch.where(moves, 1 - error, 0.0).clamp_min(0)).mean()
     return found

@@ -1,4 +1,4 @@
-"""The loop that pre-trains a family of extractors: draw descriptors and views, three losses, AdamW, an average.
+"""The loop that pre-trains a family of extractors: draw descriptors and views, four losses, AdamW, an average.
 
 The formula is at `trainables.makers.amortised_extractor`, which describes it to users.
 
@@ -34,7 +34,7 @@ from trainables.modules.state import (
     require_like,
 )
 from trainables.modules.supervised import mean_metrics
-from trainables.modules.views import draw_descriptors, draw_looks, draw_views, render
+from trainables.modules.views import Views, draw_descriptors, draw_looks, draw_views, render
 
 if TYPE_CHECKING:
     from trainables.makers.amortised_extractor import Config
@@ -130,7 +130,7 @@ class Pretraining:
         return packed(config, self._family, pool.shape, self._average, on)
 
     def _update(self) -> Tensor:
-        """The three losses (3,) of one update."""
+        """The four losses (4,) of one update."""
         context, config = self._context, self._config
         count = config.groups * config.images
         x = context.problem.unlabelled(self._order, count).to(context.device)
@@ -151,35 +151,35 @@ class Pretraining:
         return losses.detach()
 
     def _losses(self, x: Tensor) -> Tensor:
-        config, family, model = self._config, self._family, self._model
+        config, model = self._config, self._model
         descriptors, heads = self._draw_descriptors()
-        drawn = draw_views(family, descriptors, config.images, config.views, self._emphasis, self._noise)
+        drawn = draw_views(self._family, descriptors, config.images, config.views, self._emphasis, self._noise)
         looks = draw_looks(self._looks, drawn.factor, descriptors.shape[-1], self._search).flatten(0, 1)
         drawn, looks, descriptors = drawn.to(x.device), looks.to(x.device), descriptors.to(x.device)
-        seen = render(family, x, drawn.theta, self._noise)
+        seen = render(self._family, x, drawn.theta, self._noise)
         response = self._stem(seen.flatten(0, 1))
         response = response.view(*seen.shape[:2], *response.shape[1:])
         features = model.extractor.tail(response, descriptors)
-        first, second, third = features.chunk(3, 1)
-        every, share = family.effective(drawn.theta).transpose(0, 1).flatten(1, 2), family.spread(descriptors)[:, None]
-        leak = readable(features, every, share)
-        contrast = info_nce(
-            model.head(first, descriptors, heads), model.head(second, descriptors, heads), config.temperature
-        )
+        first, second, _ = (model.head(view, descriptors, heads) for view in features.chunk(3, 1))
+        contrast = info_nce(first, second, config.temperature)
+        erasure = self._erasure(features, drawn, descriptors) if config.erasure else torch.zeros_like(contrast)
+        return torch.stack((contrast, *self._told_apart(features, response, drawn, descriptors, looks), erasure))
+
+    def _told_apart(
+        self, features: Tensor, response: Tensor, drawn: Views, descriptors: Tensor, looks: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Sensitivity and calibration of the first and third views, under the group's descriptor and all looks."""
+        first, _, third = features.chunk(3, 1)
         if len(looks):
             again, moved = self._look(response, looks)
-            first, third, descriptors = (
-                torch.cat(both) for both in ((first, again), (third, moved), (descriptors, looks))
-            )
-        times = 1 + self._looks
-        entry = descriptors.gather(1, drawn.factor.repeat(times)[:, None])  # (times G, 1)
-        seen_theta, change = family.effective(drawn.theta[0]).repeat(times, 1, 1), drawn.change.repeat(times, 1)
-        return torch.stack((
-            contrast,
-            sensitivity(model.read(first), seen_theta, family.spread(descriptors)[:, None]),
+            first, third = torch.cat((first, again)), torch.cat((third, moved))
+        every, times = torch.cat((descriptors, looks)), 1 + self._looks
+        entry = every.gather(1, drawn.factor.repeat(times)[:, None])  # (times G, 1)
+        theta, change = self._family.effective(drawn.theta[0]).repeat(times, 1, 1), drawn.change.repeat(times, 1)
+        return (
+            sensitivity(self._model.read(first), theta, self._family.spread(every)[:, None]),
             calibration(centred_cosine(first, third), entry, change),
-            leak,
-        ))
+        )
 
     def _look(self, response: Tensor, looks: Tensor) -> tuple[Tensor, Tensor]:
         """First and third views (G, 3 n, ...) under more descriptors (L G, K): features (L G, n, D) twice."""
@@ -188,6 +188,10 @@ class Pretraining:
         again = pair.repeat(len(looks) // len(pair), *(1 for _ in pair.shape[1:]))
         first, third = self._model.extractor.tail(again, looks).chunk(2, 1)
         return first, third
+
+    def _erasure(self, features: Tensor, drawn: Views, descriptors: Tensor) -> Tensor:
+        theta = self._family.effective(drawn.theta).transpose(0, 1).flatten(1, 2)
+        return readable(features, theta, self._family.spread(descriptors)[:, None])
 
     def _draw_descriptors(self) -> tuple[Tensor, Tensor]:
         """(G, K), and which head each group uses (G,)."""

@@ -73,7 +73,8 @@ def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-VARIANTS = {"ours": {}, "papers": PAPERS, "fixed": {"descriptors": "fixed", "fixed_entry": 1.0}}
+VARIANTS = {"ours": {}, "papers": PAPERS, "fixed": {"descriptors": "fixed", "fixed_entry": 1.0},
+            "erasing": {"erasure": 0.5}, "erasing what is omitted": {"erasure": 0.5, "views": "omit"}}
 
 
 @pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)

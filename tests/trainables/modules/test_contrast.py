@@ -100,4 +100,7 @@ def test_only_what_is_ignored_has_to_be_unreadable_however_small_it_is() -> None
     assert float(readable(features, theta, on)) > 0.6
     assert float(readable(features, theta, 0 * on)) == 0.0
     assert float(readable(features[..., :6], theta, on)) < 0.05
+    still = torch.cat((theta[..., :1], torch.zeros_like(theta[..., :1])), -1)
+    one = float(readable(features, theta[..., :1], on[..., :1]))
+    assert float(readable(features, still, on)) == pytest.approx(one / 2)
     assert float(readable(1e-3 * features, theta, on)) == pytest.approx(float(readable(features, theta, on)))
