@@ -57,6 +57,9 @@ def choose(evaluated: Evaluated, default: Tensor, errors: float = 1.0, evidence:
     together, so the paired error is smaller, and the rule alone leaves the default easily: the best of many is lucky.
     On shuffled labels of planted tasks with five entries (60 and 200 examples, 120 tasks each, every kind of search) it
     did so in 44 to 62 % with evidence = 1, in 18 to 33 % with 1.5, in 5 to 16 % with 2 and in 2 to 3 % with 2.5.
+    With seven entries of a real extractor and the gradient, 2.5 still left it in 10 of 40: the more that can be chosen,
+    the luckier the best.
+
     Leave-one-out losses of two examples share all other examples, so the error is an approximation (Bengio &
     Grandvalet 2004).
 
