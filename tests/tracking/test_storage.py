@@ -195,9 +195,9 @@ def test_checkpoints_keep_the_last_ones(place: Place) -> None:
 def test_network_file_systems_are_recognised(tmp_path: Path) -> None:
     mounts = tmp_path / "mounts"
     mounts.write_text(
-        "/dev/sda / ext4 rw 0 0\nserver:/x /home nfs4 rw 0 0\n/dev/sdb /home/me/disk ext4 rw 0 0\n"
+        "/dev/sda / ext4 rw 0 0\nserver:/x /net nfs4 rw 0 0\n/dev/sdb /net/me/disk ext4 rw 0 0\n"
         "me@host: /with\\040space fuse.sshfs rw 0 0\n"
     )
-    answers = {"/var/x": False, "/home/me": True, "/home/me/disk/y": False, "/with space/z": True, "/homely": False}
+    answers = {"/var/x": False, "/net/me": True, "/net/me/disk/y": False, "/with space/z": True, "/nets": False}
     assert {path: on_network(Path(path), mounts) for path in answers} == answers
     assert not on_network(Path("/home"), tmp_path / "none")
