@@ -55,7 +55,7 @@ class Config(MakerConfig):
         precision, compiling: of the descriptor-free part, see `fast_stem`.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     horizon: int = Field(default=900, ge=1)
     factors: tuple[Factor, ...] | None = None

@@ -32,7 +32,7 @@ class Config(MethodConfig):
         extractor: which one.
         search: how descriptors are proposed; `auto` is a small menu below 40 labels and the gradient from there on.
         errors: width of the one-standard-error rule.
-        evidence: standard errors by which the best must beat the default.
+        false_alarms: how often labels that mean nothing may make the choice leave the default.
         default: what is taken unless the labels say otherwise, by name; what is not named is `default_entry`.
         default_entry: 1 is the extractor that ignores all it was trained to ignore.
         settings: of the search.
@@ -40,7 +40,7 @@ class Config(MethodConfig):
     """
 
     space: ClassVar[Space] = Space({
-        "evidence": Float(low=0.0, high=3.0),
+        "false_alarms": Float(low=0.01, high=1.0, log=True),
         "errors": Float(low=0.0, high=2.0),
     })
 
@@ -49,7 +49,7 @@ class Config(MethodConfig):
     extractor: ExtractorChoice = ExtractorChoice()
     search: SearchKind = SearchKind.AUTO
     errors: float = Field(default=1.0, ge=0)
-    evidence: float = Field(default=2.5, ge=0)
+    false_alarms: float = Field(default=0.1, ge=0, le=1)
     default: dict[str, float] = Field(default_factory=dict)
     default_entry: float = Field(default=1.0, ge=0, le=1)
     settings: SearchConfig = SearchConfig()
@@ -80,7 +80,9 @@ class Descriptor(ClosedFormSearch):
         config = self._config
         if self._fixed is not None:  # replay: only the head's penalty is chosen
             return best_of(task, self._fixed[None], config.settings, phase)
-        settings = config.settings.model_copy(update={"errors": config.errors, "evidence": config.evidence})
+        settings = config.settings.model_copy(
+            update={"errors": config.errors, "false_alarms": config.false_alarms}
+        )
         shape = (len(task.targets), len(self._default))
         with self._context.meter.unit(f"search {config.search}", shape, phase=phase):
             found = search(task.features, task.targets, config.search, self._default, self._generator, settings)
@@ -97,6 +99,7 @@ def notes(found: Found) -> dict[str, float]:
     numbers = {f"search/{name}": float(getattr(choice, name)) for name in names}
     return {
         **numbers, "search/forward_pairs": float(found.forward_pairs),
-        "search/gradient_pairs": float(found.gradient_pairs), "search/evaluated": float(len(found.evaluated)),
+        "search/gradient_pairs": float(found.gradient_pairs), "search/p_value": found.evidence.p_value,
+        "search/evaluated": float(len(found.evaluated)),
         "search/width": float(torch.mean(choice.high - choice.low)),
     }

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from math import prod
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool2d, conv2d, group_norm, normalize, silu
+from torch.nn.functional import adaptive_avg_pool2d, conv2d, group_norm, layer_norm, linear, normalize, silu
 
 GROUPS = 8   # of every normalisation
 QUARTERS = 2  # along each side, that features are pooled to
@@ -54,17 +55,15 @@ class ConditionedTail(nn.Module):
         wide = 2 * before if begin is Begin.BLOCK else before
         inside = 2 * wide
         self.begin, self.film = begin, film
-        shapes: tuple[tuple[int, int, int, int], ...]
-        widths: tuple[int, ...]
+        widths: tuple[int, ...] = (inside, inside)
+        layers: list[Mixed] = [
+            MixedLinear(shape, bases) for shape in ((inside, CELLS * wide), (inside, inside), (features, inside))
+        ]
         if begin is Begin.BLOCK:
-            shapes = ((before, wide, 3, 2), (wide, wide, 3, 1), (CELLS * wide, inside, 1, 1))
-            widths = (before, wide, inside, inside)
-        else:
-            shapes = ((CELLS * wide, inside, 1, 1),)
-            widths = (inside, inside)
-        shapes = (*shapes, (inside, inside, 1, 1), (inside, features, 1, 1))
+            layers = [MixedConv((wide, before, 3, 3), bases, 2), MixedConv((wide, wide, 3, 3), bases, 1), *layers]
+            widths = (before, wide, *widths)
         self.norms = nn.ModuleList(Norm(width, film) for width in widths)
-        self.convs = nn.ModuleList(MixedConv(*shape, bases) for shape in shapes)
+        self.layers = nn.ModuleList(layers)
         self.shortcut = nn.Conv2d(before, wide, 1, 2, bias=False) if begin is Begin.BLOCK else nn.Identity()
         self.moved = [2 * width for width in widths]
         self.reader = Reader(factors, sum(self.moved) if film else bases)
@@ -72,29 +71,28 @@ class ConditionedTail(nn.Module):
     def forward(self, response: Tensor, descriptors: Tensor) -> Tensor:
         """(G or 1, n, C, H, W), where pooled (G or 1, n, 4 C), with descriptors (G, K) -> (G, n, D) of length 1."""
         count, images = len(descriptors), response.shape[1]
-        norms, convs = self.conditioned(descriptors)
+        norms, layers = self.conditioned(descriptors)
         x = response.expand(count, *response.shape[1:]).flatten(0, 1)
-        return through(self.begin, x, norms, convs, self.shortcut).view(count, images, -1)
+        return through(self.begin, x, norms, layers, self.shortcut).view(count, images, -1)
 
     def conditioned(self, descriptors: Tensor) -> tuple[list[Layer], list[Layer]]:
-        """The normalisations and convolutions under descriptors (G, K)."""
+        """The normalisations and the linear layers or convolutions under descriptors (G, K)."""
         read = self.reader(descriptors)
         pairs = read.split(self.moved, -1) if self.film else [None] * len(self.norms)
         mix = None if self.film else read
         norms = [_bound(norm, pair) for norm, pair in zip(self.norms, pairs, strict=True)]
-        return norms, [_bound(conv, mix) for conv in self.convs]
+        return norms, [_bound(layer, mix) for layer in self.layers]
 
 
-def through(begin: Begin, x: Tensor, norms: Sequence[Layer], convs: Sequence[Layer], shortcut: Layer) -> Tensor:
+def through(begin: Begin, x: Tensor, norms: Sequence[Layer], layers: Sequence[Layer], shortcut: Layer) -> Tensor:
     """(N, C, H, W) or (N, C) -> (N, D) of length 1; the one place that says in which order the layers act."""
     if begin is Begin.BLOCK:
-        y = convs[0](silu(norms[0](x)))
-        x = pool(convs[1](silu(norms[1](y))) + shortcut(x))
-        norms, convs = norms[2:], convs[2:]
-    y = x[..., None, None]
-    for norm, conv in zip(norms, convs[:-1], strict=True):
-        y = silu(norm(conv(y)))
-    return normalize(convs[-1](y).flatten(1), dim=-1)
+        y = layers[0](silu(norms[0](x)))
+        x = pool(layers[1](silu(norms[1](y))) + shortcut(x))
+        norms, layers = norms[2:], layers[2:]
+    for norm, layer in zip(norms, layers[:-1], strict=True):
+        x = silu(norm(layer(x)))
+    return normalize(layers[-1](x), dim=-1)
 
 
 def pool(x: Tensor) -> Tensor:
@@ -102,6 +100,8 @@ def pool(x: Tensor) -> Tensor:
 
     Position is not averaged away here: where the descriptor asks for it, the projection can keep it.
     """
+    if x.shape[-2:] == (QUARTERS, QUARTERS):  # one pixel in each: the mean would cost as much as a convolution
+        return x.flatten(1)
     return adaptive_avg_pool2d(x, QUARTERS).flatten(1)
 
 
@@ -129,12 +129,12 @@ class Norm(nn.Module):
         self.bias = None if film else nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Tensor, moves: Tensor | None) -> Tensor:
-        """x (G n, C, h, w), moves (G, 2 C)."""
-        y = group_norm(x, GROUPS, self.weight, self.bias)
+        """x (G n, C) or (G n, C, h, w), moves (G, 2 C)."""
         if moves is None:
-            return y
-        scale, offset = moves.repeat_interleave(len(x) // len(moves), 0)[..., None, None].chunk(2, 1)
-        return y * (1 + scale) + offset
+            return group_norm(x, GROUPS, self.weight, self.bias)
+        scale, offset = moves[(slice(None), None, slice(None), *(None for _ in x.shape[2:]))].chunk(2, 2)
+        grouped = _normalised(x).view(len(moves), -1, *x.shape[1:])
+        return torch.addcmul(offset, grouped, 1 + scale).flatten(0, 1)
 
     def baked(self, moves: Tensor | None) -> nn.GroupNorm:
         """With the moves (1, 2 C) as ordinary weights."""
@@ -145,15 +145,58 @@ class Norm(nn.Module):
         return plain
 
 
-class MixedConv(nn.Module):
-    """A convolution with the kernel W_0 + sum_r a_r B_r, one mixture per group; without bases an ordinary one."""
+class Mixed(nn.Module):
+    """The kernel W_0 + sum_r a_r B_r, one mixture per group; without bases an ordinary one.
 
-    def __init__(self, before: int, after: int, side: int, stride: int, bases: int) -> None:
+    Args:
+        shape: of the kernel: after, before, and for a convolution its two sides.
+        bases: R.
+    """
+
+    def __init__(self, shape: tuple[int, ...], bases: int) -> None:
         super().__init__()
-        self.stride, self.padding = stride, side // 2
-        scale = (2.0 / (before * side**2)) ** 0.5  # Kaiming, also for the bases: conditioning is on from the start
-        self.weight = nn.Parameter(scale * torch.randn(after, before, side, side))
-        self.bases = nn.Parameter(scale * torch.randn(bases, after, before, side, side)) if bases else None
+        scale = (2.0 / prod(shape[1:])) ** 0.5  # Kaiming, also for the bases: conditioning is on from the start
+        self.weight = nn.Parameter(scale * torch.randn(shape))
+        self.bases = nn.Parameter(scale * torch.randn(bases, *shape)) if bases else None
+
+    def kernels(self, mix: Tensor | None) -> Tensor:
+        """(G, *shape) of the mixtures (G, R)."""
+        if mix is None or self.bases is None:
+            return self.weight[None]
+        kernels: Tensor = self.weight + torch.einsum("gr,r...->g...", mix, self.bases)
+        return kernels
+
+    def baked(self, mix: Tensor | None) -> nn.Module:
+        """With the mixture (1, R) as an ordinary kernel."""
+        plain = self.plain()
+        plain.load_state_dict({"weight": self.kernels(mix)[0]})
+        return plain
+
+    def plain(self) -> nn.Module:
+        """An ordinary layer of this shape."""
+        raise NotImplementedError
+
+
+class MixedLinear(Mixed):
+    """A linear map. As a 1x1 convolution of 1x1 images it would take four times as long on a CPU."""
+
+    def forward(self, x: Tensor, mix: Tensor | None) -> Tensor:
+        """x (G n, before), mix (G, R)."""
+        if mix is None or self.bases is None:
+            return linear(x, self.weight)
+        return (x.view(len(mix), -1, x.shape[-1]) @ self.kernels(mix).mT).flatten(0, 1)
+
+    def plain(self) -> nn.Module:
+        after, before = self.weight.shape
+        return nn.Linear(before, after, bias=False)
+
+
+class MixedConv(Mixed):
+    """A convolution."""
+
+    def __init__(self, shape: tuple[int, int, int, int], bases: int, stride: int) -> None:
+        super().__init__(shape, bases)
+        self.stride, self.padding = stride, shape[-1] // 2
 
     def forward(self, x: Tensor, mix: Tensor | None) -> Tensor:
         """x (G n, C, h, w), mix (G, R)."""
@@ -165,18 +208,17 @@ class MixedConv(nn.Module):
         y = conv2d(side_by_side, kernels, stride=self.stride, padding=self.padding, groups=count)
         return y.view(len(y), count, -1, *y.shape[-2:]).transpose(0, 1).flatten(0, 1)
 
-    def kernels(self, mix: Tensor | None) -> Tensor:
-        """(G, after, before, side, side) of the mixtures (G, R)."""
-        if mix is None or self.bases is None:
-            return self.weight[None]
-        return self.weight + torch.einsum("gr,roihw->goihw", mix, self.bases)
-
-    def baked(self, mix: Tensor | None) -> nn.Conv2d:
-        """With the mixture (1, R) as an ordinary kernel."""
+    def plain(self) -> nn.Module:
         after, before, side, _ = self.weight.shape
-        plain = nn.Conv2d(before, after, side, self.stride, self.padding, bias=False)
-        plain.load_state_dict({"weight": self.kernels(mix)[0]})
-        return plain
+        return nn.Conv2d(before, after, side, self.stride, self.padding, bias=False)
+
+
+def _normalised(x: Tensor) -> Tensor:
+    """GroupNorm without weights; for vectors as a LayerNorm of each part, which is the same and twice as fast."""
+    if x.ndim > 2:
+        return group_norm(x, GROUPS)
+    parts = x.view(len(x), GROUPS, -1)
+    return layer_norm(parts, parts.shape[-1:]).flatten(1)
 
 
 def _bound(layer: Callable[[Tensor, Tensor | None], Tensor], moves: Tensor | None) -> Layer:

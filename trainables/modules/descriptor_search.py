@@ -1,7 +1,8 @@
 """Which invariances does this task want: several searches over a descriptor behind one name.
 
 Features come from outside as a function of the descriptor; heads are closed-form (`ridge`), and every search ends
-in the same kind of evaluation (`evaluated`) and the same rule (`choice`). The caller charges the cost.
+in the same kind of evaluation (`evaluated`), the same test of the default on the same alternatives, the menu
+(`evidence`), and the same rule (`choice`). The caller charges the cost.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from tracking.errors import UserError
 from trainables.modules.choice import Choice, choose, distinct, rounded
 from trainables.modules.corners import all_corners, greedy, halved_corners, menu, screened
 from trainables.modules.counted_features import CountedFeatures, Features
-from trainables.modules.evaluated import Evaluated, Judge, Targets, joined
+from trainables.modules.evaluated import Evaluated, Judge, Targets, joined, merged
+from trainables.modules.evidence import Evidence, against_default
 from trainables.modules.gradient_search import Descent, descend, way_to_default
 from trainables.modules.surrogate import surrogate
 
@@ -53,7 +55,8 @@ class SearchConfig(BaseModel):
         highest_penalty: of the grid.
         penalties: points of the grid, evenly spaced on the logarithm.
         errors: width of the one-standard-error rule, see `choose`.
-        evidence: standard errors by which the best must beat the default.
+        false_alarms: how often labels that mean nothing may make the choice leave the default, in [0, 1]; 0 keeps it
+            always, 1 asks for no evidence.
         max_pairs: (descriptor, image) pairs per call of the features.
     """
 
@@ -71,7 +74,7 @@ class SearchConfig(BaseModel):
     highest_penalty: float = Field(default=1e2, gt=0)
     penalties: int = Field(default=15, ge=2)
     errors: float = Field(default=1.0, ge=0)
-    evidence: float = Field(default=2.5, ge=0)
+    false_alarms: float = Field(default=0.1, ge=0, le=1)
     max_pairs: int = Field(default=2048, ge=1)
 
     def log_penalties(self) -> Tensor:
@@ -86,7 +89,8 @@ class Found:
 
     Args:
         how: the search that ran; never AUTO.
-        evaluated: every descriptor evaluated on all images, the default among them.
+        evaluated: every descriptor evaluated on all images: the menu, the default first, then what was proposed.
+        evidence: of the menu against the default.
         choice: of the one-standard-error rule.
         forward_pairs: (descriptor, image) pairs evaluated without gradient.
         gradient_pairs: pairs evaluated forward and backward.
@@ -96,6 +100,7 @@ class Found:
 
     how: SearchKind
     evaluated: Evaluated
+    evidence: Evidence
     choice: Choice
     forward_pairs: int
     gradient_pairs: int
@@ -111,7 +116,7 @@ def search(
     generator: Generator,
     config: SearchConfig | None = None,
 ) -> Found:
-    """Propose descriptors, evaluate them by leave-one-out, choose by the one-standard-error rule.
+    """Propose descriptors, evaluate them by leave-one-out, choose one if the labels say that the default is beaten.
 
     Args:
         features: of the task's images; gets descriptors and rows on the CPU, answers on any device.
@@ -127,10 +132,13 @@ def search(
     how = _resolved(how, len(targets), config)
     counted = CountedFeatures(features, len(targets), config.max_pairs)
     judge = Judge(counted, targets, config.log_penalties())
-    evaluated, descent = _propose(judge, how, default, config, generator)
-    choice = choose(evaluated, default, config.errors, config.evidence)
+    tested = judge.evaluate(menu(default))
+    proposed, descent = _propose(judge, how, default, config, generator)
+    evaluated = tested if proposed is None else merged([tested, proposed])
+    evidence = against_default(tested.losses[1:], tested.losses[0], generator)
+    choice = choose(evaluated, default, config.errors, leave=evidence.p_value <= config.false_alarms)
     family = family_size(how, default, config)
-    return Found(how, evaluated, choice, counted.forward, counted.gradient, family, descent)
+    return Found(how, evaluated, evidence, choice, counted.forward, counted.gradient, family, descent)
 
 
 def family_size(how: SearchKind, default: Tensor, config: SearchConfig) -> int:
@@ -166,7 +174,8 @@ def _resolved(how: SearchKind, labels: int, config: SearchConfig) -> SearchKind:
 
 def _propose(
     judge: Judge, how: SearchKind, default: Tensor, config: SearchConfig, generator: Generator
-) -> tuple[Evaluated, Descent | None]:
+) -> tuple[Evaluated | None, Descent | None]:
+    """What is evaluated beside the menu."""
     if how is SearchKind.GRADIENT:
         return _by_gradient(judge, default, config, generator)
     if how is SearchKind.CORNERS:
@@ -176,7 +185,7 @@ def _propose(
     if how is SearchKind.SURROGATE:
         points, proposals, resolution = config.points, config.proposals, config.resolution
         return surrogate(judge, default, points, proposals, resolution, generator), None
-    return judge.evaluate(menu(default)), None
+    return None, None
 
 
 def _by_gradient(

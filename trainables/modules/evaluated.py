@@ -102,6 +102,17 @@ def joined(parts: list[Evaluated]) -> Evaluated:
     )
 
 
+def merged(parts: list[Evaluated]) -> Evaluated:
+    """As `joined`, but of equal descriptors only the first is kept."""
+    every = joined(parts)
+    first: dict[tuple[float, ...], int] = {}
+    for index, row in enumerate(every.descriptors.tolist()):
+        first.setdefault(tuple(row), index)
+    kept = torch.tensor(list(first.values()))
+    accuracy = None if every.accuracy is None else every.accuracy[kept]
+    return Evaluated(every.descriptors[kept], every.losses[kept], every.log_penalty[kept], accuracy)
+
+
 @dataclass(frozen=True, slots=True)
 class Judge:
     """What every search asks: how good are these descriptors?

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from spaces.descriptors import Family
 from tracking.errors import UserError
 from trainables.modules.conditioned import ConditionedExtractor, ExtractorConfig
-from trainables.modules.conditioned_tail import MixedConv, Norm, through
+from trainables.modules.conditioned_tail import Mixed, Norm, through
 
-FORM = 1  # of a packed extractor
+FORM = 2  # of a packed extractor
 
 
 def packed(
@@ -105,12 +105,12 @@ class Baked(nn.Module):
         mix = None if tail.film else read
         self.begin = tail.begin
         self.norms = nn.ModuleList(_norm(norm).baked(pair) for norm, pair in zip(tail.norms, pairs, strict=True))
-        self.convs = nn.ModuleList(_conv(conv).baked(mix) for conv in tail.convs)
+        self.layers = nn.ModuleList(_mixed(layer).baked(mix) for layer in tail.layers)
         self.stem, self.shortcut = deepcopy(network.stem), deepcopy(tail.shortcut)
         self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return through(self.begin, self.stem(x), list(self.norms), list(self.convs), self.shortcut)
+        return through(self.begin, self.stem(x), list(self.norms), list(self.layers), self.shortcut)
 
 
 def _norm(layer: nn.Module) -> Norm:
@@ -118,6 +118,6 @@ def _norm(layer: nn.Module) -> Norm:
     return layer
 
 
-def _conv(layer: nn.Module) -> MixedConv:
-    assert isinstance(layer, MixedConv)
+def _mixed(layer: nn.Module) -> Mixed:
+    assert isinstance(layer, Mixed)
     return layer

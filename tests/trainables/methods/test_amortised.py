@@ -85,8 +85,8 @@ def test_a_given_descriptor_is_taken_as_it_is() -> None:
 
 
 def test_all_on_is_what_the_descriptor_falls_back_to() -> None:
-    """With evidence beyond all reach the default stays, and is the same classifier as the control's."""
-    careful = methods.config_class("descriptor").model_validate({"evidence": 1e9}).build(toy_context())
+    """Where no false alarm is allowed the default stays, and is the same classifier as the control's."""
+    careful = methods.config_class("descriptor").model_validate({"false_alarms": 0}).build(toy_context())
     control = methods.config_class("fixed_descriptor").model_validate(ALL_ON).build(toy_context())
     x = toy_context().problem.labelled().x
     for method in (careful, control):

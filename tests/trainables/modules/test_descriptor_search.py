@@ -8,8 +8,8 @@ from torch import Generator, Tensor
 
 from tests.trainables.modules.planted_features import FACTORS, Planted, planted
 from tracking.errors import UserError
-from trainables.modules.choice import paired, rounded
-from trainables.modules.corners import all_corners
+from trainables.modules.choice import distinct, paired, rounded
+from trainables.modules.corners import all_corners, menu
 from trainables.modules.counted_features import CountedFeatures
 from trainables.modules.descriptor_search import Found, SearchConfig, SearchKind, family_size, search
 from trainables.modules.evaluated import Evaluated, Judge, Targets
@@ -57,7 +57,7 @@ def test_the_surrogate_finds_the_factor_that_matters(label_factor: int) -> None:
 
 def test_the_check_rejects_the_harmful_default() -> None:
     task = planted(5, N, 0)
-    kept = found_by(SearchKind.MENU, task, evidence=1e6)
+    kept = found_by(SearchKind.MENU, task, false_alarms=0)
     assert torch.equal(kept.choice.descriptor, ON)
     with pytest.raises(AssertionError):
         check_as_good_as_the_best_corner(kept, task, errors=2)
@@ -104,18 +104,32 @@ def test_family_sizes() -> None:
 
 
 def test_effort_of_each_search() -> None:
+    """The menu, which the default is tested on, and what each search adds to it."""
     task, k = planted(8, N), FACTORS
     pairs = {kind: found_by(kind, task) for kind in KINDS}
-    assert pairs[SearchKind.MENU].forward_pairs == (2 * k + 2) * N
-    assert pairs[SearchKind.GREEDY].forward_pairs == (k * (k + 1) // 2 + 1) * N
-    corners_of_500 = found_by(SearchKind.CORNERS, planted(8, 500))
-    assert len(corners_of_500.evaluated) in (16, 17)
-    assert corners_of_500.forward_pairs == 2**k * 100 + len(corners_of_500.evaluated) * 500
+    tested = 2 * k + 2
+    assert pairs[SearchKind.MENU].forward_pairs == tested * N
+    assert pairs[SearchKind.GREEDY].forward_pairs == (tested + k * (k + 1) // 2 + 1) * N
+    kept = found_by(SearchKind.CORNERS, planted(8, 500)).forward_pairs - 2**k * 100 - tested * 500
+    assert kept in (16 * 500, 17 * 500)
     assert all(found.gradient_pairs == 0 for kind, found in pairs.items() if kind is not SearchKind.GRADIENT)
     gradient = pairs[SearchKind.GRADIENT]
     assert gradient.descent is not None
-    assert gradient.gradient_pairs == SearchConfig().steps * len(gradient.descent.starts) * N
-    assert gradient.forward_pairs == 2**k * 100 + len(gradient.evaluated) * N
+    starts = len(gradient.descent.starts)
+    assert gradient.gradient_pairs == SearchConfig().steps * starts * N
+    proposed = gradient.forward_pairs - 2**k * 100 - tested * N
+    assert proposed <= (starts + 1 + starts + 2 * k - 1) * N
+    assert len(gradient.evaluated) <= tested + proposed // N
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_search_tests_the_default_on_the_same_alternatives(kind: SearchKind) -> None:
+    task, menu_of_all = planted(6, N, 1), menu(ON)
+    found = found_by(kind, task)
+    assert torch.equal(found.evaluated.descriptors[: len(menu_of_all)], menu_of_all)
+    assert found.evidence.statistic == found_by(SearchKind.MENU, task).evidence.statistic
+    assert found.evidence.p_value < 0.1
+    assert len(distinct(found.evaluated.descriptors)) == len(found.evaluated)
 
 
 def test_auto_takes_the_menu_for_few_labels() -> None:
