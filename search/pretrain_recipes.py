@@ -12,26 +12,28 @@ from typing import Any
 from search.recipe_book import book, chosen, lines
 from trainables.modules.amortised import PAPERS, SETTINGS, Quality
 
+BOTH_CORES: Mapping[str, Any] = {"resources": {"cpus": 2.0}}
+
 
 def digits() -> dict[str, Any]:
     """The extractor that comparisons on handwritten digits use."""
-    return _extractor(Quality.STANDARD, {"name": "digits"})
+    return {**_extractor(Quality.STANDARD, {"name": "digits"}), **BOTH_CORES}
 
 
 def digits_quick() -> dict[str, Any]:
     """A short one: what `invsearch compare digits` uses."""
-    return _extractor(Quality.QUICK, {"name": "digits"})
+    return {**_extractor(Quality.QUICK, {"name": "digits"}), **BOTH_CORES}
 
 
 def mnist() -> dict[str, Any]:
     """An extractor for 28x28 handwriting; downloads MNIST to `data`."""
     source = {"name": "torchvision", "dataset": "MNIST", "root": "data", "size": 28}
-    return {**_extractor(Quality.LONG, source), "resources": {"cpus": 2.0}}
+    return {**_extractor(Quality.LONG, source), **BOTH_CORES}
 
 
 def papers_digits() -> dict[str, Any]:
     """The papers' own extractor on handwritten digits: kernels, corners, off is omitted, one head per corner."""
-    return _extractor(Quality.STANDARD, {"name": "digits"}, PAPERS)
+    return {**_extractor(Quality.STANDARD, {"name": "digits"}, PAPERS), **BOTH_CORES}
 
 
 def names() -> dict[str, str]:

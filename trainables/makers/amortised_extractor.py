@@ -57,10 +57,10 @@ class Config(MakerConfig):
 
     version: ClassVar[int] = 2
 
-    horizon: int = Field(default=900, ge=1)
+    horizon: int = Field(default=1500, ge=1)
     factors: tuple[Factor, ...] | None = None
     limits: dict[str, float] = Field(default_factory=dict)
-    width: int = 32
+    width: int = 16
     features: int = 128
     conditioning: Conditioning = Conditioning.FILM
     bases: int = 0

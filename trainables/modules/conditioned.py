@@ -39,7 +39,7 @@ class ExtractorConfig(BaseModel):
 
     channels: int = Field(ge=1)
     factors: int = Field(ge=1)
-    width: int = Field(default=32, ge=GROUPS, multiple_of=GROUPS)
+    width: int = Field(default=16, ge=GROUPS, multiple_of=GROUPS)
     features: int = Field(default=128, ge=GROUPS, multiple_of=GROUPS)
     conditioning: Conditioning = Conditioning.FILM
     begin: Begin = Begin.POOLED
