@@ -75,14 +75,14 @@ def recorded(events: Sequence[Event]) -> Wanted:
 
 
 def check_sources(wanted: Wanted) -> None:
-    """Build every source on this node.
+    """Build every source on this node, and ask its maker whether it can learn from it.
 
     Raises:
-        UserError: its data are bad, or it has no unlabelled inputs.
+        UserError: its data are bad, it has no unlabelled inputs, or they are none for this maker.
     """
     for spec in wanted.specs.values():
         problem = spec.source.build(spec.data_seed, 0, cache_folder())
-        pool_of(problem, None, spec.source.label)
+        spec.config().check(pool_of(problem, None, spec.source.label))
 
 
 def check(wanted: Wanted, sweep: Place) -> None:

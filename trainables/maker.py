@@ -128,5 +128,8 @@ class MakerConfig(BaseModel):
 
     horizon: int = Field(default=1000, ge=1)
 
+    def check(self, pool: Pool) -> None:
+        """Whether it can learn from these inputs; asked before anything starts, and cheap. UserError where not."""
+
     def build(self, context: MakerContext) -> Maker:
         raise NotImplementedError

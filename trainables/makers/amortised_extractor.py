@@ -19,7 +19,7 @@ from torch import Tensor
 
 from spaces.descriptors import Factor, Family, standard_family
 from tracking.errors import UserError
-from trainables.maker import Maker, MakerConfig, MakerContext
+from trainables.maker import Maker, MakerConfig, MakerContext, Pool
 from trainables.modules.conditioned import Begin, Conditioning
 from trainables.modules.fast_stem import Compiling, Precision
 from trainables.modules.pretraining import Descriptors, Heads, Pretraining
@@ -110,9 +110,14 @@ class Config(MakerConfig):
         except ValueError as error:
             raise UserError("a fixed descriptor must fit the family", error) from None
 
-    def build(self, context: MakerContext) -> Maker:
-        """Raises UserError where the inputs are not images, or too small."""
-        shape = context.problem.shape
+    def check(self, pool: Pool) -> None:
+        """Raises UserError where the inputs are not images, are too small, or the factors do not fit their channels."""
+        shape = pool.shape
         if len(shape) != 3 or min(shape[1:]) < 8:
             raise UserError("an extractor needs images (C, H, W) from 8 x 8 on", shape, "name a source of images")
-        return Pretraining(context, self, self.family(shape[0]))
+        self.family(shape[0])
+
+    def build(self, context: MakerContext) -> Maker:
+        """Raises UserError as `check`."""
+        self.check(context.problem)
+        return Pretraining(context, self, self.family(context.problem.shape[0]))

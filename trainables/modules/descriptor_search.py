@@ -62,8 +62,8 @@ class SearchConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: int = Field(default=25, ge=1)
-    learning_rate: float = Field(default=0.1, gt=0)
+    steps: int = Field(default=40, ge=1)
+    learning_rate: float = Field(default=0.2, gt=0)
     first_rows: int = Field(default=100, ge=2)
     keep: int = Field(default=16, ge=1)
     points: int = Field(default=40, ge=3)

@@ -18,9 +18,10 @@ from torch import Generator, Tensor
 
 DRAWS = 2000
 
-# Leave-one-out losses of two examples share all other examples, so their differences vary together and the mean is less
-# certain than n independent ones would make it (Bengio & Grandvalet 2004). On shuffled labels of a real extractor (130 to
-# 505 labels, five kinds of task, 40 shuffles each) alarms came twice as often as drawn: 10 % at 0.05, 19 % at 0.1.
+# Leave-one-out losses of two examples share all other examples, so their differences vary together and the mean is
+# less certain than n independent ones would make it (Bengio & Grandvalet 2004). On shuffled labels of a real extractor
+# (130 to 505 labels, five kinds of task, 40 shuffles each) alarms came twice as often as drawn: 10 % at 0.05, 19 % at
+# 0.1.
 DEPENDENCE = 2.0
 
 
