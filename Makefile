@@ -7,7 +7,7 @@ export OMP_NUM_THREADS ?= 1
 .PHONY: compare test test-slow check format lock setup help
 
 help:
-	@echo "make compare    the main job: compare four methods on real images, with table and picture"
+	@echo "make compare    the main job: compare seven methods on real images, with table and picture"
 	@echo "make test       the quick tests"
 	@echo "make test-slow  the statistical and long tests"
 	@echo "make check      ruff, mypy --strict, import arrows"

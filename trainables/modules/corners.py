@@ -41,6 +41,18 @@ def menu(default: Tensor) -> Tensor:
     return distinct(torch.cat([default.float().unsqueeze(0), off, 1 - off, 1 - one, one]))
 
 
+def alternatives(default: Tensor, count: int) -> Tensor:
+    """The menu, and corners that are drawn once and for all, up to `count`: what the default is tested against.
+
+    The same for every task, so that the test's rate holds (`evidence`); all corners where they are no more.
+    """
+    entries = len(default)
+    if 2**entries <= count:
+        return distinct(torch.cat([menu(default), all_corners(entries)]))
+    drawn = torch.rand(4 * count, entries, generator=Generator().manual_seed(0)).round()
+    return distinct(torch.cat([menu(default), drawn]))[: max(count, 2 * entries + 3)]
+
+
 def balanced_rows(targets: Targets, count: int, generator: Generator) -> Tensor:
     """About `count` examples, sorted: as many of each class as there are; at random for regression.
 

@@ -1,8 +1,8 @@
 """Which invariances does this task want: several searches over a descriptor behind one name.
 
 Features come from outside as a function of the descriptor; heads are closed-form (`ridge`), and every search ends
-in the same kind of evaluation (`evaluated`), the same test of the default on the same alternatives, the menu
-(`evidence`), and the same rule (`choice`). The caller charges the cost.
+in the same kind of evaluation (`evaluated`), the same test of the default (`evidence`), and the same rule (`choice`).
+The caller charges the cost.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 
 from tracking.errors import UserError
 from trainables.modules.choice import Choice, choose, distinct, rounded
-from trainables.modules.corners import all_corners, greedy, halved_corners, menu, screened
+from trainables.modules.corners import all_corners, alternatives, greedy, halved_corners, menu, screened
 from trainables.modules.counted_features import CountedFeatures, Features
 from trainables.modules.evaluated import Evaluated, Judge, Targets, joined, merged
 from trainables.modules.evidence import Evidence, against_default
@@ -55,6 +55,8 @@ class SearchConfig(BaseModel):
         highest_penalty: of the grid.
         penalties: points of the grid, evenly spaced on the logarithm.
         errors: width of the one-standard-error rule, see `choose`.
+        alternatives: that the default is tested against, beside what the search finds; the menu alone for MENU.
+        worthwhile: by which share of its risk the default must be beaten.
         false_alarms: how often labels that mean nothing may make the choice leave the default, in [0, 1]; 0 keeps it
             always, 1 asks for no evidence.
         max_pairs: (descriptor, image) pairs per call of the features.
@@ -74,6 +76,8 @@ class SearchConfig(BaseModel):
     highest_penalty: float = Field(default=1e2, gt=0)
     penalties: int = Field(default=15, ge=2)
     errors: float = Field(default=1.0, ge=0)
+    alternatives: int = Field(default=64, ge=1)
+    worthwhile: float = Field(default=0.01, ge=0, lt=1)
     false_alarms: float = Field(default=0.1, ge=0, le=1)
     max_pairs: int = Field(default=2048, ge=1)
 
@@ -89,8 +93,9 @@ class Found:
 
     Args:
         how: the search that ran; never AUTO.
-        evaluated: every descriptor evaluated on all images: the menu, the default first, then what was proposed.
-        evidence: of the menu against the default.
+        evaluated: every descriptor evaluated on all images: the alternatives, the default first, then what was
+            proposed.
+        evidence: against the default.
         choice: of the one-standard-error rule.
         forward_pairs: (descriptor, image) pairs evaluated without gradient.
         gradient_pairs: pairs evaluated forward and backward.
@@ -132,10 +137,12 @@ def search(
     how = _resolved(how, len(targets), config)
     counted = CountedFeatures(features, len(targets), config.max_pairs)
     judge = Judge(counted, targets, config.log_penalties())
-    tested = judge.evaluate(menu(default))
+    fixed = menu(default) if how is SearchKind.MENU else alternatives(default, config.alternatives)
+    tested = judge.evaluate(fixed)
     proposed, descent = _propose(judge, how, default, config, generator)
     evaluated = tested if proposed is None else merged([tested, proposed])
-    evidence = against_default(tested.losses[1:], tested.losses[0], generator)
+    others, own = tested.losses[1:], tested.losses[0]
+    evidence = against_default(others, own, generator, evaluated.losses, config.worthwhile)
     choice = choose(evaluated, default, config.errors, leave=evidence.p_value <= config.false_alarms)
     family = family_size(how, default, config)
     return Found(how, evaluated, evidence, choice, counted.forward, counted.gradient, family, descent)
@@ -175,7 +182,7 @@ def _resolved(how: SearchKind, labels: int, config: SearchConfig) -> SearchKind:
 def _propose(
     judge: Judge, how: SearchKind, default: Tensor, config: SearchConfig, generator: Generator
 ) -> tuple[Evaluated | None, Descent | None]:
-    """What is evaluated beside the menu."""
+    """What is evaluated beside the alternatives."""
     if how is SearchKind.GRADIENT:
         return _by_gradient(judge, default, config, generator)
     if how is SearchKind.CORNERS:

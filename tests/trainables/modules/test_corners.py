@@ -8,8 +8,8 @@ from torch import Generator, Tensor
 
 from tests.trainables.modules.planted_features import CLASSES, FACTORS, Planted, planted
 from tracking.errors import UserError
-from trainables.modules.choice import choose
-from trainables.modules.corners import all_corners, balanced_rows, greedy, halved_corners, menu
+from trainables.modules.choice import choose, distinct
+from trainables.modules.corners import all_corners, alternatives, balanced_rows, greedy, halved_corners, menu
 from trainables.modules.counted_features import CountedFeatures
 from trainables.modules.descriptor_search import SearchConfig
 from trainables.modules.evaluated import Evaluated, Judge, Targets
@@ -86,6 +86,15 @@ def test_menu() -> None:
     half = torch.tensor([0.5, 0.5])
     assert menu(half).tolist() == [[0.5, 0.5], [0, 0], [1, 1], [0, 1], [1, 0]]
     assert len(menu(ON)) == 2 * FACTORS + 2 and menu(ON)[0].tolist() == ON.tolist()
+
+
+def test_alternatives_are_the_menu_and_corners_that_never_change() -> None:
+    few, many = alternatives(ON, 64), alternatives(torch.ones(9), 64)
+    assert len(few) == 2**FACTORS and torch.equal(few[: 2 * FACTORS + 2], menu(ON))
+    assert len(many) == 64 == len(distinct(many)) and torch.equal(many[:20], menu(torch.ones(9)))
+    assert torch.equal(many, alternatives(torch.ones(9), 64))
+    assert bool(((many == 0) | (many == 1)).all())
+    assert len(alternatives(torch.full((9,), 0.5), 5)) == 21, "the menu is never cut"
 
 
 def test_rows_are_balanced_distinct_and_seeded() -> None:
