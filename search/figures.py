@@ -23,6 +23,7 @@ from tracking.record import Stage
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "h")
 DODGE_POINTS = 3.0
+MANY_TICKS = 500.0  # dearest over cheapest from where on only powers of ten are labelled
 DPI = 150
 
 
@@ -95,13 +96,14 @@ def _panel(panel: Axes, rows: Sequence[Row], styles: Mapping[str, Style]) -> Non
         for place, (row, test, cost) in enumerate(known)
     ]
     panel.set_xscale("log")
-    panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    low, high = panel.get_xlim()
+    panel.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high > MANY_TICKS * low else (1.0, 2.0, 5.0)))
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     panel.xaxis.set_minor_formatter(NullFormatter())
     panel.margins(x=0.12)
     panel.legend(
         handles, [_plain(row.label) for row, _, _ in known], fontsize=8, frameon=False, ncols=2,
-        loc="upper center", bbox_to_anchor=(0.5, -0.21),
+        loc="upper center", bbox_to_anchor=(0.5, -0.25),
     )
 
 

@@ -32,6 +32,8 @@ from search.tables import record, seed_records, to_csv
 from tracking.journal import Event
 from tracking.record import Stage
 
+LONGEST_NAME = 16  # of a method's words that are never broken: the longest of the house
+
 
 def write(events: Sequence[Event], folder: Path) -> list[Path]:
     """Write table.csv, scores.csv, accuracy_cost.png and report.html; each is there in full or not at all."""
@@ -63,15 +65,16 @@ def terminal(rows: Sequence[Row], events: Sequence[Event]) -> list[RenderableTyp
 def _table(problem: str, rows: Sequence[Row]) -> Table:
     table = Table(title=Text(problem, style="bold"), title_justify="left", pad_edge=False, box=SIMPLE_HEAD)
     accuracy = any(row.accuracy for row in rows)
-    table.add_column("method", overflow="fold")
+    longest = max(len(word) for row in rows for word in row.label.split())
+    table.add_column("method", overflow="fold", min_width=min(longest, LONGEST_NAME))
     table.add_column(f"{'accuracy, %' if accuracy else 'score'}\n[95 %]", justify="right", no_wrap=True)
-    table.add_column("against the\nbest control", min_width=14, max_width=20)
+    table.add_column("against the\nbest control", min_width=13, max_width=20)
     before = any(row.pretraining.flops for row in rows)
     for name in ("trials", *(("pre-\ntraining*",) if before else ()), "tuning*", "one\ntraining*", "every-\nthing*"):
         table.add_column(name, justify="right")
     planted = [found for found in rows[0].invariances if found.effect is not Effect.UNKNOWN]
     for found in planted:
-        table.add_column(Text(_heading(found)), justify="right", max_width=14)
+        table.add_column(Text(_heading(found)), justify="right", max_width=12)
     for row in rows:
         table.add_row(*map(Text, _cells(row, [found.action for found in planted], before)))
     table.caption = "* in plain trainings of this problem"
