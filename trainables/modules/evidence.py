@@ -46,7 +46,7 @@ def against_default(
         fixed: (M, n) losses of alternatives fixed in advance, n >= 2: the draws' maximum is over these.
         default: (n,) losses of the default.
         found: (F, n) losses of what was found on the same labels. A search is as lucky as the best of many, of which
-            the fixed ones stand for the others.
+            the fixed ones stand for the others; with few labels it may be luckier than they are (docs/log.md).
         margin: delta, as a share of the default's risk.
     """
     least = (1 - margin) * default
