@@ -55,7 +55,7 @@ class SearchConfig(BaseModel):
         highest_penalty: of the grid.
         penalties: points of the grid, evenly spaced on the logarithm.
         errors: width of the one-standard-error rule, see `choose`.
-        alternatives: that the default is tested against, beside what the search finds; the menu alone for MENU.
+        alternatives: that the default is tested against; the menu alone for MENU.
         worthwhile: by which share of its risk the default must be beaten.
         false_alarms: how often labels that mean nothing may make the choice leave the default, in [0, 1]; 0 keeps it
             always, 1 asks for no evidence.
@@ -142,7 +142,7 @@ def search(
     proposed, descent = _propose(judge, how, default, config, generator)
     evaluated = tested if proposed is None else merged([tested, proposed])
     others, own = tested.losses[1:], tested.losses[0]
-    evidence = against_default(others, own, generator, evaluated.losses, config.worthwhile)
+    evidence = against_default(others, own, generator, config.worthwhile)
     choice = choose(evaluated, default, config.errors, leave=evidence.p_value <= config.false_alarms)
     family = family_size(how, default, config)
     return Found(how, evaluated, evidence, choice, counted.forward, counted.gradient, family, descent)
