@@ -159,8 +159,8 @@ def jobs(plan: Plan, data: Data, shop: Workshop) -> Iterator[Job]:
         yield Job(name, partial(controlled, data, number, shop, plan.images))
     for cell in plan.cells(data):
         yield Job({"part": "amortised", **cell.name()}, partial(amortised, cell, shop, plan.papers, plan.brief))
-    for method in plan.rivals:
-        for cell in plan.cells(data, plan.rival_tasks):
+    for cell in plan.cells(data, plan.rival_tasks):
+        for method in plan.rivals:
             for horizon in plan.horizons:
                 name = {"part": "rival", **cell.name(method.endswith(TRUNK)), "method": method}
                 yield Job({**name, "horizon": horizon}, partial(rival, cell, shop, method, horizon))
