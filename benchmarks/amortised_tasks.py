@@ -139,6 +139,19 @@ class Parity(WrapperConfig):
         )
 
 
+class Holes(WrapperConfig):
+    """How many holes does the digit have, as it is printed? Another label of the same images."""
+
+    name: ClassVar[str] = "benchmark_holes"
+
+    def wrap(self, dataset: Dataset, seed: int) -> Dataset:
+        holes = np.array([1, 0, 0, 0, 1, 0, 1, 0, 2, 1])
+        return replace(
+            dataset, pool_y=holes[dataset.pool_y], test_y=holes[dataset.test_y], outputs=3,
+            classes=("none", "one", "two"),
+        )
+
+
 class Inverted(WrapperConfig):
     """Every second image, at random, is a negative: a nuisance that no factor of the family stands for."""
 
@@ -180,7 +193,7 @@ def sources(mnist: Path | None, folder: Path | None = None) -> dict[str, Data]:
 
 
 def suite(data: Data) -> tuple[Task, ...]:
-    """All tasks on one kind of images: 17 planted ones for grey images, and two others."""
+    """All tasks on one kind of images: 17 planted ones for grey images, one outside the family, and natural ones."""
     family = data.family
     nuisances = [(factor,) for factor in family.factors] + list(PAIRS)
     return (
@@ -189,6 +202,7 @@ def suite(data: Data) -> tuple[Task, ...]:
         *(Task(f"which-{one}", Sort.HARMFUL, data, (_label(family, one),), (one,)) for one in family.factors),
         Task("inverted", Sort.OUTSIDE, data, ({"name": Inverted.name},)),
         Task("parity", Sort.NATURAL, data, ({"name": Parity.name},)),
+        *((Task("holes", Sort.NATURAL, data, ({"name": Holes.name},)),) if data.channels == 1 else ()),
     )
 
 

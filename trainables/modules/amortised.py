@@ -34,13 +34,13 @@ SHARPEST, SHARPNESSES = 6.0, 49  # natural logarithm of the largest scale of the
 class Quality(StrEnum):
     """How long the extractor is pre-trained."""
 
-    QUICK = "quick"        # 740 updates of half as many descriptors each
+    QUICK = "quick"        # 650 updates of half as many descriptors each
     STANDARD = "standard"  # 1,500 updates
     LONG = "long"          # 2,400 updates, for 28x28 images
 
 
 SETTINGS: Mapping[Quality, Mapping[str, Any]] = {
-    Quality.QUICK: {"horizon": 740, "groups": 4},
+    Quality.QUICK: {"horizon": 650, "groups": 4},
     Quality.STANDARD: {"horizon": 1500},
     Quality.LONG: {"horizon": 2400},
 }
