@@ -132,7 +132,7 @@ class Norm(nn.Module):
         """x (G n, C) or (G n, C, h, w), moves (G, 2 C)."""
         if moves is None:
             return group_norm(x, GROUPS, self.weight, self.bias)
-        scale, offset = moves[(slice(None), None, slice(None), *(None for _ in x.shape[2:]))].chunk(2, 2)
+        scale, offset = moves.reshape(len(moves), 1, -1, *[1] * (x.dim() - 2)).chunk(2, 2)
         grouped = _normalised(x).view(len(moves), -1, *x.shape[1:])
         return torch.addcmul(offset, grouped, 1 + scale).flatten(0, 1)
 

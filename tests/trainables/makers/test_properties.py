@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,12 @@ from torch import Generator, Tensor
 
 from spaces.descriptors import Factor, standard_family
 from tests.support.pretrained import MNIST, PER_CLASS, VALUES, Pretrained, accuracy, drawn_corners, sources
+from trainables.artefact import Artefact
 from trainables.modules.amortised import AmortisedTask
 from trainables.modules.choice import distinct, paired, rounded
 from trainables.modules.control import Probe, features, invariance_curves, leakage, monotony, readability
 from trainables.modules.corners import all_corners
-from trainables.modules.counted_features import CountedFeatures
+from trainables.modules.counted_features import CountedFeatures, Features
 from trainables.modules.descriptor_search import SearchConfig, SearchKind, search
 from trainables.modules.evaluated import Evaluated, Judge, Targets
 from trainables.modules.ridge import fit
@@ -32,6 +34,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(6 * 3600)]
 SEEDS, RESTS, PROBED = 5, (0.0, 0.5, 1.0), 400
 SPAN, SPEARMAN, LEAK = 0.2, 0.9, 1 / 3
 SHUFFLES, ALARMS, LUCK = 40, 9, 4.1
+AT_RANDOM = 4  # of seven factors
 RELATED = {frozenset((Factor.ROTATION, Factor.SHEAR)), frozenset((Factor.SCALE, Factor.TRANSLATION))}
 FACTORS = standard_family(1).factors
 
@@ -241,28 +244,39 @@ def test_13_a_descriptor_that_was_never_moved_controls_nothing(pretrained: Pretr
     curves = invariance_curves(probe, 0.5)
     works = (monotony(curves) >= SPEARMAN) & (curves[:, -1] - curves[:, 0] >= SPAN)
     assert works.double().mean() < 0.5, curves[:, [0, -1]].tolist()
-    entries = []
-    for k, factor in enumerate(FACTORS):
-        problem = pretrained.problem(pretrained.label(factor), 0, 2 * PER_CLASS)
-        entries.append(float(pretrained.searched(problem, 0, fixed, search=SearchKind.GRADIENT).descriptor[k]))
-    assert sum(entry < 0.2 for entry in entries) < len(FACTORS) / 2, entries
+    found = own_entry_found(pretrained, lambda task: task.features, fixed)
+    assert sum(found.values()) <= AT_RANDOM, found
 
 
 def test_13_permuted_entries_are_not_found(pretrained: Pretrained) -> None:
-    """With entry k standing for factor k + 1, the entry of the label's factor is not the one that is switched off."""
-    task = pretrained.task(pretrained.problem(pretrained.label(Factor.ROTATION), 0, 2 * PER_CLASS))
-    on, k = torch.ones(len(FACTORS)), FACTORS.index(Factor.ROTATION)
-
-    def permuted(descriptors: Tensor, rows: Tensor | None) -> Tensor:
-        return task.features(descriptors.roll(1, -1), rows)
-
+    """With entry k standing for factor k + 1 another entry is switched off; as it is, the right one."""
     right, wrong = (
-        search(of, task.targets, SearchKind.GRADIENT, on, Generator().manual_seed(0)).choice.descriptor
-        for of in (task.features, permuted)
+        own_entry_found(pretrained, of, pretrained.artefact()) for of in (lambda task: task.features, permuted)
     )
-    assert right[k] < 0.2
-    assert wrong[k] > 0.2
-    assert wrong[k - 1] < 0.2
+    assert sum(right.values()) >= len(FACTORS) - 1, right
+    assert sum(wrong.values()) <= AT_RANDOM, wrong
+
+
+def permuted(task: AmortisedTask) -> Features:
+    return lambda descriptors, rows: task.features(descriptors.roll(1, -1), rows)
+
+
+def own_entry_found(
+    pretrained: Pretrained, features_of: Callable[[AmortisedTask], Features], artefact: Artefact
+) -> dict[str, float]:
+    """Whether the lowest entry is that of the label's factor or a related one, per factor as label.
+
+    Where several are lowest, the share of them. An entry at random is so in 11 of 49 cases, more than AT_RANDOM of
+    seven in 7 of 1,000 networks.
+    """
+    found, on = {}, torch.ones(len(FACTORS))
+    for k, factor in enumerate(FACTORS):
+        task = pretrained.task(pretrained.problem(pretrained.label(factor), 0, 2 * PER_CLASS), artefact)
+        chosen = search(features_of(task), task.targets, SearchKind.GRADIENT, on, Generator().manual_seed(0)).choice
+        lowest = (chosen.descriptor == chosen.descriptor.min()).nonzero().flatten().tolist()
+        own = [j for j in lowest if j == k or frozenset((factor, FACTORS[j])) in RELATED]
+        found[factor.value] = len(own) / len(lowest)
+    return found
 
 
 @pytest.mark.parametrize("how", [SearchKind.GRADIENT, SearchKind.CORNERS])
