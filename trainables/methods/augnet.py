@@ -14,7 +14,8 @@ from spaces.policies import Policy
 from tracking.cost import Phase
 from trainables.method import Context, Method, Role, Slice, State
 from trainables.modules.adam import Adam
-from trainables.modules.augmentation import AugmentationLayer, describe
+from trainables.modules.augmentation import Reward, range_reward
+from trainables.modules.augmentation.published import AugNetLayer, describe
 from trainables.modules.frozen import FrozenPolicy
 from trainables.modules.images import require_image
 from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
@@ -76,9 +77,10 @@ class AugNet:
     def __init__(self, context: Context, config: Config) -> None:
         self._context, self._config = context, config
         self._trunk = Trunk(config.network(context), config, context.horizon)
-        self._layer = AugmentationLayer(config.temperature, config.initial_range).to(context.device)
-        rate, layer = config.augmentation_learning_rate, self._layer
-        self._adam = Adam({layer.range_logits: rate, layer.choice_logits: rate * config.temperature})
+        self._layer = AugNetLayer(config.temperature, config.initial_range).to(context.device)
+        rate = config.augmentation_learning_rate
+        rates = {"logits": rate * config.temperature, "layer.ranges.logits": rate}
+        self._adam = Adam({parameter: rates[name] for name, parameter in self._layer.named_parameters()})
         self._order, self._noise = context.generator(Role.ORDER), context.generator(Role.AUGMENT)
 
     def step(self) -> Slice:
@@ -119,12 +121,11 @@ class AugNet:
         context, config, layer = self._context, self._config, self._layer
         x, y = draw(context, self._order, config.batch_size)
         with context.meter.unit("update", x.shape, phase=Phase.TRAIN, examples=len(x)):
-            augmented = layer.augment(x, layer.sample(len(x), self._noise))
+            augmented = layer(x, layer.sample(len(x), self._noise))
             loss = context.problem.loss(self._trunk.network(augmented), y).mean()
-            reward = layer.reward()
-            objective = loss - config.reward * reward + config.decay * layer.penalty()
-            weights = tuple(self._trunk.network.parameters())
-            learned = (layer.range_logits, layer.choice_logits)
+            reward = range_reward(layer, Reward.WEIGHTED_NORM)
+            objective = loss - config.reward * reward + config.decay * layer.decay()
+            weights, learned = tuple(self._trunk.network.parameters()), tuple(layer.parameters())
             gradients = torch.autograd.grad(objective, (*weights, *learned))
             self._trunk.update(gradients[: len(weights)])
             self._adam.update(gradients[len(weights) :])

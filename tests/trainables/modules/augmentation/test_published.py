@@ -10,7 +10,8 @@ from torch import Generator, Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from spaces.transforms import apply
-from trainables.modules.augmentation import LIMITS, AugmentationLayer
+from trainables.modules.augmentation import Reward, range_reward
+from trainables.modules.augmentation.published import LIMITS, AugNetLayer
 
 
 def images(size: int = 4) -> Tensor:
@@ -18,11 +19,11 @@ def images(size: int = 4) -> Tensor:
     return torch.nn.functional.interpolate(x, size=(9, 12), mode="bilinear")
 
 
-def layer(ranges: float = 0.3, seed: int = 0) -> AugmentationLayer:
-    made = AugmentationLayer(initial_range=ranges).double()
+def layer(ranges: float = 0.3, seed: int = 0) -> AugNetLayer:
+    made = AugNetLayer(start=ranges).double()
     with torch.no_grad():  # weights that are neither equal nor one-hot
         logits = torch.randn(5, generator=Generator().manual_seed(seed), dtype=torch.float64)
-        made.choice_logits.copy_(0.01 * logits)
+        made.logits.copy_(0.01 * logits)
     return made
 
 
@@ -31,8 +32,8 @@ def test_equals_the_mixture_of_single_operations() -> None:
     noise = made.sample(len(x), Generator().manual_seed(1)).double()
     expected = torch.zeros_like(x)
     for k, (operation, limit) in enumerate(LIMITS.items()):
-        expected += made.weights[k] * apply(operation, x, noise[k] * made.ranges[k], limit)
-    torch.testing.assert_close(made.augment(x, noise), expected, rtol=1e-6, atol=1e-6)  # limits are float32
+        expected += made.gates[k] * apply(operation, x, (2 * noise[:, k] - 1) * made.shares[k], limit)
+    torch.testing.assert_close(made(x, noise), expected, rtol=1e-6, atol=1e-6)  # limits are float32
 
 
 def test_all_operations_are_one_warp() -> None:
@@ -45,21 +46,21 @@ def test_all_operations_are_one_warp() -> None:
 
     made, x = layer(), images()
     with Count() as count:
-        made.augment(x, made.sample(len(x), Generator()).double())
+        made(x, made.sample(len(x), Generator()).double())
     assert count.calls == 1
 
 
 def test_range_zero_is_the_identity() -> None:
     made, x = layer(1e-9), images()
     noise = made.sample(len(x), Generator().manual_seed(1)).double()
-    torch.testing.assert_close(made.augment(x, noise), x, rtol=0, atol=1e-6)
+    torch.testing.assert_close(made(x, noise), x, rtol=0, atol=1e-6)
 
 
 def test_each_image_has_its_own_strength() -> None:
     made, x = layer(), images()
     noise = made.sample(len(x), Generator().manual_seed(1)).double()
     order = torch.tensor([2, 0, 3, 1])
-    torch.testing.assert_close(made.augment(x[order], noise[:, order]), made.augment(x, noise)[order])
+    torch.testing.assert_close(made(x[order], noise[order]), made(x, noise)[order])
 
 
 def test_gradients_are_finite_differences() -> None:
@@ -67,10 +68,11 @@ def test_gradients_are_finite_differences() -> None:
     noise = made.sample(len(x), Generator().manual_seed(1)).double()
 
     def value() -> Tensor:
-        return made.augment(x, noise).square().sum() + made.reward() + made.penalty()
+        return made(x, noise).square().sum() + range_reward(made, Reward.WEIGHTED_NORM) + made.decay()
 
-    analytic = torch.autograd.grad(value(), (made.range_logits, made.choice_logits))
-    for parameter, gradient in zip((made.range_logits, made.choice_logits), analytic, strict=True):
+    parameters = tuple(made.parameters())
+    assert len(parameters) == 2
+    for parameter, gradient in zip(parameters, torch.autograd.grad(value(), parameters), strict=True):
         for k in range(5):
             with torch.no_grad():
                 parameter[k] += 1e-7
@@ -86,24 +88,24 @@ def test_no_range_has_a_dead_gradient(ranges: float) -> None:
     """The published clamp has none beyond its bounds."""
     made, x = layer(ranges), images()
     noise = made.sample(len(x), Generator().manual_seed(1)).double()
-    gradient = torch.autograd.grad(made.augment(x, noise).square().sum(), made.range_logits)[0]
-    assert bool(gradient.isfinite().all())
-    assert bool((gradient != 0).all())
+    for gradient in torch.autograd.grad(made(x, noise).square().sum(), tuple(made.parameters())):
+        assert bool(gradient.isfinite().all())
+        assert bool((gradient != 0).all())
 
 
 def test_reward_and_penalty_have_their_known_values() -> None:
-    made = AugmentationLayer(initial_range=0.125)
+    made = AugNetLayer(start=0.125)
     # Equal weights: || 1/8 * 1/5 * (1, ..., 1) || = sqrt(5) / 40; one operation chosen: 1/8.
-    assert made.reward().item() == pytest.approx(5**0.5 / 40)
-    assert made.penalty().item() == pytest.approx(0.5 * 5 / 64 + 0.5 * 5)
+    assert range_reward(made, Reward.WEIGHTED_NORM).item() == pytest.approx(5**0.5 / 40)
+    assert made.decay().item() == pytest.approx(0.5 * 5 / 64 + 0.5 * 5)
     with torch.no_grad():
-        made.choice_logits[2] += 1
-    assert made.reward().item() == pytest.approx(0.125)
+        made.logits[2] += 1
+    assert range_reward(made, Reward.WEIGHTED_NORM).item() == pytest.approx(0.125)
 
 
 def test_policy_has_the_learned_numbers() -> None:
     made = layer()
     entries = made.policy().entries
-    assert [entry.weight for entry in entries] == pytest.approx(made.weights.tolist())
+    assert [entry.weight for entry in entries] == pytest.approx(made.gates.tolist())
     assert [entry.magnitude for entry in entries] == pytest.approx([0.3] * 5)
     assert {entry.operation: entry.limit for entry in entries} == LIMITS

@@ -1,0 +1,103 @@
+"""Learned colour transformations: brightness, contrast, saturation and hue as one matrix per image.
+
+Axes: B images (B, C, H, W) in [0, 1], Q operations.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from spaces.transforms import TRANSFORMS, Operation
+from spaces.transforms.numerics import clamp_unit
+from tracking.errors import UserError
+from trainables.modules.augmentation.affine import require_image
+from trainables.modules.augmentation.layer import AugmentationLayer, LearnedRange, ranges_learned, symmetric
+from trainables.modules.augmentation.ranges import Parametrisation, Ranges
+
+GREY = (Operation.BRIGHTNESS, Operation.CONTRAST)
+COLOUR = (*GREY, Operation.SATURATION, Operation.HUE)
+_LUMA = torch.tensor([0.299, 0.587, 0.114])
+
+
+class LearnedColor(AugmentationLayer):
+    """x' = H S (g + (1 + c) ((1 + b) x - g)): one affine map of the colours per image, then clamped to [0, 1].
+
+    b brightens, c is contrast about the image's mean luma g, S = (1 + s) I - s 1 l^T saturates about the luma l, and H
+    turns the colours about the grey axis by v turns. Each of the four is uniform in a learned range. As b, c and s are
+    those of `spaces.transforms`, one alone equals the operation there; the hue does not: a turn about the grey axis is
+    linear and smooth, HSV's is neither. Nothing is clamped in between.
+
+    Args:
+        operations: of COLOUR, without repetition; images that are not RGB have GREY only.
+        caps: largest ranges where they differ from the operations' own limits.
+        start: see `Ranges`.
+
+    Raises:
+        UserError: an operation that does not act on colours, or is named twice.
+    """
+
+    def __init__(
+        self, operations: Sequence[Operation] = COLOUR, caps: Mapping[Operation, float] | None = None,
+        start: float | Sequence[float] = 1 / 8, parametrisation: Parametrisation = Parametrisation.SIGMOID,
+    ) -> None:
+        super().__init__()
+        if not operations or len(set(operations)) < len(operations) or not set(operations) <= set(COLOUR):
+            raise UserError("a learned colour map takes each of its operations once", [str(o) for o in operations],
+                            f"choose among {', '.join(COLOUR)}")
+        self.operations = tuple(operations)
+        reach = {operation: TRANSFORMS[operation].limit for operation in COLOUR} | dict(caps or {})
+        self.ranges = Ranges([reach[operation] for operation in self.operations], start, parametrisation)
+        self.register_buffer("luma", _LUMA.clone(), persistent=False)
+
+    luma: Tensor
+
+    def noise_size(self) -> int:
+        return len(self.operations)
+
+    @property
+    def shares(self) -> Tensor:
+        return self.ranges.shares
+
+    def learned(self) -> tuple[LearnedRange, ...]:
+        units = tuple(TRANSFORMS[operation].unit for operation in self.operations)
+        return ranges_learned(tuple(self.operations), units, self.ranges.widths, self.ranges.caps)
+
+    def check(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+        super().check(shape, dtype)
+        require_image(shape)
+        coloured = [str(operation) for operation in self.operations if operation not in GREY]
+        if coloured and shape[0] != 3:
+            raise UserError(f"{', '.join(coloured)} need RGB images", f"{shape[0]} channels",
+                            "pass operations=GREY: brightness and contrast")
+
+    def augment(self, x: Tensor, noise: Tensor, active: Tensor | None = None) -> Tensor:
+        self.check(x.shape[1:], x.dtype)
+        v = dict(zip(self.operations, symmetric(noise, self.ranges.widths, active).unbind(-1), strict=True))
+        zero = torch.zeros_like(noise[:, 0])
+        with torch.autocast(x.device.type, enabled=False):
+            wide = x.to(torch.promote_types(x.dtype, torch.float32))
+            gain = 1 + v.get(Operation.BRIGHTNESS, zero)
+            contrast = v.get(Operation.CONTRAST, zero)
+            mean = wide.mean((-2, -1))
+            luma = mean @ self.luma.to(mean) if x.shape[1] == 3 else mean.mean(-1)
+            offset = -contrast * gain * luma  # (B,), the same in every channel
+            scaled = (1 + contrast) * gain
+            if any(operation not in GREY for operation in self.operations):
+                turned = self._turned(v.get(Operation.SATURATION, zero), v.get(Operation.HUE, zero))
+                mixed = torch.baddbmm(offset[:, None, None], scaled[:, None, None] * turned, wide.flatten(2))
+            else:
+                mixed = torch.addcmul(offset[:, None, None], scaled[:, None, None], wide.flatten(2))
+        return clamp_unit(mixed).view_as(x).to(x.dtype)
+
+    def _turned(self, saturation: Tensor, hue: Tensor) -> Tensor:
+        """H S (B, 3, 3); both leave grey where it is, so they do not see the offset."""
+        eye = torch.eye(3, dtype=hue.dtype, device=hue.device)
+        saturated = eye + saturation[:, None, None] * (eye - self.luma.to(hue).expand(3, 3))
+        angle = 2 * math.pi * hue[:, None, None]
+        grey = torch.full_like(eye, 1 / 3)
+        across = (eye.roll(-1, 1) - eye.roll(1, 1)) / math.sqrt(3)  # the grey axis times a colour; red turns to green
+        return (grey + angle.cos() * (eye - grey) + angle.sin() * across) @ saturated

@@ -1,0 +1,56 @@
+"""Several layers one after the other."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tracking.errors import UserError
+from trainables.modules.augmentation.layer import AugmentationLayer, LearnedRange
+
+
+class Compose(AugmentationLayer):
+    """a_L o ... o a_1; noise, shares and gates of the layers side by side.
+
+    Args:
+        layers: at least one. Warps first, colours last: interpolation commutes with neither clamp nor flip order.
+
+    Raises:
+        UserError: no layer.
+    """
+
+    def __init__(self, *layers: AugmentationLayer) -> None:
+        super().__init__()
+        if not layers:
+            raise UserError("a composition needs a layer", "none")
+        self.layers = nn.ModuleList(layers)
+
+    def noise_size(self) -> int:
+        return sum(layer.noise_size() for layer in self._layers())
+
+    @property
+    def shares(self) -> Tensor:
+        return torch.cat([layer.shares for layer in self._layers()])
+
+    @property
+    def gates(self) -> Tensor:
+        return torch.cat([layer.gates for layer in self._layers()])
+
+    def learned(self) -> tuple[LearnedRange, ...]:
+        return tuple(one for layer in self._layers() for one in layer.learned())
+
+    def check(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+        for layer in self._layers():
+            layer.check(shape, dtype)
+
+    def augment(self, x: Tensor, noise: Tensor, active: Tensor | None = None) -> Tensor:
+        layers = self._layers()
+        noises = torch.split(noise, [layer.noise_size() for layer in layers], -1)
+        sizes = [len(layer.shares) for layer in layers]
+        actives = [None] * len(layers) if active is None else torch.split(active, sizes, -1)
+        for layer, own, some in zip(layers, noises, actives, strict=True):
+            x = layer.augment(x, own, some)
+        return x
+
+    def _layers(self) -> tuple[AugmentationLayer, ...]:
+        return tuple(layer for layer in self.layers if isinstance(layer, AugmentationLayer))

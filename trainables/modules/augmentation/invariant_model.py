@@ -1,0 +1,92 @@
+"""A network behind a learned augmentation, averaged over copies."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from tracking.errors import UserError
+from trainables.modules.augmentation.layer import AugmentationLayer
+
+
+class Aggregate(StrEnum):
+    """What is averaged over copies: three different models, equal for one copy."""
+
+    LOGPROB = "logprob"  # log p, then normalised again: a product of experts (AugNet, Augerino, up to the constant)
+    PROB = "prob"        # p: a mixture, E_g p(y | g x)
+    LOGIT = "logit"      # outputs before the softmax (LILA)
+
+
+class InvariantModel(nn.Module):
+    """log h(x) = aggregate_c log softmax f(a(x; eps_c)): always normalised log-probabilities, for any number of copies.
+
+    A network with batch statistics sees all copies of a batch as one batch: with C training copies its statistics are
+    those of the augmented inputs, C times as many.
+
+    Args:
+        trunk: f, (B, *shape) -> (B, outputs).
+        augmentation: a.
+        copies_train: C in training, >= 1.
+        copies_eval: C in evaluation, >= 1.
+        aggregate: over copies.
+
+    Raises:
+        UserError: fewer than one copy. (Without augmentation the network alone is `model.trunk`.)
+    """
+
+    def __init__(
+        self, trunk: nn.Module, augmentation: AugmentationLayer, copies_train: int = 1, copies_eval: int = 4,
+        aggregate: Aggregate = Aggregate.LOGPROB,
+    ) -> None:
+        super().__init__()
+        for name, copies in (("copies_train", copies_train), ("copies_eval", copies_eval)):
+            if copies < 1:
+                raise UserError(f"{name} must be 1 at least", copies, "the network without augmentation is `.trunk`")
+        self.trunk, self.augmentation, self.aggregate = trunk, augmentation, aggregate
+        self.copies_train, self.copies_eval = copies_train, copies_eval
+
+    @property
+    def copies(self) -> int:
+        """C of the present mode."""
+        return self.copies_train if self.training else self.copies_eval
+
+    def sample(self, size: int, generator: Generator) -> Tensor:
+        """Noise (C, B, E) of the present mode, for one `forward`."""
+        return self.augmentation.sample(self.copies * size, generator).view(self.copies, size, -1)
+
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        """(B, *shape), (C, B, E) -> log-probabilities (B, outputs), of which exp sums to one."""
+        copies = len(noise)
+        repeated = x.expand(copies, *x.shape).flatten(0, 1)
+        outputs = self.trunk(self.augmentation(repeated, noise.flatten(0, 1)))
+        return averaged(outputs.view(copies, len(x), -1), self.aggregate)
+
+    def parameter_groups(
+        self, learning_rate: float, weight_decay: float = 0.0, augmentation_rate: float | None = None
+    ) -> list[dict[str, Any]]:
+        """Groups for any torch optimiser: no decay on the augmentation, which would set the ranges by itself.
+
+        Args:
+            learning_rate: of the trunk.
+            weight_decay: of the trunk.
+            augmentation_rate: of the augmentation's parameters; 5 times the trunk's unless given.
+        """
+        rate = 5 * learning_rate if augmentation_rate is None else augmentation_rate
+        return [
+            {"params": list(self.trunk.parameters()), "lr": learning_rate, "weight_decay": weight_decay},
+            {"params": list(self.augmentation.parameters()), "lr": rate, "weight_decay": 0.0},
+        ]
+
+
+def averaged(outputs: Tensor, aggregate: Aggregate) -> Tensor:
+    """Outputs (C, B, O) of copies -> normalised log-probabilities (B, O)."""
+    if aggregate is Aggregate.LOGIT:
+        return outputs.mean(0).log_softmax(-1)
+    log_p = outputs.log_softmax(-1)
+    if aggregate is Aggregate.PROB:
+        return torch.logsumexp(log_p, 0) - math.log(len(outputs))
+    return log_p.mean(0).log_softmax(-1)

@@ -1,0 +1,148 @@
+"""Learned transformations of signals: frequency shift, phase surrogates, noise.
+
+Axes: B signals (B, C, L), F = L // 2 + 1 frequencies, Q operations.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+import torch
+from torch import Tensor
+
+from tracking.errors import UserError
+from trainables.modules.augmentation.layer import AugmentationLayer, LearnedRange
+from trainables.modules.augmentation.ranges import Parametrisation, Ranges
+
+
+class SignalOperation(StrEnum):
+    """What may be learned on signals."""
+
+    FREQUENCY_SHIFT = "frequency_shift"  # all frequencies by v ~ U(-r, r) Hz
+    PHASE = "phase"                      # each Fourier coefficient's phase by U(0, r) turns (surrogate data)
+    NOISE = "noise"                      # white Gaussian noise of standard deviation r
+
+
+CAPS: Mapping[SignalOperation, float] = {
+    SignalOperation.FREQUENCY_SHIFT: 2.0, SignalOperation.PHASE: 0.1, SignalOperation.NOISE: 0.1,
+}
+UNITS = {SignalOperation.FREQUENCY_SHIFT: "Hz", SignalOperation.PHASE: "turn", SignalOperation.NOISE: "std"}
+ALL = tuple(SignalOperation)
+
+
+class LearnedSignal(AugmentationLayer):
+    """Frequency shift of the analytic signal, then phase surrogates, then noise, each in a learned range.
+
+    The shift multiplies the analytic signal by exp(2 pi i v t) and keeps the real part; the surrogate turns the phases
+    of all channels alike, so relations between channels survive. Signals are periodic: nothing is padded (the published
+    code pads to a power of two, which moves the frequencies' grid).
+
+    Args:
+        length: L, in samples.
+        rate: samples per second.
+        channels: C; noise is independent in each.
+        operations: each once.
+        caps: largest ranges where they differ from `CAPS`.
+        start: see `Ranges`.
+
+    Raises:
+        UserError: operations that repeat, a cap beyond the Nyquist frequency.
+    """
+
+    def __init__(
+        self, length: int, rate: float, channels: int = 1, operations: Sequence[SignalOperation] = ALL,
+        caps: Mapping[SignalOperation, float] | None = None, start: float | Sequence[float] = 1 / 8,
+        parametrisation: Parametrisation = Parametrisation.SIGMOID,
+    ) -> None:
+        super().__init__()
+        if not operations or len(set(operations)) < len(operations):
+            raise UserError("a layer on signals takes each of its operations once", [str(o) for o in operations])
+        reach = {**CAPS, **(caps or {})}
+        if SignalOperation.FREQUENCY_SHIFT in operations and reach[SignalOperation.FREQUENCY_SHIFT] > rate / 2:
+            raise UserError(f"a frequency shift may reach to half the rate, {rate / 2:g} Hz",
+                            reach[SignalOperation.FREQUENCY_SHIFT])
+        self.operations, self.length, self.rate, self.channels = tuple(operations), length, rate, channels
+        self.ranges = Ranges([reach[operation] for operation in operations], start, parametrisation)
+
+    def noise_size(self) -> int:
+        return sum(self._sizes())
+
+    @property
+    def shares(self) -> Tensor:
+        return self.ranges.shares
+
+    def learned(self) -> tuple[LearnedRange, ...]:
+        rows = zip(self.operations, self.ranges.widths.detach().tolist(), self.ranges.caps.tolist(), strict=True)
+        return tuple(
+            LearnedRange(operation, UNITS[operation],
+                         -width if operation is SignalOperation.FREQUENCY_SHIFT else 0.0, width, cap)
+            for operation, width, cap in rows
+        )
+
+    def check(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+        super().check(shape, dtype)
+        if tuple(shape) != (self.channels, self.length):
+            raise UserError(f"this layer is for signals ({self.channels}, {self.length})", tuple(shape),
+                            "images take `LearnedAffine` and `LearnedColor`")
+
+    def augment(self, x: Tensor, noise: Tensor, active: Tensor | None = None) -> Tensor:
+        self.check(x.shape[1:], x.dtype)
+        widths = self.ranges.widths.expand(len(x), -1)
+        widths = (widths if active is None else widths * active).to(x.dtype)
+        pieces = torch.split(noise.to(x.dtype), self._sizes(), -1)
+        for operation, own, width in zip(self.operations, pieces, widths.unbind(-1), strict=True):
+            x = self._applied(operation, x, own, width)
+        return x
+
+    def _applied(self, operation: SignalOperation, x: Tensor, noise: Tensor, width: Tensor) -> Tensor:
+        if operation is SignalOperation.FREQUENCY_SHIFT:
+            return shifted(x, (2 * noise[:, 0] - 1) * width, self.rate)
+        if operation is SignalOperation.PHASE:
+            return surrogate(x, noise * width[:, None])
+        return x + width[:, None, None] * gaussian(noise).view_as(x)
+
+    def _sizes(self) -> list[int]:
+        sizes = {
+            SignalOperation.FREQUENCY_SHIFT: 1, SignalOperation.PHASE: self.length // 2 + 1,
+            SignalOperation.NOISE: self.channels * self.length,
+        }
+        return [sizes[operation] for operation in self.operations]
+
+
+def shifted(x: Tensor, hertz: Tensor, rate: float) -> Tensor:
+    """(B, C, L) with all frequencies moved by hertz (B,); exactly x at 0."""
+    t = torch.arange(x.shape[-1], dtype=x.dtype, device=x.device) / rate
+    angle = (2 * math.pi * hertz[:, None] * t).unsqueeze(1)
+    return x * angle.cos() - hilbert(x) * angle.sin()
+
+
+def hilbert(x: Tensor) -> Tensor:
+    """The Hilbert transform (B, C, L): phases later by a quarter turn; constants and the Nyquist frequency vanish."""
+    spectrum = torch.fft.rfft(x)
+    keep = torch.ones(spectrum.shape[-1], dtype=x.dtype, device=x.device)
+    keep[0] = 0.0
+    if x.shape[-1] % 2 == 0:
+        keep[-1] = 0.0
+    quarter = torch.complex(torch.zeros_like(keep), -keep)
+    transformed: Tensor = torch.fft.irfft(spectrum * quarter, n=x.shape[-1])
+    return transformed
+
+
+def surrogate(x: Tensor, turns: Tensor) -> Tensor:
+    """(B, C, L) with the phase of coefficient f later by turns (B, F); the spectrum's moduli stay."""
+    angle = 2 * math.pi * turns.unsqueeze(1)
+    inner = torch.ones_like(turns[:1, :])
+    inner[..., 0] = 0.0  # a constant has no phase
+    if x.shape[-1] % 2 == 0:
+        inner[..., -1] = 0.0
+    angle = angle * inner
+    turned: Tensor = torch.fft.irfft(torch.fft.rfft(x) * torch.polar(torch.ones_like(angle), angle), n=x.shape[-1])
+    return turned
+
+
+def gaussian(noise: Tensor) -> Tensor:
+    """Uniform numbers in [0, 1) as standard normal ones, by the inverse distribution function."""
+    edge = torch.finfo(noise.dtype).eps / 2
+    return math.sqrt(2) * torch.erfinv(2 * noise.clamp(edge, 1 - edge) - 1)
