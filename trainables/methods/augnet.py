@@ -5,24 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-import torch
 from pydantic import Field
 from torch import Generator, Tensor
 
 from spaces.domain import Float, Space
 from spaces.policies import Policy
-from tracking.cost import Phase
-from trainables.method import Context, Method, Role, Slice, State
-from trainables.modules.adam import Adam
+from trainables.method import Context, Method
 from trainables.modules.augmentation import Reward, range_reward
 from trainables.modules.augmentation.published import AugNetLayer, describe
 from trainables.modules.frozen import FrozenPolicy
 from trainables.modules.images import require_image
+from trainables.modules.joint_training import JointTraining
 from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
-from trainables.modules.state import generators_state, load_generators, module_state, require_like
-from trainables.modules.supervised import draw, mean_metrics
-from trainables.modules.trunk import Trunk
-from trainables.problems.problem import Batch
 
 
 class Config(RecipeConfig):
@@ -66,67 +60,26 @@ class Config(RecipeConfig):
         return AugNet(context, self)
 
 
-class AugNet:
-    """Network and layer take one step each per update, on the same batch of train + outer.
-
-    `predict` is the network alone, on the input as it is; averaging over the layer's own copies is the
-    harness's business, through `sample`. The layer is trained by the soft mixture and used by one drawn
-    operation per image.
-    """
+class AugNet(JointTraining):
+    """The layer is trained by the soft mixture and used by one drawn operation per image."""
 
     def __init__(self, context: Context, config: Config) -> None:
-        self._context, self._config = context, config
-        self._trunk = Trunk(config.network(context), config, context.horizon)
-        self._layer = AugNetLayer(config.temperature, config.initial_range).to(context.device)
+        layer = AugNetLayer(config.temperature, config.initial_range).to(context.device)
         rate = config.augmentation_learning_rate
-        rates = {"logits": rate * config.temperature, "layer.ranges.logits": rate}
-        self._adam = Adam({parameter: rates[name] for name, parameter in self._layer.named_parameters()})
-        self._order, self._noise = context.generator(Role.ORDER), context.generator(Role.AUGMENT)
+        by_name = {"logits": rate * config.temperature, "layer.ranges.logits": rate}
+        rates = {parameter: by_name[name] for name, parameter in layer.named_parameters()}
 
-    def step(self) -> Slice:
-        updates = min(self._context.slice_updates, self._trunk.horizon - self._trunk.cursor)
-        losses, rewards = zip(*(self._update() for _ in range(updates)), strict=True)
-        metrics = mean_metrics({"train/loss": list(losses), "train/reward": list(rewards)})
-        return Slice(metrics, Phase.TRAIN, ready=True, done=self._trunk.finished)
+        def reward() -> Tensor:
+            return config.reward * range_reward(layer, Reward.WEIGHTED_NORM) - config.decay * layer.decay()
 
-    def predict(self, x: Tensor, support: Batch | None = None) -> Tensor:
-        return self._trunk.predict(x)
+        super().__init__(context, config, layer, rates, reward, weight=1.0)
+        self._config, self._published = config, layer
 
     def describe(self) -> Mapping[str, float]:
-        return describe(self._layer.policy())
+        return describe(self._published.policy())
 
     def sample(self, x: Tensor, generator: Generator) -> Tensor:
-        return self._layer.policy().draw(x, generator)
+        return self._published.policy().draw(x, generator)
 
     def found(self) -> Config:
-        return self._config.model_copy(update={"policy": self._layer.policy()})
-
-    def state_dict(self) -> State:
-        return {
-            "trunk": self._trunk.state_dict(),
-            "layer": module_state(self._layer),
-            "adam": self._adam.state_dict(),
-            "generators": generators_state((self._order, self._noise)),
-        }
-
-    def load_state_dict(self, state: State) -> None:
-        require_like(self.state_dict(), state)
-        self._trunk.check_state(state["trunk"])
-        self._trunk.load_state_dict(state["trunk"])
-        self._layer.load_state_dict(state["layer"])
-        self._adam.load_state_dict(state["adam"])
-        load_generators((self._order, self._noise), state["generators"])
-
-    def _update(self) -> tuple[Tensor, Tensor]:
-        context, config, layer = self._context, self._config, self._layer
-        x, y = draw(context, self._order, config.batch_size)
-        with context.meter.unit("update", x.shape, phase=Phase.TRAIN, examples=len(x)):
-            augmented = layer(x, layer.sample(len(x), self._noise))
-            loss = context.problem.loss(self._trunk.network(augmented), y).mean()
-            reward = range_reward(layer, Reward.WEIGHTED_NORM)
-            objective = loss - config.reward * reward + config.decay * layer.decay()
-            weights, learned = tuple(self._trunk.network.parameters()), tuple(layer.parameters())
-            gradients = torch.autograd.grad(objective, (*weights, *learned))
-            self._trunk.update(gradients[: len(weights)])
-            self._adam.update(gradients[len(weights) :])
-        return loss.detach(), reward.detach()
+        return self._config.model_copy(update={"policy": self._published.policy()})

@@ -10,6 +10,7 @@ The rest of a training loop stays as it is; `docs/augmentation.md` has the whole
 from trainables.modules.augmentation.affine import LearnedAffine, LieAffine
 from trainables.modules.augmentation.colour import LearnedColor
 from trainables.modules.augmentation.compose import Compose
+from trainables.modules.augmentation.controller import ToleranceController
 from trainables.modules.augmentation.flip import LearnedFlip
 from trainables.modules.augmentation.invariant_model import Aggregate, InvariantModel
 from trainables.modules.augmentation.layer import AugmentationLayer, LearnedRange
@@ -35,5 +36,6 @@ __all__ = [
     "SelectLayer",
     "Selection",
     "SignalOperation",
+    "ToleranceController",
     "range_reward",
 ]

@@ -25,9 +25,8 @@ class SignalOperation(StrEnum):
     NOISE = "noise"                      # white Gaussian noise of standard deviation r
 
 
-CAPS: Mapping[SignalOperation, float] = {
-    SignalOperation.FREQUENCY_SHIFT: 2.0, SignalOperation.PHASE: 0.1, SignalOperation.NOISE: 0.1,
-}
+CAPS: Mapping[SignalOperation, float] = {SignalOperation.PHASE: 0.1, SignalOperation.NOISE: 0.1}
+SHIFT_CAP = 0.02  # of the sampling rate: 2 Hz at 100 Hz, as published
 UNITS = {SignalOperation.FREQUENCY_SHIFT: "Hz", SignalOperation.PHASE: "turn", SignalOperation.NOISE: "std"}
 ALL = tuple(SignalOperation)
 
@@ -44,7 +43,7 @@ class LearnedSignal(AugmentationLayer):
         rate: samples per second.
         channels: C; noise is independent in each.
         operations: each once.
-        caps: largest ranges where they differ from `CAPS`.
+        caps: largest ranges where they differ from `CAPS` and SHIFT_CAP.
         start: see `Ranges`.
 
     Raises:
@@ -59,7 +58,7 @@ class LearnedSignal(AugmentationLayer):
         super().__init__()
         if not operations or len(set(operations)) < len(operations):
             raise UserError("a layer on signals takes each of its operations once", [str(o) for o in operations])
-        reach = {**CAPS, **(caps or {})}
+        reach = {SignalOperation.FREQUENCY_SHIFT: SHIFT_CAP * rate, **CAPS, **(caps or {})}
         if SignalOperation.FREQUENCY_SHIFT in operations and reach[SignalOperation.FREQUENCY_SHIFT] > rate / 2:
             raise UserError(f"a frequency shift may reach to half the rate, {rate / 2:g} Hz",
                             reach[SignalOperation.FREQUENCY_SHIFT])

@@ -60,7 +60,7 @@ def test_noise_is_normal() -> None:
 
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(UserError, match="half the rate"):
-        LearnedSignal(100, 3.0)
+        LearnedSignal(100, 3.0, caps={SignalOperation.FREQUENCY_SHIFT: 2.0})
     with pytest.raises(UserError, match="for signals"):
         LearnedSignal(100, 100.0)(inputs("colour"), torch.rand(3, 152))
     with pytest.raises(UserError, match="each of its operations once"):

@@ -1,0 +1,72 @@
+"""The learned augmentation for inputs of a shape, and ranges by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from spaces.transforms import GEOMETRIC, Operation
+from tracking.errors import UserError, nearest
+from trainables.modules.augmentation.affine import LearnedAffine
+from trainables.modules.augmentation.colour import COLOUR, GREY, LearnedColor
+from trainables.modules.augmentation.compose import Compose
+from trainables.modules.augmentation.flip import LearnedFlip
+from trainables.modules.augmentation.layer import AugmentationLayer
+from trainables.modules.augmentation.ranges import Ranges
+from trainables.modules.augmentation.signals import LearnedSignal
+
+
+def standard_layer(
+    shape: tuple[int, ...], start: float = 1 / 8, caps: Mapping[str, float] | None = None, sample_rate: float = 1.0
+) -> AugmentationLayer:
+    """For images (C, H, W) one warp, a horizontal flip and one colour map; for signals (C, L) shift, phase and noise.
+
+    Args:
+        start: of every range, as a share of its cap.
+        caps: largest ranges by operation, where they differ from the layers' own.
+        sample_rate: of signals, per second.
+
+    Raises:
+        UserError: other shapes, a cap of an operation that is not there.
+    """
+    given = dict(caps or {})
+    layer: AugmentationLayer
+    if len(shape) == 3:
+        colours = COLOUR if shape[0] == 3 else GREY
+        known = {operation.value: operation for operation in (*GEOMETRIC, *colours)}
+        reach = {known[name]: cap for name, cap in given.items() if name in known}
+        affine = LearnedAffine(GEOMETRIC, {o: c for o, c in reach.items() if o in GEOMETRIC}, start)
+        colour = LearnedColor(colours, {o: c for o, c in reach.items() if o in colours}, start)
+        layer = Compose(affine, LearnedFlip((Operation.FLIP_HORIZONTAL,), start), colour)
+    elif len(shape) == 2:
+        signal = LearnedSignal(shape[1], sample_rate, shape[0], start=start)
+        known = dict.fromkeys(signal.operations)
+        layer = LearnedSignal(
+            shape[1], sample_rate, shape[0], caps={o: given[o] for o in signal.operations if o in given}, start=start
+        )
+    else:
+        raise UserError("learned ranges need images (C, H, W) or signals (C, L)", shape,
+                        "use the method `plain` for other inputs")
+    unknown = sorted(given.keys() - {str(name) for name in known})
+    if unknown:
+        raise UserError("a cap must name an operation of the layer", unknown[0], nearest(unknown[0], map(str, known)))
+    return layer
+
+
+def widths(layer: AugmentationLayer) -> dict[str, float]:
+    """Upper bounds (or probabilities) by operation: what `set_widths` takes."""
+    return {str(one.name): one.high for one in layer.learned()}
+
+
+def set_widths(layer: AugmentationLayer, wanted: Mapping[str, float]) -> None:
+    """Put all ranges of a layer without selection where they are wanted.
+
+    Raises:
+        UserError: names that are not the layer's, or ranges outside (0, cap).
+    """
+    names = [str(one.name) for one in layer.learned()]
+    if set(wanted) != set(names):
+        raise UserError("fixed ranges must name each operation once", sorted(wanted), f"expected {', '.join(names)}")
+    values = iter([wanted[name] for name in names])
+    for module in layer.modules():
+        if isinstance(module, Ranges):
+            module.set_widths([next(values) for _ in range(len(module.caps))])
