@@ -92,7 +92,7 @@ class JointTraining:
             loss = context.problem.loss(self.trunk.network(augmented), y).mean()
             reward = self._reward()
             if self._controller is not None and plain is not None:
-                self._controller.update(loss.detach() - plain)
+                self._controller.update(loss.detach(), plain)
             weight = self._weight if self._controller is None else self._controller.weight
             weights = tuple(self.trunk.network.parameters())
             gradients = torch.autograd.grad(loss - weight * reward, (*weights, *self._learned))

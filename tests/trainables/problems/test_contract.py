@@ -27,6 +27,8 @@ DATA = Path(__file__).resolve().parents[3].parent / "shared/data"
 DIGITS = {"name": "digits"}
 SPECS: dict[str, dict[str, Any]] = {
     "digits": {"source": DIGITS},
+    "glyphs": {"source": {"name": "glyphs", "images": 120, "test": 40}},
+    "sinusoids": {"source": {"name": "sinusoids", "per_class": 36}},
     "digits few-shot": {"source": DIGITS, "wrappers": [{"name": "few_shot", "shots": 5}]},
     "digits rotated": {"source": DIGITS, "wrappers": [{"name": "nuisance", "ranges": {"rotation": 30}}]},
     "digits, only select and test rotated": {

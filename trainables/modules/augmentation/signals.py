@@ -12,6 +12,7 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
+from spaces.signals import frequency_shift, phase_surrogate
 from tracking.errors import UserError
 from trainables.modules.augmentation.layer import AugmentationLayer, LearnedRange
 from trainables.modules.augmentation.ranges import Parametrisation, Ranges
@@ -97,9 +98,9 @@ class LearnedSignal(AugmentationLayer):
 
     def _applied(self, operation: SignalOperation, x: Tensor, noise: Tensor, width: Tensor) -> Tensor:
         if operation is SignalOperation.FREQUENCY_SHIFT:
-            return shifted(x, (2 * noise[:, 0] - 1) * width, self.rate)
+            return frequency_shift(x, (2 * noise[:, 0] - 1) * width, self.rate)
         if operation is SignalOperation.PHASE:
-            return surrogate(x, noise * width[:, None])
+            return phase_surrogate(x, noise * width[:, None])
         return x + width[:, None, None] * gaussian(noise).view_as(x)
 
     def _sizes(self) -> list[int]:
@@ -108,37 +109,6 @@ class LearnedSignal(AugmentationLayer):
             SignalOperation.NOISE: self.channels * self.length,
         }
         return [sizes[operation] for operation in self.operations]
-
-
-def shifted(x: Tensor, hertz: Tensor, rate: float) -> Tensor:
-    """(B, C, L) with all frequencies moved by hertz (B,); exactly x at 0."""
-    t = torch.arange(x.shape[-1], dtype=x.dtype, device=x.device) / rate
-    angle = (2 * math.pi * hertz[:, None] * t).unsqueeze(1)
-    return x * angle.cos() - hilbert(x) * angle.sin()
-
-
-def hilbert(x: Tensor) -> Tensor:
-    """The Hilbert transform (B, C, L): phases later by a quarter turn; constants and the Nyquist frequency vanish."""
-    spectrum = torch.fft.rfft(x)
-    keep = torch.ones(spectrum.shape[-1], dtype=x.dtype, device=x.device)
-    keep[0] = 0.0
-    if x.shape[-1] % 2 == 0:
-        keep[-1] = 0.0
-    quarter = torch.complex(torch.zeros_like(keep), -keep)
-    transformed: Tensor = torch.fft.irfft(spectrum * quarter, n=x.shape[-1])
-    return transformed
-
-
-def surrogate(x: Tensor, turns: Tensor) -> Tensor:
-    """(B, C, L) with the phase of coefficient f later by turns (B, F); the spectrum's moduli stay."""
-    angle = 2 * math.pi * turns.unsqueeze(1)
-    inner = torch.ones_like(turns[:1, :])
-    inner[..., 0] = 0.0  # a constant has no phase
-    if x.shape[-1] % 2 == 0:
-        inner[..., -1] = 0.0
-    angle = angle * inner
-    turned: Tensor = torch.fft.irfft(torch.fft.rfft(x) * torch.polar(torch.ones_like(angle), angle), n=x.shape[-1])
-    return turned
 
 
 def gaussian(noise: Tensor) -> Tensor:

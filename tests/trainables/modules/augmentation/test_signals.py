@@ -11,10 +11,11 @@ from scipy.signal import hilbert as analytic
 from scipy.stats import kstest, norm
 from torch import Tensor
 
+from spaces.signals import frequency_shift, hilbert, phase_surrogate
 from tests.trainables.modules.augmentation.layers import inputs, noise
 from tracking.errors import UserError
 from trainables.modules.augmentation import LearnedSignal, SignalOperation
-from trainables.modules.augmentation.signals import gaussian, hilbert, shifted, surrogate
+from trainables.modules.augmentation.signals import gaussian
 
 RATE, LENGTH = 100.0, 1000
 
@@ -25,7 +26,7 @@ def tone(hertz: float, length: int = LENGTH) -> Tensor:
 
 def test_a_tone_moves_by_so_many_hertz() -> None:
     for by in (0.5, -2.0, 0.0):
-        moved = shifted(tone(6), torch.tensor([by], dtype=torch.float64), RATE)
+        moved = frequency_shift(tone(6), torch.tensor([by], dtype=torch.float64), RATE)
         torch.testing.assert_close(moved, tone(6 + by), rtol=0, atol=1e-9 if by else 0)
 
 
@@ -40,7 +41,7 @@ def test_a_surrogate_keeps_the_spectrum_and_the_relations_of_channels(length: in
     g = torch.Generator().manual_seed(0)
     x = torch.randn(2, 3, length, generator=g, dtype=torch.float64)
     turns = torch.rand(2, length // 2 + 1, generator=g, dtype=torch.float64)
-    y = surrogate(x, turns)
+    y = phase_surrogate(x, turns)
     before, after = torch.fft.rfft(x), torch.fft.rfft(y)
     torch.testing.assert_close(after.abs(), before.abs())
     torch.testing.assert_close(after[:, 0] * after[:, 1].conj(), before[:, 0] * before[:, 1].conj())
