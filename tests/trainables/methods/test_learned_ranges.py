@@ -1,0 +1,81 @@
+"""Learned ranges and Augerino: what rewards, tolerances and fixed ranges do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.support.toy_problems import signal_toy
+from tracking.errors import UserError
+from trainables.contract_toy import toy_context
+from trainables.contract_trace import steps, with_view
+from trainables.method import Describes, Finds, MethodConfig
+from trainables.methods import augerino, learned_ranges
+
+
+def widths(config: MethodConfig, horizon: int = 60) -> dict[str, float]:
+    method = config.build(replace(toy_context(), horizon=horizon, slice_updates=10))
+    for _ in steps(method):
+        pass
+    assert isinstance(method, Describes)
+    return dict(method.describe())
+
+
+@pytest.mark.parametrize("module", [learned_ranges, augerino])
+def test_a_reward_widens_all_ranges(module: object) -> None:
+    config: type[learned_ranges.Config] | type[augerino.Config] = module.Config  # type: ignore[attr-defined]
+    start = widths(config(augmentation_learning_rate=1e-9))
+    wide = widths(config(reward=5.0, augmentation_learning_rate=0.1))
+    assert all(wide[name] > start[name] for name in start)
+
+
+def test_what_was_found_is_trained_with_and_stays() -> None:
+    for config in (learned_ranges.Config(), augerino.Config()):
+        method = config.build(toy_context())
+        for _ in steps(method):
+            pass
+        assert isinstance(method, Finds) and isinstance(method, Describes)
+        again = method.found().build(toy_context())
+        for _ in steps(again):
+            pass
+        assert isinstance(again, Describes)
+        assert again.describe() == pytest.approx(dict(method.describe()), rel=1e-5)
+        x = toy_context().problem.unlabelled(torch.Generator().manual_seed(0), 8)
+        assert not torch.equal(again.sample(x, torch.Generator().manual_seed(0)), x)  # type: ignore[attr-defined]
+
+
+def test_a_tolerance_takes_the_place_of_the_weight_and_survives_a_checkpoint() -> None:
+    config = learned_ranges.Config(tolerance=0.05)
+    context = replace(toy_context(), horizon=40, slice_updates=20)
+    method = config.build(context)
+    metrics = method.step().metrics
+    assert metrics["train/reward_weight"] != config.reward
+    copied = config.build(replace(toy_context(), horizon=40, slice_updates=20))
+    copied.load_state_dict(method.state_dict())
+    assert copied.step() == method.step()
+
+
+def test_signals_are_augmented_too_and_only_images_by_augerino() -> None:
+    context = with_view(toy_context(), signal_toy().view())
+    method = learned_ranges.Config().build(context)
+    method.step()
+    assert isinstance(method, Describes)
+    assert {name.split("/")[0] for name in method.describe()} == {"frequency_shift", "phase", "noise"}
+    with pytest.raises(UserError, match="augerino needs images"):
+        augerino.Config().build(context)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"caps": {"rotatoin": 30.0}}, "rotation"),
+        ({"caps": {"hue": 0.1}}, "a cap must name an operation"),
+        ({"caps": {"rotation": -1.0}}, "positive and finite"),
+        ({"ranges": {"rotation": 10.0}}, "name each operation once"),
+    ],
+)
+def test_names_and_caps_that_do_not_fit(settings: dict[str, dict[str, float]], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        learned_ranges.Config.model_validate(settings).build(toy_context())

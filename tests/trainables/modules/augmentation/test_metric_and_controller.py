@@ -1,0 +1,64 @@
+"""The papers' invariance metric on outputs that are known, and the weight that a tolerance steers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from tracking.errors import UserError
+from trainables.modules.augmentation import ToleranceController
+from trainables.modules.augmentation.controller import HIGHEST, LOWEST, STEP
+from trainables.modules.augmentation.metric import relative_invariance
+
+
+def outputs(count: int = 200) -> tuple[Tensor, Tensor]:
+    labels = torch.arange(count) % 4
+    return torch.eye(4)[labels] + 0.1 * torch.rand(count, 4, generator=Generator().manual_seed(0)), labels
+
+
+def test_invariant_outputs_have_one_and_exchanged_ones_none() -> None:
+    z, labels = outputs()
+    assert relative_invariance(z, z.clone(), labels, Generator().manual_seed(0)) == pytest.approx(1, abs=1e-6)
+    elsewhere = z.roll(1, 0)  # the outputs of an example of another class
+    assert abs(relative_invariance(z, elsewhere, labels, Generator().manual_seed(0))) < 0.1
+    half = relative_invariance(z, (z + elsewhere) / 2, labels, Generator().manual_seed(0))
+    assert 0.5 < half < 0.9
+
+
+def test_partners_are_of_other_classes() -> None:
+    """Equal outputs within a class would make the denominator zero, and the value enormous."""
+    labels = torch.arange(60) % 3
+    z = torch.eye(3)[labels]
+    moved = z + 0.2 * torch.rand(60, 3, generator=Generator().manual_seed(1))
+    assert 0.9 < relative_invariance(z, moved, labels, Generator().manual_seed(0)) <= 1
+    with pytest.raises(UserError, match="other classes"):
+        relative_invariance(z, moved, torch.zeros(60), Generator())
+
+
+def looks(controller: ToleranceController, augmented: float, plain: float, times: int) -> float:
+    for _ in range(times):
+        controller.update(torch.tensor(augmented), torch.tensor(plain))
+    return float(controller.weight)
+
+
+def test_the_weight_rises_within_the_tolerance_and_falls_beyond() -> None:
+    controller = ToleranceController(0.1, 0.05)
+    controller.update(torch.tensor(2.0), torch.tensor(2.0))  # the first loss, against which learning is told
+    raised = looks(controller, 0.55, 0.5, 30)
+    assert raised > 0.05
+    assert looks(controller, 0.9, 0.5, 30) < raised
+    assert looks(ToleranceController(0.1, 0.05), 2.0, 2.0, 500) == pytest.approx(LOWEST), "nothing learned yet"
+    learned = ToleranceController(0.1, 0.05)
+    learned.update(torch.tensor(2.0), torch.tensor(2.0))
+    assert looks(learned, 0.5, 0.5, 500) == pytest.approx(HIGHEST)
+
+
+def test_one_look_is_one_step_and_the_state_is_the_whole_of_it() -> None:
+    controller, copied = ToleranceController(0.1, 0.05), ToleranceController(0.1)
+    controller.update(torch.tensor(2.0), torch.tensor(2.0))
+    assert float(controller.weight) == pytest.approx(0.05 / STEP)
+    copied.load_state_dict(controller.state_dict())
+    assert looks(copied, 0.52, 0.5, 7) == looks(controller, 0.52, 0.5, 7)
+    with pytest.raises(UserError, match="must be positive"):
+        ToleranceController(0.0)
