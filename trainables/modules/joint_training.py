@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import torch
 from torch import Generator, Tensor, nn
@@ -11,12 +12,14 @@ from tracking.cost import Phase
 from trainables.method import Context, Role, Slice, State
 from trainables.modules.adam import Adam
 from trainables.modules.augmentation import AugmentationLayer, ToleranceController
+from trainables.modules.augmentation.takeaway import ROWS, export
 from trainables.modules.recipe import RecipeConfig
 from trainables.modules.state import generators_state, load_generators, module_state, require_like
 from trainables.modules.supervised import draw, mean_metrics
 from trainables.modules.trunk import Trunk
 from trainables.problems.problem import Batch
 
+MOST_POINTS = 200    # of the ranges' curves
 PROBE_INTERVAL = 10  # updates between looks at the loss without augmentation
 
 
@@ -46,6 +49,9 @@ class JointTraining:
         self._learned = tuple(rates)
         self._reward, self._weight, self._controller = reward, weight, controller
         self._order, self._noise = context.generator(Role.ORDER), context.generator(Role.AUGMENT)
+        self._every = -(-context.horizon // MOST_POINTS)
+        points = -(-context.horizon // self._every)
+        self._history = torch.zeros(points, len(layer.shares), device=context.device)
 
     def step(self) -> Slice:
         updates = min(self._context.slice_updates, self.trunk.horizon - self.trunk.cursor)
@@ -64,11 +70,21 @@ class JointTraining:
     def describe(self) -> Mapping[str, float]:
         return described(self.layer)
 
+    def export(self, folder: Path) -> Mapping[str, str]:
+        """See `augmentation.takeaway`."""
+        problem, done = self._context.problem, -(-self.trunk.cursor // self._every)
+        images = None
+        if len(problem.shape) == 3:
+            images = problem.unlabelled(self._context.generator(Role.ORDER, 1), ROWS).to(self._context.device)
+        steps = torch.arange(done) * self._every
+        return export(self.layer, self._history[:done].cpu(), steps, images, folder)
+
     def state_dict(self) -> State:
         return {
             "trunk": self.trunk.state_dict(),
             "layer": module_state(self.layer),
             "adam": self._adam.state_dict(),
+            "history": self._history.clone(),
             "controller": {} if self._controller is None else self._controller.state_dict(),
             "generators": generators_state((self._order, self._noise)),
         }
@@ -79,12 +95,15 @@ class JointTraining:
         self.trunk.load_state_dict(state["trunk"])
         self.layer.load_state_dict(state["layer"])
         self._adam.load_state_dict(state["adam"])
+        self._history.copy_(state["history"])
         if self._controller is not None:
             self._controller.load_state_dict(state["controller"])
         load_generators((self._order, self._noise), state["generators"])
 
     def _update(self) -> tuple[Tensor, Tensor]:
         context = self._context
+        if self.trunk.cursor % self._every == 0:
+            self._history[self.trunk.cursor // self._every] = self.layer.shares.detach()
         x, y = draw(context, self._order, self._recipe.batch_size)
         plain = self._without(x, y)
         with context.meter.unit("update", x.shape, phase=Phase.TRAIN, examples=len(x)):

@@ -26,25 +26,25 @@ class Compose(AugmentationLayer):
         self.layers = nn.ModuleList(layers)
 
     def noise_size(self) -> int:
-        return sum(layer.noise_size() for layer in self._layers())
+        return sum(layer.noise_size() for layer in self.parts())
 
     @property
     def shares(self) -> Tensor:
-        return torch.cat([layer.shares for layer in self._layers()])
+        return torch.cat([layer.shares for layer in self.parts()])
 
     @property
     def gates(self) -> Tensor:
-        return torch.cat([layer.gates for layer in self._layers()])
+        return torch.cat([layer.gates for layer in self.parts()])
 
     def learned(self) -> tuple[LearnedRange, ...]:
-        return tuple(one for layer in self._layers() for one in layer.learned())
+        return tuple(one for layer in self.parts() for one in layer.learned())
 
     def check(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
-        for layer in self._layers():
+        for layer in self.parts():
             layer.check(shape, dtype)
 
     def augment(self, x: Tensor, noise: Tensor, active: Tensor | None = None) -> Tensor:
-        layers = self._layers()
+        layers = self.parts()
         noises = torch.split(noise, [layer.noise_size() for layer in layers], -1)
         sizes = [len(layer.shares) for layer in layers]
         actives = [None] * len(layers) if active is None else torch.split(active, sizes, -1)
@@ -52,5 +52,6 @@ class Compose(AugmentationLayer):
             x = layer.augment(x, own, some)
         return x
 
-    def _layers(self) -> tuple[AugmentationLayer, ...]:
+    def parts(self) -> tuple[AugmentationLayer, ...]:
+        """The layers, in order."""
         return tuple(layer for layer in self.layers if isinstance(layer, AugmentationLayer))
