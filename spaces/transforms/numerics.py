@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -24,8 +26,28 @@ def clamp_unit(x: Tensor) -> Tensor:
     `torch.clamp` has derivative 0 at the bounds themselves from torch 2.15 on, and 1 before; black and white
     pixels, which are many, should not lose their gradient to an operation that leaves them alone.
     """
-    above = torch.where(x < 0, 0.0, x)
-    return torch.where(above > 1, 1.0, above)
+    clamped: Tensor = _ClampUnit.apply(x)
+    return clamped
+
+
+class _ClampUnit(torch.autograd.Function):
+    """By hand, since `torch.where` with a number takes ten times as long on a CPU as `clamp` does."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return x.clamp(0, 1)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[0], output)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        x, clamped = ctx.saved_tensors
+        inside: Tensor = gradient * (x == clamped)
+        return inside
 
 
 def straight_through(value: Tensor, slope: Tensor, argument: Tensor) -> Tensor:

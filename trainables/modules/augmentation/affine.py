@@ -69,7 +69,7 @@ class LearnedAffine(AugmentationLayer):
 
     def augment(self, x: Tensor, noise: Tensor, active: Tensor | None = None) -> Tensor:
         self.check(x.shape[1:], x.dtype)
-        return warp(x, self.matrix(noise, active, x.shape[-2], x.shape[-1]), self.padding)
+        return warp(x, self.matrix(noise, active, x.shape[-2], x.shape[-1]), self.padding, exact=False)
 
     def matrix(self, noise: Tensor, active: Tensor | None, height: int, width: int) -> Tensor:
         """Sampling matrices (B, 2, 3), see `affine_matrix`."""
@@ -130,7 +130,7 @@ class LieAffine(AugmentationLayer):
         with torch.autocast(x.device.type, enabled=False):
             algebra = torch.einsum("bk,kij->bij", symmetric(noise, self.ranges.widths, active), self.basis)
             group = torch.linalg.matrix_exp(algebra)
-        return warp(x, group[:, :2], self.padding)
+        return warp(x, group[:, :2], self.padding, exact=False)
 
 
 def affine_operations(operations: Sequence[Operation]) -> tuple[Operation, ...]:
