@@ -1,8 +1,8 @@
 """What learned augmentation layers cost: `python benchmarks/layers.py [--quick | --full] [--device cuda]`.
 
 Ratios of a training step (batch 128, 3 x 32 x 32) with a learned layer in front over the same step without, on a
-ResNet-18 for small images and on a tiny network: the fused warp of six operations (`fused`), the warp and a colour map of
-four (`warp_and_colour`), AugNet's mixture of the six (`mixture`); and, as what no learned layer can do without, the
+ResNet-18 for small images and on a tiny network: the fused warp of six operations (`fused`), the warp and a colour map
+of four (`warp_and_colour`), AugNet's mixture of the six (`mixture`); and, as what no learned layer can do without, the
 gradient with respect to the input alone (`input_gradient`). And images per second of warp and colour against
 kornia.augmentation, which draws the same operations per sample (`pip install kornia`; without it the figure is null).
 Sides take turns; figures are medians over turns.

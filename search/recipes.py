@@ -32,6 +32,39 @@ def digits() -> dict[str, Any]:
     }
 
 
+def layers() -> dict[str, Any]:
+    """Learned augmentation layers and their controls: glyphs that may be turned by 45 degrees, and digits twice."""
+    return {
+        "problems": [
+            {
+                "label": "glyphs", "source": {"name": "glyphs", "images": 400, "test": 2000},
+                "limits": {"rotation": 180.0},
+            },
+            _rotated_digits(shots=30),
+            _which_rotation(shots=20),
+        ],
+        "methods": [{"name": name} for name in ("plain", "trivial_augment", "augnet", "augerino", "learned_ranges")],
+        "horizon": 240,
+        "budget": 8.0,
+        "confirm_seeds": 5,
+    }
+
+
+def reward_sweep() -> dict[str, Any]:
+    """What the weight of the reward does to learned ranges: six weights on glyphs whose classes leave 45 degrees."""
+    weights = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+    return {
+        "problems": [{"label": "glyphs", "source": {"name": "glyphs", "images": 1000, "test": 2000}}],
+        "methods": [{"name": "plain"}, *(
+            {"name": "learned_ranges", "label": f"reward-{weight:g}", "settings": {"reward": weight}}
+            for weight in weights
+        )],
+        "horizon": 480,
+        "budget": 5.0,
+        "confirm_seeds": 5,
+    }
+
+
 def smoke() -> dict[str, Any]:
     """A minute: two methods, one problem, just enough to see every layer work."""
     return {

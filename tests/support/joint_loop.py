@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Generator, Tensor, nn
@@ -23,7 +23,8 @@ def small_network(channels: int, classes: int, width: int = 8) -> nn.Module:
 
 def fitted(
     make: Callable[[], nn.Module], layer: AugmentationLayer, x: Tensor, y: Tensor, epochs: int, seed: int,
-    paid: Callable[[], Tensor], batch: int = 128, rate: float = 5e-4, decay: float = 1.0, layer_rate: float = 3e-3,
+    paid: Callable[[], Tensor], batch: int = 128, rate: float = 5e-4, decay: float = 1.0,
+    layer_rate: float | Mapping[str, float] = 3e-3,
 ) -> InvariantModel:
     """Adam with coupled decay, in shuffled epochs.
 
@@ -31,6 +32,7 @@ def fitted(
         make: the trunk; its weights are drawn from the seed.
         paid: what is subtracted from the loss, 0-d.
         rate, decay: of the trunk; decay is coupled.
+        layer_rate: of the layer's parameters, all alike or by name.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -38,7 +40,8 @@ def fitted(
     g = Generator().manual_seed(seed)
     optimiser = torch.optim.Adam([
         {"params": list(model.trunk.parameters()), "lr": rate, "weight_decay": decay},
-        {"params": list(model.augmentation.parameters()), "lr": layer_rate},
+        *({"params": [parameter], "lr": layer_rate if isinstance(layer_rate, float) else layer_rate[name]}
+          for name, parameter in layer.named_parameters()),
     ])
     for _ in range(epochs):
         for rows in torch.randperm(len(x), generator=g).split(batch):

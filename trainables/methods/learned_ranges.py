@@ -38,7 +38,7 @@ class Config(RecipeConfig):
         "augmentation_learning_rate": Float(low=0.01, high=0.2, log=True),
     })
 
-    reward: float = Field(default=0.05, gt=0)
+    reward: float = Field(default=0.02, gt=0)
     tolerance: float | None = Field(default=None, gt=0)
     augmentation_learning_rate: float = Field(default=0.05, gt=0)
     initial_range: float = Field(default=0.125, gt=0, lt=1)
