@@ -58,7 +58,7 @@ class Augerino(JointTraining):
 
     def __init__(self, context: Context, config: Config, layer: LieAffine) -> None:
         rates = {layer.ranges.logits: config.augmentation_learning_rate}
-        reward = lambda: 2 * CAP * range_reward(layer, Reward.NORM)  # noqa: E731 - of widths, not shares
+        reward = lambda _: 2 * CAP * range_reward(layer, Reward.NORM)  # noqa: E731 - of widths, not shares
         super().__init__(context, config, layer, rates, reward, config.reward)
         self._config = config
 

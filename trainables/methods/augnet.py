@@ -69,7 +69,7 @@ class AugNet(JointTraining):
         by_name = {"logits": rate * config.temperature, "layer.ranges.logits": rate}
         rates = {parameter: by_name[name] for name, parameter in layer.named_parameters()}
 
-        def reward() -> Tensor:
+        def reward(_: Tensor) -> Tensor:
             return config.reward * range_reward(layer, Reward.WEIGHTED_NORM) - config.decay * layer.decay()
 
         super().__init__(context, config, layer, rates, reward, weight=1.0)

@@ -62,7 +62,7 @@ class LearnedRanges(JointTraining):
         rates = dict.fromkeys(layer.parameters(), config.augmentation_learning_rate)
         controller = None if config.tolerance is None else ToleranceController(config.tolerance, config.reward)
         super().__init__(
-            context, config, layer, rates, lambda: range_reward(layer, Reward.LOG), config.reward, controller
+            context, config, layer, rates, lambda _: range_reward(layer, Reward.LOG), config.reward, controller
         )
         self._config = config
 

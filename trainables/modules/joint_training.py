@@ -34,14 +34,14 @@ class JointTraining:
         recipe: the shared training recipe.
         layer: a; trained by Adam.
         rates: learning rates of the layer's parameters, by parameter.
-        reward: of the layer, 0-d, to be made large.
+        reward: of the layer for inputs (B, *shape), 0-d, to be made large.
         weight: of the reward, >= 0.
         controller: sets the weight in its place.
     """
 
     def __init__(
         self, context: Context, recipe: RecipeConfig, layer: AugmentationLayer, rates: Mapping[nn.Parameter, float],
-        reward: Callable[[], Tensor], weight: float, controller: ToleranceController | None = None,
+        reward: Callable[[Tensor], Tensor], weight: float, controller: ToleranceController | None = None,
     ) -> None:
         self._context, self._recipe, self.layer = context, recipe, layer
         self.trunk = Trunk(recipe.network(context), recipe, context.horizon)
@@ -109,7 +109,7 @@ class JointTraining:
         with context.meter.unit("update", x.shape, phase=Phase.TRAIN, examples=len(x)):
             augmented = self.layer(x, self.layer.sample(len(x), self._noise))
             loss = context.problem.loss(self.trunk.network(augmented), y).mean()
-            reward = self._reward()
+            reward = self._reward(x)
             if self._controller is not None and plain is not None:
                 self._controller.update(loss.detach(), plain)
             weight = self._weight if self._controller is None else self._controller.weight
@@ -117,7 +117,11 @@ class JointTraining:
             gradients = torch.autograd.grad(loss - weight * reward, (*weights, *self._learned))
             self.trunk.update(gradients[: len(weights)])
             self._adam.update(gradients[len(weights) :])
+            self._trained_on(x)
         return loss.detach(), reward.detach()
+
+    def _trained_on(self, x: Tensor) -> None:
+        """For layers that keep something of the inputs they were trained on."""
 
     def _without(self, x: Tensor, y: Tensor) -> Tensor | None:
         """The loss on inputs as they are, at every so many updates, for the controller."""

@@ -12,6 +12,7 @@ from trainables.modules.augmentation.colour import LearnedColor
 from trainables.modules.augmentation.compose import Compose
 from trainables.modules.augmentation.controller import ToleranceController
 from trainables.modules.augmentation.flip import LearnedFlip
+from trainables.modules.augmentation.instance import InstanceRanges
 from trainables.modules.augmentation.invariant_model import Aggregate, InvariantModel
 from trainables.modules.augmentation.layer import AugmentationLayer, LearnedRange
 from trainables.modules.augmentation.ranges import Parametrisation, Ranges
@@ -23,6 +24,7 @@ __all__ = [
     "Aggregate",
     "AugmentationLayer",
     "Compose",
+    "InstanceRanges",
     "InvariantModel",
     "LearnedAffine",
     "LearnedColor",

@@ -1,0 +1,68 @@
+"""Ranges for every input by a small network, trained with the classifier; the class of InstaAug (Miao et al., 2022)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+from torch import Tensor
+
+from spaces.domain import Float, Space
+from trainables.method import Context, Role, drawn, stable_seed
+from trainables.modules.augmentation import ToleranceController
+from trainables.modules.augmentation.instance import InstanceRanges
+from trainables.modules.augmentation.standard import standard_layer
+from trainables.modules.joint_training import JointTraining
+from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
+
+WHOLE = 0.999  # of the caps: what a share of one means
+
+
+class Config(RecipeConfig):
+    """J = CE - reward * mean_x sum_k log s_k(x), s(x) in (0, 1) the shares of the caps that an input is given.
+
+    There is no search-free form: the ranges are a network's, and are trained with the classifier.
+
+    Args:
+        reward: lambda > 0, in nats per e-fold of a range.
+        tolerance: delta, in nats; if given, lambda is steered as in `learned_ranges` (the paper steers the entropy).
+        augmentation_learning_rate: Adam's, of the small network.
+        initial_range: s at the start, for all inputs.
+        caps: largest ranges by operation, in its unit, where they differ from the layers' own.
+        sample_rate: of signals, in samples per second.
+    """
+
+    space: ClassVar[Space] = Space({
+        **RECIPE_DOMAINS,
+        "reward": Float(low=0.005, high=0.5, log=True),
+        "augmentation_learning_rate": Float(low=0.001, high=0.03, log=True),
+    })
+
+    reward: float = Field(default=0.02, gt=0)
+    tolerance: float | None = Field(default=None, gt=0)
+    augmentation_learning_rate: float = Field(default=0.01, gt=0)
+    initial_range: float = Field(default=0.125, gt=0, lt=1)
+    caps: dict[str, float] = Field(default_factory=dict)
+    sample_rate: float = Field(default=1.0, gt=0)
+
+    def build(self, context: Context) -> InstanceTraining:
+        """Raises UserError where the inputs are neither images nor signals, or a cap does not fit."""
+        shape = context.problem.shape
+        caps = standard_layer(shape, WHOLE, self.caps, self.sample_rate)
+        seed = stable_seed(context.seed, Role.INIT, 1)
+        layer = drawn(lambda: InstanceRanges(caps, shape, self.initial_range), seed).to(context.device)
+        assert isinstance(layer, InstanceRanges)
+        return InstanceTraining(context, self, layer)
+
+
+class InstanceTraining(JointTraining):
+    """The small network takes a step of Adam beside the classifier's."""
+
+    def __init__(self, context: Context, config: Config, layer: InstanceRanges) -> None:
+        rates = dict.fromkeys(layer.network.parameters(), config.augmentation_learning_rate)
+        controller = None if config.tolerance is None else ToleranceController(config.tolerance, config.reward)
+        super().__init__(context, config, layer, rates, layer.entropy, config.reward, controller)
+        self._instance = layer
+
+    def _trained_on(self, x: Tensor) -> None:
+        self._instance.remember(x)
