@@ -50,6 +50,24 @@ def layers() -> dict[str, Any]:
     }
 
 
+def cifar10() -> dict[str, Any]:
+    """Learned layers against fixed augmentation on CIFAR-10, a ResNet-18, for one GPU; downloads to `data`."""
+    recipe = {"batch_size": 128}
+    names = ("plain", "trivial_augment", "augnet", "augerino", "learned_ranges", "instance_ranges")
+    return {
+        "problems": [{
+            "label": "cifar10",
+            "source": {"name": "torchvision", "dataset": "CIFAR10", "root": "data", "size": 32},
+        }],
+        "methods": [{"name": name, "settings": recipe} for name in names],
+        "network": "resnet18",
+        "resources": {"cpus": 2, "gpus": 1},
+        "horizon": 19_500,  # about 65 epochs of train + outer
+        "budget": 4.0,
+        "confirm_seeds": 3,
+    }
+
+
 def reward_sweep() -> dict[str, Any]:
     """What the weight of the reward does to learned ranges: six weights on glyphs whose classes leave 45 degrees."""
     weights = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)

@@ -31,7 +31,7 @@ class Compiling(StrEnum):
 
 
 class FastStem:
-    """x -> network(x) in float32, whatever it is computed in.
+    """x -> network(x) in the precision of the weights, whatever it is computed in.
 
     The first call of a process is never compiled: FLOPs are counted by what it dispatches, and a compiled call
     dispatches nothing that could be counted.
@@ -54,4 +54,4 @@ class FastStem:
             self._call = cast(Callable[[Tensor], Tensor], torch.compile(self._network))
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self.mixed):
             y: Tensor = call(x)
-        return y.float()
+        return y.float() if self.mixed else y

@@ -108,7 +108,7 @@ class JointTraining:
         plain = self._without(x, y)
         with context.meter.unit("update", x.shape, phase=Phase.TRAIN, examples=len(x)):
             augmented = self.layer(x, self.layer.sample(len(x), self._noise))
-            loss = context.problem.loss(self.trunk.network(augmented), y).mean()
+            loss = context.problem.loss(self.trunk.outputs(augmented), y).mean()
             reward = self._reward(x)
             if self._controller is not None and plain is not None:
                 self._controller.update(loss.detach(), plain)
@@ -128,7 +128,7 @@ class JointTraining:
         if self._controller is None or self.trunk.cursor % PROBE_INTERVAL:
             return None
         with self._context.meter.unit("probe", x.shape, phase=Phase.TRAIN), torch.no_grad():
-            return self._context.problem.loss(self.trunk.network(x), y).mean()
+            return self._context.problem.loss(self.trunk.outputs(x), y).mean()
 
 
 def described(layer: AugmentationLayer) -> dict[str, float]:

@@ -18,6 +18,7 @@ class Network(StrEnum):
 
     SMALL_CNN = "small_cnn"
     MLP = "mlp"
+    RESNET18 = "resnet18"
 
 
 def names() -> tuple[str, ...]:
@@ -36,7 +37,9 @@ def builder(name: str, extra: Sequence[str] = ()) -> NetworkBuilder:
     """
     if name not in names():
         raise UserError("there is no network of that name", name, nearest(name, {*names(), *extra}))
-    builders: dict[Network, NetworkBuilder] = {Network.SMALL_CNN: small_cnn, Network.MLP: mlp}
+    builders: dict[Network, NetworkBuilder] = {
+        Network.SMALL_CNN: small_cnn, Network.MLP: mlp, Network.RESNET18: resnet18,
+    }
     return builders[Network(name)]
 
 
@@ -72,6 +75,27 @@ def mlp(shape: tuple[int, ...], outputs: int, width: int = 128) -> nn.Module:
         nn.Linear(width, width), nn.LayerNorm(width), nn.ReLU(),
         nn.Linear(width, outputs),
     )
+
+
+def resnet18(shape: tuple[int, ...], outputs: int) -> nn.Module:
+    """torchvision's ResNet-18 (He et al. 2016) without pre-trained weights; 11 million weights, for a GPU.
+
+    GroupNorm, not BatchNorm, as in the other networks. Images below 64 pixels keep their resolution at first: a 3 x 3
+    convolution of stride 1, no pooling.
+
+    Raises:
+        UserError: the input is not an image, or is too small.
+    """
+    if len(shape) != 3 or min(shape[1:]) < 8:
+        raise UserError("resnet18 needs images (C, H, W) from 8 x 8 on", shape, "use the network `mlp`")
+    from torchvision import models  # takes seconds to import
+
+    network = models.resnet18(num_classes=outputs, norm_layer=lambda channels: nn.GroupNorm(8, channels))
+    if min(shape[1:]) < 64:
+        network.conv1, network.maxpool = nn.Conv2d(shape[0], 64, 3, padding=1, bias=False), nn.Identity()
+    elif shape[0] != 3:
+        network.conv1 = nn.Conv2d(shape[0], 64, 7, 2, 3, bias=False)
+    return network  # type: ignore[no-any-return]
 
 
 class _GlobalPool(nn.Module):

@@ -11,6 +11,7 @@ from spaces.domain import Domain, Float
 from trainables.artefact import ArtefactSpec
 from trainables.method import Context, MethodConfig
 from trainables.modules.amortised import NAME, ExtractorChoice
+from trainables.modules.fast_stem import Compiling, Precision
 from trainables.modules.pretrained_network import on_trunk
 from trainables.problems.spec import ProblemSpec
 
@@ -29,6 +30,7 @@ class RecipeConfig(MethodConfig):
         momentum: of Nesterov.
         warm_up: share of the horizon that the linear rise takes.
         batch_size: examples per update.
+        precision, compiling: of the network's forward pass in training, see `fast_stem`; on a GPU unless asked for.
         pretrained: start from this extractor, its descriptor all on, under a fresh linear head, and train all weights.
             None starts from the comparison's own network with fresh weights.
     """
@@ -38,6 +40,8 @@ class RecipeConfig(MethodConfig):
     momentum: float = Field(default=0.9, ge=0, lt=1)
     warm_up: float = Field(default=0.05, ge=0, le=1)
     batch_size: int = Field(default=64, ge=1)
+    precision: Precision = Precision.AUTO
+    compiling: Compiling = Compiling.AUTO
     pretrained: ExtractorChoice | None = None
 
     def needs(self, problem: ProblemSpec, data_seed: int) -> Mapping[str, ArtefactSpec]:

@@ -60,7 +60,7 @@ class Supervised:
         with context.meter.unit("update", x.shape, phase=Phase.TRAIN, examples=len(x)):
             if self._augment is not None:
                 x = self._augment(x, self._noise)
-            loss = context.problem.loss(self.trunk.network(x), y).mean()
+            loss = context.problem.loss(self.trunk.outputs(x), y).mean()
             self.trunk.update(torch.autograd.grad(loss, tuple(self.trunk.network.parameters())))
         return loss.detach()
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.method import State
+from trainables.modules.fast_stem import FastStem
 from trainables.modules.recipe import RecipeConfig
 from trainables.modules.state import (
     load_optimiser,
@@ -45,6 +46,8 @@ class Trunk:
         self.horizon = horizon
         self.cursor = 0
         self._recipe, self._schedule = recipe, schedule
+        device = next(network.parameters()).device
+        self._fast = FastStem(network, device, recipe.precision, recipe.compiling)
         self._optimiser = torch.optim.SGD(
             network.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum,
             nesterov=recipe.momentum > 0, weight_decay=recipe.weight_decay, foreach=True,
@@ -65,6 +68,10 @@ class Trunk:
         if self._schedule is Schedule.CONSTANT:
             return self._recipe.learning_rate * rise
         return self._recipe.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * self.cursor / self.horizon))
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """(B, *shape) -> (B, outputs) for training, in float32; on a GPU in mixed precision and compiled."""
+        return self._fast(x)
 
     def update(self, gradients: tuple[Tensor, ...]) -> None:
         """One optimiser step; `gradients` in the order of `network.parameters()`."""

@@ -16,9 +16,11 @@ from trainables.contract_toy import toy_context
 from trainables.method import Context, Role
 from trainables.methods.plain import Config
 from trainables.modules import networks
+from trainables.modules.fast_stem import Precision
+from trainables.modules.recipe import RecipeConfig
 from trainables.modules.supervised import Supervised
 from trainables.modules.trunk import Schedule, Trunk
-from trainables.problems.problem import Split
+from trainables.problems.problem import LEARNABLE, Split
 
 HORIZON = 30
 
@@ -112,3 +114,17 @@ def test_bad_networks_are_told_in_the_users_words() -> None:
     with pytest.raises(UserError, match="mlp"):
         networks.builder("small_cnn")((1, 32), 3)
     assert networks.builder("mlp")((2,), 1)(torch.ones(1, 2)).shape == (1, 1)
+
+
+def test_a_trunk_trains_in_mixed_precision_where_it_is_asked_for() -> None:
+    """bfloat16 changes the outputs a little; weights, losses and gradients stay float32."""
+    toy = toy_context()
+    x, _ = toy.problem.draw(torch.Generator().manual_seed(0), 16, *LEARNABLE)
+    full, mixed = (
+        Trunk(toy.build_network(), RecipeConfig(precision=precision), 10)
+        for precision in (Precision.FULL, Precision.MIXED)
+    )
+    assert mixed.outputs(x).dtype == torch.float32
+    torch.testing.assert_close(mixed.outputs(x), full.outputs(x), rtol=0.05, atol=0.05)
+    assert not torch.equal(mixed.outputs(x), full.outputs(x))
+    assert torch.equal(Trunk(toy.build_network(), RecipeConfig(), 10).outputs(x), full.outputs(x)), "CPU: full"
