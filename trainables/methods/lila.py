@@ -1,0 +1,172 @@
+"""LILA (Immer, van der Ouderaa, Raetsch, Fortuin, van der Wilk, 2022): ranges by the Laplace marginal likelihood."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Generator, Tensor, nn
+
+from spaces.domain import Float, Space
+from tracking.cost import Phase
+from tracking.errors import UserError
+from trainables.method import Context, Method, Role, Slice, State
+from trainables.modules.adam import Adam
+from trainables.modules.augmentation import LearnedAffine
+from trainables.modules.augmentation.standard import set_widths, widths
+from trainables.modules.augmentation.takeaway import ROWS, export
+from trainables.modules.fixed_augmentation import FixedAugmentation
+from trainables.modules.images import require_image
+from trainables.modules.joint_training import described
+from trainables.modules.marginal_likelihood import averaged_outputs, log_marginal_likelihood
+from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
+from trainables.modules.state import generators_state, load_generators, module_state, require_like
+from trainables.modules.supervised import draw, mean_metrics
+from trainables.modules.trunk import Trunk
+from trainables.problems.problem import LEARNABLE, Batch, Kind
+
+LEAST_PRECISION = 1e-3  # of the prior at the start
+
+
+class Config(RecipeConfig):
+    """Ranges of one warp that make the labels likely under all weights near the trained ones, not under those alone.
+
+    No reward and no held-out data: wide ranges pay by a simpler function. The network trains on outputs averaged over
+    copies; between its updates the ranges and the prior's precision descend the estimate of `marginal_likelihood`.
+    Weight decay is the prior: the recipe's own times the number of examples is the precision that learning begins with.
+
+    Deviations from the paper: the determinant on blocks of examples without Kronecker factors, one precision for all
+    layers, the cross-entropy on the block instead of a whole pass; fewer copies than its 20 to 31.
+
+    Args:
+        copies: S per image, in training and for the estimate.
+        block: m images per estimate; its memory grows with m^2 C^2 and with m C P.
+        burn_in: share of the horizon before the first estimate.
+        interval: updates of the network between two estimates.
+        augmentation_learning_rate: Adam's, of the ranges' logits.
+        precision_learning_rate: Adam's, of its logarithm.
+        initial_range: as a share of the caps, in (0, 1).
+        ranges: what a search found, by operation; then nothing is learned, and training is from scratch through them.
+    """
+
+    space: ClassVar[Space] = Space({
+        **RECIPE_DOMAINS,
+        "augmentation_learning_rate": Float(low=0.02, high=0.5, log=True),
+    })
+
+    copies: int = Field(default=4, ge=1)
+    block: int = Field(default=32, ge=1)
+    burn_in: float = Field(default=0.25, ge=0, lt=1)
+    interval: int = Field(default=10, ge=1)
+    augmentation_learning_rate: float = Field(default=0.1, gt=0)
+    precision_learning_rate: float = Field(default=0.1, gt=0)
+    initial_range: float = Field(default=0.05, gt=0, lt=1)
+    ranges: dict[str, float] | None = None
+
+    def build(self, context: Context) -> Method:
+        """Raises UserError where the inputs are not images or the targets no classes, or a range does not fit."""
+        require_image("lila", context.problem.shape)
+        if context.problem.kind is not Kind.CLASSIFICATION:
+            raise UserError("lila needs classes: its curvature is that of the cross-entropy", context.problem.kind)
+        layer = LearnedAffine(start=self.initial_range).to(context.device)
+        if self.ranges is None:
+            return Lila(context, self, layer)
+        set_widths(layer, self.ranges)
+        return FixedAugmentation(context, self, layer)
+
+
+class Lila:
+    """The network's loop with steps on the marginal likelihood in between."""
+
+    def __init__(self, context: Context, config: Config, layer: LearnedAffine) -> None:
+        self._context, self._config, self.layer = context, config, layer
+        recipe = config.model_copy(update={"weight_decay": 0.0})
+        self.trunk = Trunk(recipe.network(context), recipe, context.horizon)
+        self._examples = context.problem.size(*LEARNABLE)
+        start = max(config.weight_decay * self._examples, LEAST_PRECISION)
+        self._log_precision = nn.Parameter(torch.tensor(start, device=context.device).log())
+        self._adam = Adam({layer.ranges.logits: config.augmentation_learning_rate,
+                           self._log_precision: config.precision_learning_rate})
+        self._order, self._noise, self._search = (
+            context.generator(role) for role in (Role.ORDER, Role.AUGMENT, Role.SEARCH)
+        )
+        self._history = torch.zeros(-(-context.horizon // config.interval), len(layer.shares), device=context.device)
+
+    def step(self) -> Slice:
+        updates = min(self._context.slice_updates, self.trunk.horizon - self.trunk.cursor)
+        losses, estimates = [], []
+        for _ in range(updates):
+            if self.trunk.cursor % self._config.interval == 0:
+                self._history[self.trunk.cursor // self._config.interval] = self.layer.shares.detach()
+                if self.trunk.cursor >= self._config.burn_in * self.trunk.horizon:
+                    estimates.append(self._widen())
+            losses.append(self._update())
+        metrics = mean_metrics({"train/loss": losses, "train/log_marginal_likelihood": estimates})
+        return Slice(metrics, Phase.TRAIN, ready=True, done=self.trunk.finished)
+
+    def predict(self, x: Tensor, support: Batch | None = None) -> Tensor:
+        return self.trunk.predict(x)
+
+    def sample(self, x: Tensor, generator: Generator) -> Tensor:
+        return self.layer.draw(x, generator)
+
+    def describe(self) -> Mapping[str, float]:
+        return {**described(self.layer), "prior/precision": float(self._log_precision.detach().exp())}
+
+    def found(self) -> Config:
+        return self._config.model_copy(update={"ranges": widths(self.layer)})
+
+    def export(self, folder: Path) -> Mapping[str, str]:
+        """See `augmentation.takeaway`."""
+        problem, done = self._context.problem, -(-self.trunk.cursor // self._config.interval)
+        images = problem.unlabelled(self._context.generator(Role.ORDER, 1), ROWS).to(self._context.device)
+        steps = torch.arange(done) * self._config.interval
+        return export(self.layer, self._history[:done].cpu(), steps, images, folder)
+
+    def state_dict(self) -> State:
+        return {
+            "trunk": self.trunk.state_dict(), "layer": module_state(self.layer), "adam": self._adam.state_dict(),
+            "log_precision": self._log_precision.detach().clone(), "history": self._history.clone(),
+            "generators": generators_state((self._order, self._noise, self._search)),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        require_like(self.state_dict(), state)
+        self.trunk.check_state(state["trunk"])
+        self.trunk.load_state_dict(state["trunk"])
+        self.layer.load_state_dict(state["layer"])
+        self._adam.load_state_dict(state["adam"])
+        self._log_precision.data.copy_(state["log_precision"])
+        self._history.copy_(state["history"])
+        load_generators((self._order, self._noise, self._search), state["generators"])
+
+    def _copies(self, x: Tensor, generator: Generator) -> Tensor:
+        """(B, *shape) -> (B, S, *shape)."""
+        many = x.repeat_interleave(self._config.copies, 0)
+        return self.layer.augment(many, self.layer.sample(len(many), generator)).view(len(x), -1, *x.shape[1:])
+
+    def _update(self) -> Tensor:
+        context, config = self._context, self._config
+        x, y = draw(context, self._order, config.batch_size)
+        with context.meter.unit("update", x.shape, phase=Phase.TRAIN, examples=len(x) * config.copies):
+            weights = dict(self.trunk.network.named_parameters())
+            with torch.no_grad():
+                copies = self._copies(x, self._noise)
+            loss = context.problem.loss(averaged_outputs(self.trunk.network, weights, copies), y).mean()
+            prior = self._log_precision.detach().exp() / (2 * self._examples)
+            squares = torch.stack([value.square().sum() for value in weights.values()]).sum()
+            self.trunk.update(torch.autograd.grad(loss + prior * squares, tuple(weights.values())))
+        return loss.detach()
+
+    def _widen(self) -> Tensor:
+        """One step of the ranges and of the precision."""
+        context, config = self._context, self._config
+        x, y = draw(context, self._search, config.block)
+        with context.meter.unit("estimate", x.shape, phase=Phase.SEARCH, examples=len(x) * config.copies):
+            copies = self._copies(x, self._noise)
+            value = log_marginal_likelihood(self.trunk.network, copies, y, self._examples, self._log_precision.exp())
+            self._adam.update(torch.autograd.grad(-value, (self.layer.ranges.logits, self._log_precision)))
+        return value.detach()
