@@ -38,6 +38,8 @@ class Config(RecipeConfig):
     copies; between its updates the ranges and the prior's precision descend the estimate of `marginal_likelihood`.
     Weight decay is the prior: the recipe's own times the number of examples is the precision that learning begins with.
 
+    As it is, ranges shrink on digits whether or not an invariance is there (docs/augmentation.md).
+
     Deviations from the paper: the determinant on blocks of examples without Kronecker factors, one precision for all
     layers, the cross-entropy on the block instead of a whole pass; fewer copies than its 20 to 31.
 
