@@ -5,7 +5,7 @@ ResNet-18 for small images and on a tiny network: the fused warp of six operatio
 of four (`warp_and_colour`), AugNet's mixture of the six (`mixture`); and, as what no learned layer can do without, the
 gradient with respect to the input alone (`input_gradient`). And images per second of warp and colour against
 kornia.augmentation, which draws the same operations per sample (`pip install kornia`; without it the figure is null).
-Sides take turns; figures are medians over turns.
+Sides take turns; ratios are taken within a turn, figures are medians over turns.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def layer() -> Compose:
 
 
 def step_ratios(make: Callable[[], nn.Module], turns: int, device: torch.device, warm: int = 1) -> dict[str, float]:
-    """Median step with a layer over the median step without."""
+    """Steps with a layer over the plain step of the same turn, medians over turns; every turn begins elsewhere."""
     fronts: dict[str, AugmentationLayer] = {
         "fused": LearnedAffine(AFFINE), "warp_and_colour": layer(), "mixture": SelectLayer(LearnedAffine(AFFINE)),
     }
@@ -76,12 +76,14 @@ def step_ratios(make: Callable[[], nn.Module], turns: int, device: torch.device,
     }
     times: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(warm + turns):
-        for name, step in sides.items():
-            taken = seconds(step, device)
+        names = list(sides)
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            taken = seconds(sides[name], device)
             if turn >= warm:
                 times[name].append(taken)
-    plain = statistics.median(times["plain"])
-    return {name: statistics.median(taken) / (plain if name != "plain" else 1) for name, taken in times.items()}
+    plain = times.pop("plain")
+    ratios = {name: [one / base for one, base in zip(taken, plain, strict=True)] for name, taken in times.items()}
+    return {"plain": statistics.median(plain), **{name: statistics.median(some) for name, some in ratios.items()}}
 
 
 def _batch(device: torch.device) -> tuple[Tensor, Tensor]:
