@@ -30,7 +30,7 @@ class RecipeConfig(MethodConfig):
         momentum: of Nesterov.
         warm_up: share of the horizon that the linear rise takes.
         batch_size: examples per update.
-        precision, compiling: of the network's forward pass in training, see `fast_stem`; on a GPU unless asked for.
+        precision, compiling: of the network's forward pass in training, see `fast_stem`; AUTO changes nothing on a CPU.
         pretrained: start from this extractor, its descriptor all on, under a fresh linear head, and train all weights.
             None starts from the comparison's own network with fresh weights.
     """
