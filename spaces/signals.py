@@ -28,9 +28,9 @@ def hilbert(x: Tensor) -> Tensor:
 
 
 def phase_surrogate(x: Tensor, turns: Tensor) -> Tensor:
-    """(B, C, L) with the phase of coefficient f later by turns (B, F); the spectrum's moduli stay."""
+    """(B, C, L) with the phase of coefficient f earlier by turns (B, F); the spectrum's moduli stay."""
     angle = 2 * math.pi * turns.unsqueeze(1)
-    inner = torch.ones_like(turns[:1, :])
+    inner = turns.new_ones(turns.shape[-1])
     inner[..., 0] = 0.0  # a constant has no phase
     if x.shape[-1] % 2 == 0:
         inner[..., -1] = 0.0

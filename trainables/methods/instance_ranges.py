@@ -9,27 +9,22 @@ from torch import Tensor
 
 from spaces.domain import Float, Space
 from trainables.method import Context, Role, drawn, stable_seed
-from trainables.modules.augmentation import ToleranceController
 from trainables.modules.augmentation.instance import InstanceRanges
 from trainables.modules.augmentation.standard import standard_layer
 from trainables.modules.joint_training import JointTraining
-from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
+from trainables.modules.ranges_recipe import RangesConfig
+from trainables.modules.recipe import RECIPE_DOMAINS
 
 WHOLE = 0.999  # of the caps: what a share of one means
 
 
-class Config(RecipeConfig):
+class Config(RangesConfig):
     """J = CE - reward * mean_x sum_k log s_k(x), s(x) in (0, 1) the shares of the caps that an input is given.
 
     There is no search-free form: the ranges are a network's, and are trained with the classifier.
 
     Args:
-        reward: lambda > 0, in nats per e-fold of a range.
-        tolerance: delta, in nats; if given, lambda is steered as in `learned_ranges` (the paper steers the entropy).
-        augmentation_learning_rate: Adam's, of the small network.
-        initial_range: s at the start, for all inputs.
-        caps: largest ranges by operation, in its unit, where they differ from the layers' own.
-        sample_rate: of signals, in samples per second.
+        reward, tolerance, augmentation_learning_rate, initial_range, caps, sample_rate: see `RangesConfig`.
     """
 
     space: ClassVar[Space] = Space({
@@ -38,12 +33,7 @@ class Config(RecipeConfig):
         "augmentation_learning_rate": Float(low=0.001, high=0.03, log=True),
     })
 
-    reward: float = Field(default=0.02, gt=0)
-    tolerance: float | None = Field(default=None, gt=0)
     augmentation_learning_rate: float = Field(default=0.01, gt=0)
-    initial_range: float = Field(default=0.125, gt=0, lt=1)
-    caps: dict[str, float] = Field(default_factory=dict)
-    sample_rate: float = Field(default=1.0, gt=0)
 
     def build(self, context: Context) -> InstanceTraining:
         """Raises UserError where the inputs are neither images nor signals, or a cap does not fit."""
@@ -60,8 +50,7 @@ class InstanceTraining(JointTraining):
 
     def __init__(self, context: Context, config: Config, layer: InstanceRanges) -> None:
         rates = dict.fromkeys(layer.network.parameters(), config.augmentation_learning_rate)
-        controller = None if config.tolerance is None else ToleranceController(config.tolerance, config.reward)
-        super().__init__(context, config, layer, rates, layer.entropy, config.reward, controller)
+        super().__init__(context, config, layer, rates, layer.entropy, config.reward, config.controller())
         self._instance = layer
 
     def _trained_on(self, x: Tensor) -> None:

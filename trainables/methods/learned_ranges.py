@@ -4,31 +4,24 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
-
 from spaces.domain import Float, Space
 from trainables.method import Context, Method
-from trainables.modules.augmentation import AugmentationLayer, Reward, ToleranceController, range_reward
+from trainables.modules.augmentation import AugmentationLayer, Reward, range_reward
 from trainables.modules.augmentation.standard import set_widths, standard_layer, widths
 from trainables.modules.fixed_augmentation import FixedAugmentation
 from trainables.modules.joint_training import JointTraining
-from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
+from trainables.modules.ranges_recipe import RangesConfig
+from trainables.modules.recipe import RECIPE_DOMAINS
 
 
-class Config(RecipeConfig):
+class Config(RangesConfig):
     """J = CE - reward * sum_k log(r_k / cap_k): every range rests where r dCE/dr = reward.
 
     All operations act on every input, in one warp, one flip and one colour map; nothing is selected, so nothing can
     lock onto an operation that does no harm. A range that is harmless goes to its cap, one that harms shrinks.
 
     Args:
-        reward: lambda > 0, in nats per e-fold of a range.
-        tolerance: delta, in nats. If given, lambda is steered so that the augmented loss stays about delta above the
-            loss without augmentation, and `reward` is where it begins.
-        augmentation_learning_rate: Adam's, of the ranges' logits.
-        initial_range: as a share of the caps, in (0, 1).
-        caps: largest ranges by operation, in its unit, where they differ from the layers' own.
-        sample_rate: of signals, in samples per second.
+        reward, tolerance, augmentation_learning_rate, initial_range, caps, sample_rate: see `RangesConfig`.
         ranges: what a search found, by operation; then nothing is learned, and training is from scratch through them.
     """
 
@@ -38,12 +31,6 @@ class Config(RecipeConfig):
         "augmentation_learning_rate": Float(low=0.01, high=0.2, log=True),
     })
 
-    reward: float = Field(default=0.02, gt=0)
-    tolerance: float | None = Field(default=None, gt=0)
-    augmentation_learning_rate: float = Field(default=0.05, gt=0)
-    initial_range: float = Field(default=0.125, gt=0, lt=1)
-    caps: dict[str, float] = Field(default_factory=dict)
-    sample_rate: float = Field(default=1.0, gt=0)
     ranges: dict[str, float] | None = None
 
     def build(self, context: Context) -> Method:
@@ -60,9 +47,8 @@ class LearnedRanges(JointTraining):
 
     def __init__(self, context: Context, config: Config, layer: AugmentationLayer) -> None:
         rates = dict.fromkeys(layer.parameters(), config.augmentation_learning_rate)
-        controller = None if config.tolerance is None else ToleranceController(config.tolerance, config.reward)
         super().__init__(
-            context, config, layer, rates, lambda _: range_reward(layer, Reward.LOG), config.reward, controller
+            context, config, layer, rates, lambda _: range_reward(layer, Reward.LOG), config.reward, config.controller()
         )
         self._config = config
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -13,20 +12,16 @@ from torch import Generator, Tensor, nn
 from spaces.domain import Float, Space
 from tracking.cost import Phase
 from tracking.errors import UserError
-from trainables.method import Context, Method, Role, Slice, State
-from trainables.modules.adam import Adam
+from trainables.method import Context, Method, Slice, State
 from trainables.modules.augmentation import LearnedAffine
 from trainables.modules.augmentation.standard import set_widths, widths
-from trainables.modules.augmentation.takeaway import ROWS, export
 from trainables.modules.fixed_augmentation import FixedAugmentation
 from trainables.modules.images import require_image
-from trainables.modules.joint_training import described
+from trainables.modules.layer_training import LayerTraining
 from trainables.modules.marginal_likelihood import averaged_outputs, log_marginal_likelihood
 from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
-from trainables.modules.state import generators_state, load_generators, module_state, require_like
 from trainables.modules.supervised import draw, mean_metrics
-from trainables.modules.trunk import Trunk
-from trainables.problems.problem import LEARNABLE, Batch, Kind
+from trainables.problems.problem import LEARNABLE, Kind
 
 LEAST_PRECISION = 1e-3  # of the prior at the start
 
@@ -80,70 +75,38 @@ class Config(RecipeConfig):
         return FixedAugmentation(context, self, layer)
 
 
-class Lila:
+class Lila(LayerTraining):
     """The network's loop with steps on the marginal likelihood in between."""
 
     def __init__(self, context: Context, config: Config, layer: LearnedAffine) -> None:
-        self._context, self._config, self.layer = context, config, layer
-        recipe = config.model_copy(update={"weight_decay": 0.0})
-        self.trunk = Trunk(recipe.network(context), recipe, context.horizon)
-        self._examples = context.problem.size(*LEARNABLE)
+        self._config, self._examples = config, context.problem.size(*LEARNABLE)
         start = max(config.weight_decay * self._examples, LEAST_PRECISION)
         self._log_precision = nn.Parameter(torch.tensor(start, device=context.device).log())
-        self._adam = Adam({layer.ranges.logits: config.augmentation_learning_rate,
-                           self._log_precision: config.precision_learning_rate})
-        self._order, self._noise, self._search = (
-            context.generator(role) for role in (Role.ORDER, Role.AUGMENT, Role.SEARCH)
-        )
-        self._history = torch.zeros(-(-context.horizon // config.interval), len(layer.shares), device=context.device)
+        rates = {layer.ranges.logits: config.augmentation_learning_rate,
+                 self._log_precision: config.precision_learning_rate}
+        super().__init__(context, config.model_copy(update={"weight_decay": 0.0}), layer, rates)
 
     def step(self) -> Slice:
-        updates = min(self._context.slice_updates, self.trunk.horizon - self.trunk.cursor)
         losses, estimates = [], []
-        for _ in range(updates):
-            if self.trunk.cursor % self._config.interval == 0:
-                self._history[self.trunk.cursor // self._config.interval] = self.layer.shares.detach()
-                if self.trunk.cursor >= self._config.burn_in * self.trunk.horizon:
-                    estimates.append(self._widen())
+        for _ in range(self._updates_left()):
+            cursor = self.trunk.cursor
+            if cursor % self._config.interval == 0 and cursor >= self._config.burn_in * self.trunk.horizon:
+                estimates.append(self._widen())
             losses.append(self._update())
         metrics = mean_metrics({"train/loss": losses, "train/log_marginal_likelihood": estimates})
         return Slice(metrics, Phase.TRAIN, ready=True, done=self.trunk.finished)
 
-    def predict(self, x: Tensor, support: Batch | None = None) -> Tensor:
-        return self.trunk.predict(x)
-
-    def sample(self, x: Tensor, generator: Generator) -> Tensor:
-        return self.layer.draw(x, generator)
-
     def describe(self) -> Mapping[str, float]:
-        return {**described(self.layer), "prior/precision": float(self._log_precision.detach().exp())}
+        return {**super().describe(), "prior/precision": float(self._log_precision.detach().exp())}
 
     def found(self) -> Config:
         return self._config.model_copy(update={"ranges": widths(self.layer)})
 
-    def export(self, folder: Path) -> Mapping[str, str]:
-        """See `augmentation.takeaway`."""
-        problem, done = self._context.problem, -(-self.trunk.cursor // self._config.interval)
-        images = problem.unlabelled(self._context.generator(Role.ORDER, 1), ROWS).to(self._context.device)
-        steps = torch.arange(done) * self._config.interval
-        return export(self.layer, self._history[:done].cpu(), steps, images, folder)
+    def _more_state(self) -> State:
+        return {"log_precision": self._log_precision.detach().clone()}
 
-    def state_dict(self) -> State:
-        return {
-            "trunk": self.trunk.state_dict(), "layer": module_state(self.layer), "adam": self._adam.state_dict(),
-            "log_precision": self._log_precision.detach().clone(), "history": self._history.clone(),
-            "generators": generators_state((self._order, self._noise, self._search)),
-        }
-
-    def load_state_dict(self, state: State) -> None:
-        require_like(self.state_dict(), state)
-        self.trunk.check_state(state["trunk"])
-        self.trunk.load_state_dict(state["trunk"])
-        self.layer.load_state_dict(state["layer"])
-        self._adam.load_state_dict(state["adam"])
+    def _load_more(self, state: State) -> None:
         self._log_precision.data.copy_(state["log_precision"])
-        self._history.copy_(state["history"])
-        load_generators((self._order, self._noise, self._search), state["generators"])
 
     def _copies(self, x: Tensor, generator: Generator) -> Tensor:
         """(B, *shape) -> (B, S, *shape)."""
@@ -151,6 +114,7 @@ class Lila:
         return self.layer.augment(many, self.layer.sample(len(many), generator)).view(len(x), -1, *x.shape[1:])
 
     def _update(self) -> Tensor:
+        self._remember()
         context, config = self._context, self._config
         x, y = draw(context, self._order, config.batch_size)
         with context.meter.unit("update", x.shape, phase=Phase.TRAIN, examples=len(x) * config.copies):
@@ -170,5 +134,5 @@ class Lila:
         with context.meter.unit("estimate", x.shape, phase=Phase.SEARCH, examples=len(x) * config.copies):
             copies = self._copies(x, self._noise)
             value = log_marginal_likelihood(self.trunk.network, copies, y, self._examples, self._log_precision.exp())
-            self._adam.update(torch.autograd.grad(-value, (self.layer.ranges.logits, self._log_precision)))
+            self._adam.update(torch.autograd.grad(-value, self._learned))
         return value.detach()

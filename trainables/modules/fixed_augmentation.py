@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from trainables.method import Context
 from trainables.modules.augmentation import AugmentationLayer
-from trainables.modules.joint_training import described
+from trainables.modules.layer_training import described
 from trainables.modules.recipe import RecipeConfig
 from trainables.modules.supervised import Supervised
 

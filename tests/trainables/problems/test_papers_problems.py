@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from spaces.transforms import AffineParameters, affine_matrix, warp
@@ -50,8 +51,10 @@ def test_truths() -> None:
     assert Glyphs(images=16, test=16).load(0).truth.invariant == {"rotation": 45.0}  # type: ignore[union-attr]
     touching = Glyphs(images=16, test=16, spread=90).load(0).truth
     assert touching is not None and not touching.invariant and touching.harmful == {"rotation": 90.0}
-    heard = Sinusoids(per_class=12).load(0).truth
-    assert heard is not None and heard.invariant == {SHIFT: 0.5} and heard.harmful == {SHIFT: 2.0}
+    for jitter in (0.0, 0.5, 0.9):
+        heard = Sinusoids(per_class=12, jitter=jitter).load(0).truth
+        assert heard is not None and heard.harmful == {SHIFT: 2.0}
+        assert heard.invariant[SHIFT] + jitter == pytest.approx(1.0)  # half-way between two classes
 
 
 def test_sinusoids_have_their_frequencies_and_a_shift_moves_them() -> None:

@@ -14,19 +14,19 @@ from torch import Tensor
 from spaces.transforms import TRANSFORMS, Operation
 from spaces.transforms.numerics import clamp_unit
 from tracking.errors import UserError
-from trainables.modules.augmentation.affine import require_image
-from trainables.modules.augmentation.layer import AugmentationLayer, LearnedRange, ranges_learned, symmetric
-from trainables.modules.augmentation.ranges import Parametrisation, Ranges
+from trainables.modules.augmentation.ranged import ImageLayer
+from trainables.modules.augmentation.ranges import Parametrisation
 
 GREY = (Operation.BRIGHTNESS, Operation.CONTRAST)
 COLOUR = (*GREY, Operation.SATURATION, Operation.HUE)
 _LUMA = torch.tensor([0.299, 0.587, 0.114])
 
 
-class LearnedColor(AugmentationLayer):
+class LearnedColor(ImageLayer[Operation]):
     """x' = H S (g + (1 + c) ((1 + b) x - g)): one affine map of the colours per image, then clamped to [0, 1].
 
-    b brightens, c is contrast about the image's mean luma g, S = (1 + s) I - s 1 l^T saturates about the luma l, and H
+    b brightens, c is contrast about the mean luma g of what was brightened (the mean of all channels unless there are
+    three), S = (1 + s) I - s 1 l^T saturates about the luma l, and H
     turns the colours about the grey axis by v turns. Each of the four is uniform in a learned range. As b, c and s are
     those of `spaces.transforms`, one alone equals the operation there; the hue does not: a turn about the grey axis is
     linear and smooth, HSV's is neither. Nothing is clamped in between.
@@ -44,31 +44,15 @@ class LearnedColor(AugmentationLayer):
         self, operations: Sequence[Operation] = COLOUR, caps: Mapping[Operation, float] | None = None,
         start: float | Sequence[float] = 1 / 8, parametrisation: Parametrisation = Parametrisation.SIGMOID,
     ) -> None:
-        super().__init__()
-        if not operations or len(set(operations)) < len(operations) or not set(operations) <= set(COLOUR):
-            raise UserError("a learned colour map takes each of its operations once", [str(o) for o in operations],
-                            f"choose among {', '.join(COLOUR)}")
-        self.operations = tuple(operations)
-        reach = {operation: TRANSFORMS[operation].limit for operation in COLOUR} | dict(caps or {})
-        self.ranges = Ranges([reach[operation] for operation in self.operations], start, parametrisation)
+        known = {operation: TRANSFORMS[operation].limit for operation in COLOUR}
+        units = {operation: TRANSFORMS[operation].unit for operation in COLOUR}
+        super().__init__(operations, known, units, caps, start, parametrisation)
         self.register_buffer("luma", _LUMA.clone(), persistent=False)
 
     luma: Tensor
 
-    def noise_size(self) -> int:
-        return len(self.operations)
-
-    @property
-    def shares(self) -> Tensor:
-        return self.ranges.shares
-
-    def learned(self) -> tuple[LearnedRange, ...]:
-        units = tuple(TRANSFORMS[operation].unit for operation in self.operations)
-        return ranges_learned(tuple(self.operations), units, self.ranges.widths, self.ranges.caps)
-
     def check(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
         super().check(shape, dtype)
-        require_image(shape)
         coloured = [str(operation) for operation in self.operations if operation not in GREY]
         if coloured and shape[0] != 3:
             raise UserError(f"{', '.join(coloured)} need RGB images", f"{shape[0]} channels",
@@ -76,10 +60,10 @@ class LearnedColor(AugmentationLayer):
 
     def augment(self, x: Tensor, noise: Tensor, active: Tensor | None = None) -> Tensor:
         self.check(x.shape[1:], x.dtype)
-        v = dict(zip(self.operations, symmetric(noise, self.ranges.widths, active).unbind(-1), strict=True))
-        zero = torch.zeros_like(noise[:, 0])
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        v = dict(zip(self.operations, self.strengths(noise, active, wide.dtype).unbind(-1), strict=True))
+        zero = torch.zeros_like(noise[:, 0], dtype=wide.dtype)
         with torch.autocast(x.device.type, enabled=False):
-            wide = x.to(torch.promote_types(x.dtype, torch.float32))
             gain = 1 + v.get(Operation.BRIGHTNESS, zero)
             contrast = v.get(Operation.CONTRAST, zero)
             mean = wide.mean((-2, -1))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -37,7 +40,13 @@ class Compose(AugmentationLayer):
         return torch.cat([layer.gates for layer in self.parts()])
 
     def learned(self) -> tuple[LearnedRange, ...]:
-        return tuple(one for layer in self.parts() for one in layer.learned())
+        """A name that occurs again is told apart by its number."""
+        seen: Counter[str] = Counter()
+        found = []
+        for one in (one for layer in self.parts() for one in layer.learned()):
+            seen[one.name] += 1
+            found.append(one if seen[one.name] == 1 else replace(one, name=f"{one.name}-{seen[one.name]}"))
+        return tuple(found)
 
     def check(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
         for layer in self.parts():

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Mapping, Sequence
+
 from torch import Tensor
 
 from spaces.transforms import Operation
-from tracking.errors import UserError
-from trainables.modules.augmentation.affine import require_image
-from trainables.modules.augmentation.layer import AugmentationLayer, LearnedRange
-from trainables.modules.augmentation.ranges import Parametrisation, Ranges
+from trainables.modules.augmentation.ranged import ImageLayer
+from trainables.modules.augmentation.ranges import Parametrisation
 
 _AXES = {Operation.FLIP_HORIZONTAL: -1, Operation.FLIP_VERTICAL: -2}
 HALF = 0.5  # the cap of a flip's probability: what is flipped half of the time has no preferred side
 
 
-class LearnedFlip(AugmentationLayer):
+class LearnedFlip(ImageLayer[Operation]):
     """y = b flip(x) + (1 - b) x with b ~ Bernoulli(p), p in (0, 1/2) learned; one flip after the other.
 
     b is 0 or 1 in the forward pass, and db/dp = 1 in the backward pass: dL/dp = <dL/dy, flip(x) - x>, the right
@@ -23,36 +22,23 @@ class LearnedFlip(AugmentationLayer):
 
     Args:
         operations: FLIP_HORIZONTAL, FLIP_VERTICAL or both.
-        start: share of 1/2 that each probability starts at.
+        caps: highest probabilities where they differ from 1/2.
+        start: see `Ranges`.
 
     Raises:
         UserError: another operation, or one twice.
     """
 
     def __init__(
-        self, operations: tuple[Operation, ...] = (Operation.FLIP_HORIZONTAL,), start: float = 1 / 8,
+        self, operations: Sequence[Operation] = (Operation.FLIP_HORIZONTAL,),
+        caps: Mapping[Operation, float] | None = None, start: float | Sequence[float] = 1 / 8,
     ) -> None:
-        super().__init__()
-        if not operations or len(set(operations)) < len(operations) or not set(operations) <= set(_AXES):
-            raise UserError("a learned flip takes each of its operations once", [str(o) for o in operations],
-                            f"choose among {', '.join(_AXES)}")
-        self.operations = operations
-        self.ranges = Ranges([HALF] * len(operations), start, Parametrisation.SIGMOID)
+        known, units = dict.fromkeys(_AXES, HALF), dict.fromkeys(_AXES, "")
+        super().__init__(operations, known, units, caps, start, Parametrisation.SIGMOID)
 
-    def noise_size(self) -> int:
-        return len(self.operations)
-
-    @property
-    def shares(self) -> Tensor:
-        return self.ranges.shares
-
-    def learned(self) -> tuple[LearnedRange, ...]:
-        rows = zip(self.operations, self.ranges.widths.detach().tolist(), strict=True)
-        return tuple(LearnedRange(operation, "", p, p, HALF) for operation, p in rows)
-
-    def check(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
-        super().check(shape, dtype)
-        require_image(shape)
+    def bounds(self, operation: Operation, width: float) -> tuple[float, float]:
+        """A probability has no sign."""
+        return width, width
 
     def augment(self, x: Tensor, noise: Tensor, active: Tensor | None = None) -> Tensor:
         self.check(x.shape[1:], x.dtype)

@@ -61,7 +61,7 @@ class InstanceRanges(AugmentationLayer):
 
     def of(self, x: Tensor) -> Tensor:
         """s (B, Q) of inputs."""
-        return self.network(x).sigmoid()  # type: ignore[no-any-return]
+        return self.network(x.to(self.mean.dtype)).sigmoid()  # type: ignore[no-any-return]
 
     def entropy(self, x: Tensor) -> Tensor:
         """mean_b sum_k log s_k(x_b), 0-d: the reward, to be made large."""

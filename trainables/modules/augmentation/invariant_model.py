@@ -56,14 +56,15 @@ class InvariantModel(nn.Module):
 
     def sample(self, size: int, generator: Generator) -> Tensor:
         """Noise (C, B, E) of the present mode, for one `forward`."""
-        return self.augmentation.sample(self.copies * size, generator).view(self.copies, size, -1)
+        noise = self.augmentation.sample(self.copies * size, generator)
+        return noise.view(self.copies, size, self.augmentation.noise_size())
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         """(B, *shape), (C, B, E) -> log-probabilities (B, outputs), of which exp sums to one."""
         copies = len(noise)
         repeated = x.expand(copies, *x.shape).flatten(0, 1)
         outputs = self.trunk(self.augmentation(repeated, noise.flatten(0, 1)))
-        return averaged(outputs.view(copies, len(x), -1), self.aggregate)
+        return averaged(outputs.view(copies, len(x), outputs.shape[-1]), self.aggregate)
 
     def parameter_groups(
         self, learning_rate: float, weight_decay: float = 0.0, augmentation_rate: float | None = None

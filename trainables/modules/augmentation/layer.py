@@ -90,20 +90,10 @@ class AugmentationLayer(nn.Module):
         return noise.to(self.shares.device)
 
     def draw(self, x: Tensor, generator: Generator) -> Tensor:
-        """`augment` with fresh noise and without gradients: the learned distribution as it is used."""
+        """`augment` in evaluation mode, with fresh noise and without gradients: the distribution as it is used."""
+        training = self.training
+        self.eval()
         with torch.no_grad():
-            return self.augment(x, self.sample(len(x), generator))
-
-
-def symmetric(noise: Tensor, widths: Tensor, active: Tensor | None) -> Tensor:
-    """Strengths (B, Q), uniform in [-r_k, r_k): noise (B, Q) in [0, 1), widths (Q,), active (B, Q) or None."""
-    strength = (2 * noise - 1) * widths
-    return strength if active is None else strength * active
-
-
-def ranges_learned(
-    names: tuple[str, ...], units: tuple[str, ...], widths: Tensor, caps: Tensor
-) -> tuple[LearnedRange, ...]:
-    """Symmetric ranges, as `AugmentationLayer.learned` gives them."""
-    rows = zip(names, units, widths.detach().tolist(), caps.tolist(), strict=True)
-    return tuple(LearnedRange(name, unit, -width, width, cap) for name, unit, width, cap in rows)
+            drawn = self.augment(x, self.sample(len(x), generator))
+        self.train(training)
+        return drawn

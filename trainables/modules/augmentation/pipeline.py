@@ -37,16 +37,26 @@ def pipeline(layer: AugmentationLayer) -> v2.Transform:
 
     Uniform in the same ranges, with torchvision's own conventions where they differ: zooms are uniform in the factor
     and not in its logarithm, shears in the angle and not in its tangent; the four colour operations come in random
-    order, and hue is turned in HSV; warps are bilinear, filled with zeros.
+    order, and hue is turned in HSV; shifts are whole pixels; warps are bilinear, filled with zeros.
 
     Raises:
-        UserError: a layer that torchvision has no counterpart of (signals, the Lie algebra, reflection at borders).
+        UserError: a layer that torchvision has no counterpart of (signals, the Lie algebra, reflection at borders), or
+            ranges that it refuses or would cut.
     """
-    return v2.Compose([_built(step) for step in steps(layer)])
+    cut = [one.name for one in layer.learned() if one.unit == "factor" and one.high > 1]
+    if cut:
+        raise UserError("torchvision cuts colour factors at zero: a range may be 1 at most", ", ".join(cut))
+    try:
+        return v2.Compose([_built(step) for step in steps(layer)])
+    except ValueError as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError("torchvision must take the ranges", error, "use the module itself") from None
 
 
 def source(layer: AugmentationLayer) -> str:
     """Python text that makes `pipeline(layer)`; raises as it does."""
+    pipeline(layer)
     lines = ",\n".join(f"    {_written(step)}" for step in steps(layer))
     return f"from torchvision.transforms import InterpolationMode, v2\n\naugmentation = v2.Compose([\n{lines},\n])\n"
 

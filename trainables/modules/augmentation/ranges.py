@@ -24,7 +24,8 @@ class Ranges(nn.Module):
 
     Args:
         caps: (Q,) largest ranges, in the operations' units, > 0.
-        start: share of each cap at the start, in (0, 1); at 0 the layer would be the identity.
+        start: share of each cap at the start, in (0, 1), or in (0, inf) with SOFTPLUS; at 0 the layer would be the
+            identity.
         parametrisation: s.
 
     Raises:
@@ -37,7 +38,8 @@ class Ranges(nn.Module):
     ) -> None:
         super().__init__()
         shares = [start] * len(caps) if isinstance(start, int | float) else list(start)
-        if len(shares) != len(caps) or not all(0 < share < 1 for share in shares):
+        highest = _highest(parametrisation)
+        if len(shares) != len(caps) or not all(0 < share < highest for share in shares):
             raise UserError("a range starts between 0 and its cap, both excluded", start,
                             "give it as a share of the cap, one number or one for each operation")
         if not all(0 < cap < math.inf for cap in caps):
@@ -51,7 +53,8 @@ class Ranges(nn.Module):
     @property
     def shares(self) -> Tensor:
         """(Q,) of the caps."""
-        return self.logits.sigmoid() if self.parametrisation is Parametrisation.SIGMOID else _softplus(self.logits)
+        sigmoid = self.parametrisation is Parametrisation.SIGMOID
+        return self.logits.sigmoid() if sigmoid else nn.functional.softplus(self.logits)
 
     @property
     def widths(self) -> Tensor:
@@ -59,9 +62,9 @@ class Ranges(nn.Module):
         return self.shares * self.caps
 
     def set_widths(self, widths: Sequence[float]) -> None:
-        """Put the ranges where they are wanted; UserError outside (0, cap)."""
-        shares = (torch.tensor(list(widths), dtype=torch.float64) / self.caps.double()).tolist()
-        if not all(0 < share < 1 for share in shares):
+        """Put the ranges where they are wanted; UserError outside (0, cap), or (0, inf) with SOFTPLUS."""
+        shares = [width / cap for width, cap in zip(widths, self.caps.tolist(), strict=True)]
+        if not all(0 < share < _highest(self.parametrisation) for share in shares):
             raise UserError("a range must lie between 0 and its cap, both excluded", list(widths),
                             f"the caps are {[round(cap, 4) for cap in self.caps.tolist()]}")
         with torch.no_grad():
@@ -73,6 +76,6 @@ class Ranges(nn.Module):
         return math.log(math.expm1(share))
 
 
-def _softplus(x: Tensor) -> Tensor:
-    """log(1 + exp x); torch's own switches to x above 20, which is the same there in every digit."""
-    return nn.functional.softplus(x)
+def _highest(parametrisation: Parametrisation) -> float:
+    """Share that is never reached."""
+    return 1.0 if parametrisation is Parametrisation.SIGMOID else math.inf

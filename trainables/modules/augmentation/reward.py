@@ -8,7 +8,7 @@ from torch import Tensor
 
 from trainables.modules.augmentation.layer import AugmentationLayer
 
-LEAST = 1e-6  # share below which the logarithm's slope grows no more
+LEAST = 1e-30  # share below which its logarithm would be lost to rounding
 
 
 class Reward(StrEnum):

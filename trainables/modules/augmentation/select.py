@@ -21,6 +21,8 @@ class Selection(StrEnum):
     SOFT = "soft"      # the mixture sum_k w_k op_k(x), as published: Q operations' work
     GUMBEL = "gumbel"  # one drawn operation per input, the weights' gradient straight through: one operation's work
 
+OUT = 1e6  # taken from the scores of operations that are switched off
+
 
 class SelectLayer(AugmentationLayer):
     """One of a layer's operations, with weights w = softmax(a / T).
@@ -72,7 +74,7 @@ class SelectLayer(AugmentationLayer):
         own, choice = torch.split(noise, [self.layer.noise_size(), len(self.logits)], -1)
         if self.training and self.mode is Selection.SOFT:
             return self._mixture(x, own, active)
-        chosen = self._drawn(choice)
+        chosen = self._drawn(choice, active)
         return self.layer.augment(x, own, chosen if active is None else chosen * active)
 
     def _mixture(self, x: Tensor, noise: Tensor, active: Tensor | None) -> Tensor:
@@ -83,11 +85,13 @@ class SelectLayer(AugmentationLayer):
         made = self.layer.augment(copies, noise.repeat(count, 1), alone).reshape(count, -1)
         return torch.mv(made.T, self.gates.to(made.dtype)).reshape(x.shape)
 
-    def _drawn(self, noise: Tensor) -> Tensor:
-        """One hot (B, Q) by the Gumbel-max trick; in training with the gradient of the relaxed choice."""
+    def _drawn(self, noise: Tensor, active: Tensor | None) -> Tensor:
+        """One hot (B, Q), among what is active, by the Gumbel-max trick; in training with the relaxed gradient."""
         tiny = torch.finfo(noise.dtype).tiny
         gumbel = -(-noise.clamp_min(tiny).log()).clamp_min(tiny).log()
         scores = self.logits / self.temperature + gumbel
+        if active is not None:
+            scores = scores - OUT * (active == 0)
         hard = nn.functional.one_hot(scores.argmax(-1), len(self.logits)).to(noise.dtype)
         if not self.training:
             return hard

@@ -14,25 +14,25 @@ from torch import Tensor
 
 from spaces.signals import frequency_shift, phase_surrogate
 from tracking.errors import UserError
-from trainables.modules.augmentation.layer import AugmentationLayer, LearnedRange
-from trainables.modules.augmentation.ranges import Parametrisation, Ranges
+from trainables.modules.augmentation.ranged import RangedLayer
+from trainables.modules.augmentation.ranges import Parametrisation
 
 
 class SignalOperation(StrEnum):
     """What may be learned on signals."""
 
     FREQUENCY_SHIFT = "frequency_shift"  # all frequencies by v ~ U(-r, r) Hz
-    PHASE = "phase"                      # each Fourier coefficient's phase by U(0, r) turns (surrogate data)
+    PHASE = "phase"                      # each Fourier coefficient's phase earlier by U(0, r) turns (surrogate data)
     NOISE = "noise"                      # white Gaussian noise of standard deviation r
 
 
 CAPS: Mapping[SignalOperation, float] = {SignalOperation.PHASE: 0.1, SignalOperation.NOISE: 0.1}
 SHIFT_CAP = 0.02  # of the sampling rate: 2 Hz at 100 Hz, as published
-UNITS = {SignalOperation.FREQUENCY_SHIFT: "Hz", SignalOperation.PHASE: "turn", SignalOperation.NOISE: "std"}
+UNITS = {SignalOperation.PHASE: "turn", SignalOperation.NOISE: "std"}
 ALL = tuple(SignalOperation)
 
 
-class LearnedSignal(AugmentationLayer):
+class LearnedSignal(RangedLayer[SignalOperation]):
     """Frequency shift of the analytic signal, then phase surrogates, then noise, each in a learned range.
 
     The shift multiplies the analytic signal by exp(2 pi i v t) and keeps the real part; the surrogate turns the phases
@@ -41,7 +41,7 @@ class LearnedSignal(AugmentationLayer):
 
     Args:
         length: L, in samples.
-        rate: samples per second.
+        rate: samples per second; at 1, frequencies are in cycles per sample.
         channels: C; noise is independent in each.
         operations: each once.
         caps: largest ranges where they differ from `CAPS` and SHIFT_CAP.
@@ -56,30 +56,20 @@ class LearnedSignal(AugmentationLayer):
         caps: Mapping[SignalOperation, float] | None = None, start: float | Sequence[float] = 1 / 8,
         parametrisation: Parametrisation = Parametrisation.SIGMOID,
     ) -> None:
-        super().__init__()
-        if not operations or len(set(operations)) < len(operations):
-            raise UserError("a layer on signals takes each of its operations once", [str(o) for o in operations])
-        reach = {SignalOperation.FREQUENCY_SHIFT: SHIFT_CAP * rate, **CAPS, **(caps or {})}
-        if SignalOperation.FREQUENCY_SHIFT in operations and reach[SignalOperation.FREQUENCY_SHIFT] > rate / 2:
-            raise UserError(f"a frequency shift may reach to half the rate, {rate / 2:g} Hz",
-                            reach[SignalOperation.FREQUENCY_SHIFT])
-        self.operations, self.length, self.rate, self.channels = tuple(operations), length, rate, channels
-        self.ranges = Ranges([reach[operation] for operation in operations], start, parametrisation)
+        known = {SignalOperation.FREQUENCY_SHIFT: SHIFT_CAP * rate, **CAPS}
+        units = {**UNITS, SignalOperation.FREQUENCY_SHIFT: "cycles per sample" if rate == 1 else "Hz"}
+        super().__init__(operations, known, units, caps, start, parametrisation)
+        shift = dict(zip(operations, self.ranges.caps.tolist(), strict=True)).get(SignalOperation.FREQUENCY_SHIFT, 0.0)
+        if shift > rate / 2:
+            raise UserError(f"a frequency shift may reach to half the rate, {rate / 2:g} Hz", shift)
+        self.length, self.rate, self.channels = length, rate, channels
 
     def noise_size(self) -> int:
         return sum(self._sizes())
 
-    @property
-    def shares(self) -> Tensor:
-        return self.ranges.shares
-
-    def learned(self) -> tuple[LearnedRange, ...]:
-        rows = zip(self.operations, self.ranges.widths.detach().tolist(), self.ranges.caps.tolist(), strict=True)
-        return tuple(
-            LearnedRange(operation, UNITS[operation],
-                         -width if operation is SignalOperation.FREQUENCY_SHIFT else 0.0, width, cap)
-            for operation, width, cap in rows
-        )
+    def bounds(self, operation: SignalOperation, width: float) -> tuple[float, float]:
+        """Shifts go both ways; a phase moves one way, and a standard deviation has no sign."""
+        return -width if operation is SignalOperation.FREQUENCY_SHIFT else 0.0, width
 
     def check(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
         super().check(shape, dtype)
@@ -89,12 +79,13 @@ class LearnedSignal(AugmentationLayer):
 
     def augment(self, x: Tensor, noise: Tensor, active: Tensor | None = None) -> Tensor:
         self.check(x.shape[1:], x.dtype)
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
         widths = self.ranges.widths.expand(len(x), -1)
-        widths = (widths if active is None else widths * active).to(x.dtype)
-        pieces = torch.split(noise.to(x.dtype), self._sizes(), -1)
+        widths = (widths if active is None else widths * active).to(wide.dtype)
+        pieces = torch.split(noise.to(wide.dtype), self._sizes(), -1)
         for operation, own, width in zip(self.operations, pieces, widths.unbind(-1), strict=True):
-            x = self._applied(operation, x, own, width)
-        return x
+            wide = self._applied(operation, wide, own, width)
+        return wide.to(x.dtype)
 
     def _applied(self, operation: SignalOperation, x: Tensor, noise: Tensor, width: Tensor) -> Tensor:
         if operation is SignalOperation.FREQUENCY_SHIFT:

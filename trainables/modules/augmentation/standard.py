@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from spaces.transforms import GEOMETRIC, Operation
 from tracking.errors import UserError, nearest
@@ -12,7 +12,7 @@ from trainables.modules.augmentation.compose import Compose
 from trainables.modules.augmentation.flip import LearnedFlip
 from trainables.modules.augmentation.layer import AugmentationLayer
 from trainables.modules.augmentation.ranges import Ranges
-from trainables.modules.augmentation.signals import LearnedSignal
+from trainables.modules.augmentation.signals import LearnedSignal, SignalOperation
 
 
 def standard_layer(
@@ -32,23 +32,26 @@ def standard_layer(
     layer: AugmentationLayer
     if len(shape) == 3:
         colours = COLOUR if shape[0] == 3 else GREY
-        known = {operation.value: operation for operation in (*GEOMETRIC, *colours)}
-        reach = {known[name]: cap for name, cap in given.items() if name in known}
-        affine = LearnedAffine(GEOMETRIC, {o: c for o, c in reach.items() if o in GEOMETRIC}, start)
-        colour = LearnedColor(colours, {o: c for o, c in reach.items() if o in colours}, start)
-        layer = Compose(affine, LearnedFlip((Operation.FLIP_HORIZONTAL,), start), colour)
-    elif len(shape) == 2:
-        signal = LearnedSignal(shape[1], sample_rate, shape[0], start=start)
-        known = dict.fromkeys(signal.operations)
-        layer = LearnedSignal(
-            shape[1], sample_rate, shape[0], caps={o: given[o] for o in signal.operations if o in given}, start=start
+        flips = (Operation.FLIP_HORIZONTAL,)
+        known = [str(operation) for operation in (*GEOMETRIC, *flips, *colours)]
+
+        def own(operations: Sequence[Operation]) -> dict[Operation, float]:
+            return {operation: given[operation] for operation in operations if operation in given}
+
+        layer = Compose(
+            LearnedAffine(GEOMETRIC, own(GEOMETRIC), start), LearnedFlip(flips, own(flips), start),
+            LearnedColor(colours, own(colours), start),
         )
+    elif len(shape) == 2:
+        known = [str(operation) for operation in SignalOperation]
+        heard = {operation: given[operation] for operation in SignalOperation if operation in given}
+        layer = LearnedSignal(shape[1], sample_rate, shape[0], caps=heard, start=start)
     else:
         raise UserError("learned ranges need images (C, H, W) or signals (C, L)", shape,
                         "use the method `plain` for other inputs")
-    unknown = sorted(given.keys() - {str(name) for name in known})
+    unknown = sorted(given.keys() - set(known))
     if unknown:
-        raise UserError("a cap must name an operation of the layer", unknown[0], nearest(unknown[0], map(str, known)))
+        raise UserError("a cap must name an operation of the layer", unknown[0], nearest(unknown[0], known))
     return layer
 
 

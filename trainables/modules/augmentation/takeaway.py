@@ -22,6 +22,7 @@ from trainables.modules.augmentation.layer import AugmentationLayer
 from trainables.modules.augmentation.pipeline import source
 
 SHOWN = (0.0, 0.25, 0.5, 0.75, 1.0)  # noise: from -r to r
+PRINTABLE = (1, 3)                   # channels of what can be shown
 ROWS = 2                             # inputs per operation on a sheet
 
 
@@ -33,21 +34,23 @@ def export(
     Args:
         history: (T, Q) shares of the caps over updates.
         steps: (T,) the updates.
-        images: (N, C, H, W) to show; None for other inputs.
+        images: (N, C, H, W) to show; None for other inputs. Only grey and RGB ones are shown.
     """
     learned = [{**asdict(one), "name": str(one.name), "at_cap": one.at_cap} for one in layer.learned()]
     (folder / "ranges.json").write_text(json.dumps(learned, indent=2) + "\n")
     torch.save(layer.state_dict(), folder / "augmentation.pt")
     files = {"ranges": "ranges.json", "layer": "augmentation.pt"}
+    shown = images is not None and images.shape[1] in PRINTABLE
     try:
-        (folder / "augmentation.py").write_text(source(layer))
-        files["pipeline"] = "augmentation.py"
+        if shown:  # torchvision's colours take no other number of channels
+            (folder / "augmentation.py").write_text(source(layer))
+            files["pipeline"] = "augmentation.py"
     except UserError:  # the module itself is there
         pass
     if len(steps):
         _draw_curves(layer, history, steps, folder / "curves.png")
         files["curves"] = "curves.png"
-    if images is not None:
+    if images is not None and shown:
         save_image(make_grid(contact_sheet(layer, images[:ROWS]), nrow=len(SHOWN) + 1, pad_value=0.5),
                    folder / "contact_sheet.png")
         files["contact_sheet"] = "contact_sheet.png"

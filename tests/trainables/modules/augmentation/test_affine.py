@@ -105,9 +105,10 @@ def test_each_generator_of_the_algebra(k: int) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: LearnedAffine([Operation.HUE]), "affine operations"),
-        (lambda: LearnedAffine([Operation.ROTATION, Operation.ROTATION]), "each once"),
-        (lambda: LearnedAffine([]), "affine operations"),
+        (lambda: LearnedAffine([Operation.HUE]), "each of its operations once"),
+        (lambda: LearnedAffine([Operation.ROTATION, Operation.ROTATION]), "each of its operations once"),
+        (lambda: LearnedAffine([]), "each of its operations once"),
+        (lambda: LearnedAffine([Operation.SCALE], {Operation.ROTATION: 9.0}), "a cap must name an operation"),
         (lambda: LearnedAffine(start=1.0), "between 0 and its cap"),
         (lambda: LearnedAffine(start=0.0), "between 0 and its cap"),
         (lambda: LearnedAffine(caps={Operation.ROTATION: -3.0}), "positive and finite"),
