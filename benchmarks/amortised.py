@@ -24,13 +24,14 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from amortised_book import Book, Job
 from amortised_rows import SCRATCH, TRUNK, Cell, Row, Workshop, amortised, controlled, extractors, pretrained, rival
 from amortised_table import figures, tables
 from amortised_tasks import Data, Task, digits, sources, suite
@@ -91,63 +92,6 @@ class Plan:
         return tuple(task for task in suite(data) if not wanted or task.name in wanted)
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A piece of work that makes one row.
-
-    Args:
-        name: the fields of the row that tell it from all others.
-        work: makes it.
-    """
-
-    name: Row
-    work: Callable[[], Row]
-
-
-class Book:
-    """Rows in memory, and in a file where there is one: what is in the file is not done again."""
-
-    def __init__(self, path: Path | None) -> None:
-        self.path, self.rows = path, [] if path is None else list(read(path))
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists() and not path.read_bytes().endswith(b"\n"):  # a kill cut the last line short
-                with path.open("a") as file:
-                    file.write("\n")
-            self._append({"part": "start", "command": shlex.join(sys.argv), "provenance": collect(HERE), **_now()})
-        self._commit = collect(HERE)["commit"]
-
-    def take(self, job: Job, again: bool = False) -> Row:
-        """The row of a job, from the file if it is there and may be taken from there."""
-        if not again:
-            for row in self.rows:
-                if all(row.get(key) == value for key, value in job.name.items()):
-                    return row
-        row = {**job.work(), "commit": self._commit, **_now()}
-        assert all(row.get(key) == value for key, value in job.name.items()), "a row must have the name of its job"
-        self._append(row)
-        return row
-
-    def _append(self, row: Row) -> None:
-        row = _rounded(row)
-        self.rows.append(row)
-        if self.path is not None:
-            with self.path.open("a") as file:
-                file.write(json.dumps(row, separators=(",", ":")) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-
-
-def read(path: Path) -> Iterator[Row]:
-    """Whole lines; a line that a kill cut short is left out."""
-    if path.exists():
-        for line in path.read_text().splitlines():
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
-                print(f"{path}: a line that is not whole is left out", file=sys.stderr)
-
-
 def jobs(plan: Plan, data: Data, shop: Workshop) -> Iterator[Job]:
     """Everything that is kept as a row, the cheap work first."""
     for number in range(plan.extractors):
@@ -192,19 +136,6 @@ def _line(row: Row) -> str:
     elif accuracy is not None:
         words.append(f"{accuracy:.3f}")
     return " ".join(words)
-
-
-def _now() -> Row:
-    return {"date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-
-
-def _rounded(value: Any) -> Any:
-    """Floats to six significant digits: rows stay small."""
-    if isinstance(value, float):
-        return float(f"{value:.6g}")
-    if isinstance(value, dict):
-        return {key: _rounded(inner) for key, inner in value.items()}
-    return [_rounded(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def report(rows: list[Row], data: Data, figure: Mapping[str, float | None]) -> None:

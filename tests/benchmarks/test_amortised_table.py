@@ -10,6 +10,7 @@ from typing import Any
 
 import amortised as benchmark
 import pytest
+from amortised_book import Book, Job, read
 from amortised_table import against, charged, difference, figures, interval, tables, worst_leak
 from scipy.stats import ttest_1samp
 
@@ -123,24 +124,24 @@ def test_all_fixed_keys_are_there_with_and_without_rows() -> None:
 def test_a_row_that_is_there_is_not_made_again(tmp_path: Path) -> None:
     made: list[int] = []
 
-    def job(number: int) -> benchmark.Job:
+    def job(number: int) -> Job:
         name = {"part": "rival", "seed": number}
-        return benchmark.Job(name, lambda: made.append(number) or {**name, "accuracy": 1 / 3})  # type: ignore[func-returns-value]
+        return Job(name, lambda: made.append(number) or {**name, "accuracy": 1 / 3})  # type: ignore[func-returns-value]
 
     path = tmp_path / "rows.jsonl"
-    book = benchmark.Book(path)
+    book = Book(path)
     first = book.take(job(0))
     book.take(job(1))
     assert made == [0, 1]
     with path.open("a") as file:
         file.write('{"part": "rival", "seed": 2, "accur')  # a kill in the middle of a line
-    again = benchmark.Book(path)
+    again = Book(path)
     for number in range(3):
         again.take(job(number))
     assert made == [0, 1, 2]
     assert again.take(job(0))["accuracy"] == pytest.approx(first["accuracy"])
     again.take(job(1), again=True)  # timings are always taken anew
     assert made == [0, 1, 2, 1]
-    whole = list(benchmark.read(path))
+    whole = list(read(path))
     assert sum(row["part"] == "start" for row in whole) == 2
     assert len(json.dumps(whole[1])) < 300

@@ -33,8 +33,8 @@ class Config(RecipeConfig):
     copies; between its updates the ranges and the prior's precision descend the estimate of `marginal_likelihood`.
     Weight decay is the prior: the recipe's own times the number of examples is the precision that learning begins with.
 
-    It takes many copies: with 4 of them ranges shrank on digits whether or not an invariance was there, with 16 they tell
-    the two apart (docs/log.md). An update costs as many forward and backward passes as there are copies.
+    It takes many copies: with 4 of them ranges shrank on digits whether or not an invariance was there, with 16 they
+    tell the two apart (docs/log.md). An update costs as many forward and backward passes as there are copies.
 
     Deviations from the paper: the determinant on blocks of examples without Kronecker factors, one precision for all
     layers, the cross-entropy on the block instead of a whole pass; fewer copies than its 20 to 31.
