@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+import math
 
+from pydantic import Field, field_validator
+
+from tracking.errors import UserError, nearest
 from trainables.modules.augmentation import ToleranceController
+from trainables.modules.augmentation.standard import OPERATIONS
 from trainables.modules.recipe import RecipeConfig
 
 
@@ -27,6 +31,17 @@ class RangesConfig(RecipeConfig):
     initial_range: float = Field(default=0.125, gt=0, lt=1)
     caps: dict[str, float] = Field(default_factory=dict)
     sample_rate: float = Field(default=1.0, gt=0)
+
+    @field_validator("caps")
+    @classmethod
+    def _known_and_positive(cls, caps: dict[str, float]) -> dict[str, float]:
+        """Whether an operation suits the inputs is seen when the layer is made."""
+        for name, cap in caps.items():
+            if name not in OPERATIONS:
+                raise UserError("a cap must name an operation of the layer", name, nearest(name, OPERATIONS))
+            if not 0 < cap < math.inf:
+                raise UserError("the cap of a range must be positive and finite", f"{name}: {cap}")
+        return caps
 
     def controller(self) -> ToleranceController | None:
         """Of the reward's weight, where a tolerance is given."""

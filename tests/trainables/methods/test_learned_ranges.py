@@ -77,5 +77,6 @@ def test_signals_are_augmented_too_and_only_images_by_augerino() -> None:
     ],
 )
 def test_names_and_caps_that_do_not_fit(settings: dict[str, dict[str, float]], message: str) -> None:
-    with pytest.raises(UserError, match=message):
+    """Names and signs are told when the configuration is read, before anything runs; the rest with the inputs."""
+    with pytest.raises(ValueError, match=message):
         learned_ranges.Config.model_validate(settings).build(toy_context())

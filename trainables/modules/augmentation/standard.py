@@ -14,6 +14,9 @@ from trainables.modules.augmentation.layer import AugmentationLayer
 from trainables.modules.augmentation.ranges import Ranges
 from trainables.modules.augmentation.signals import LearnedSignal, SignalOperation
 
+FLIPS = (Operation.FLIP_HORIZONTAL,)
+OPERATIONS = tuple(str(one) for one in (*GEOMETRIC, *FLIPS, *COLOUR, *SignalOperation))  # of all standard layers
+
 
 def standard_layer(
     shape: tuple[int, ...], start: float = 1 / 8, caps: Mapping[str, float] | None = None, sample_rate: float = 1.0
@@ -32,14 +35,13 @@ def standard_layer(
     layer: AugmentationLayer
     if len(shape) == 3:
         colours = COLOUR if shape[0] == 3 else GREY
-        flips = (Operation.FLIP_HORIZONTAL,)
-        known = [str(operation) for operation in (*GEOMETRIC, *flips, *colours)]
+        known = [str(operation) for operation in (*GEOMETRIC, *FLIPS, *colours)]
 
         def own(operations: Sequence[Operation]) -> dict[Operation, float]:
             return {operation: given[operation] for operation in operations if operation in given}
 
         layer = Compose(
-            LearnedAffine(GEOMETRIC, own(GEOMETRIC), start), LearnedFlip(flips, own(flips), start),
+            LearnedAffine(GEOMETRIC, own(GEOMETRIC), start), LearnedFlip(FLIPS, own(FLIPS), start),
             LearnedColor(colours, own(colours), start),
         )
     elif len(shape) == 2:
