@@ -3,39 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 Weights = tuple[Tensor, ...]
+Loss = Callable[[Weights], Tensor]
+DARTS_STEP = 0.01  # length of the step in theta; published
 
 
-class OneStep(NamedTuple):
-    """Results of one unrolled step, all detached.
+class Derivative(StrEnum):
+    """How the mixed second derivative is taken."""
+
+    EXACT = "exact"            # double backward
+    DIFFERENCE = "difference"  # central difference in theta, as in DARTS and DADA: first derivatives only
+
+
+class Estimate(NamedTuple):
+    """What an outer step is made of, all detached.
 
     Args:
         hyper: dL_va / dphi, one tensor per phi; minimise along minus this.
         gradients: g = grad_theta L_tr(theta, phi), for the ordinary step that follows.
         inner_loss: L_tr(theta, phi), 0-d.
-        outer_loss: L_va(theta'), 0-d.
+        outer_loss: L_va, 0-d, where its gradient was taken.
+        series: of an iterative solver, |last term| / |v| and |last term| / |term before it|, (2,).
     """
 
     hyper: tuple[Tensor, ...]
     gradients: Weights
     inner_loss: Tensor
     outer_loss: Tensor
+    series: Tensor | None = None
 
 
-def one_step_hypergradient(
-    inner: Callable[[Weights], Tensor],
-    outer: Callable[[Weights], Tensor],
-    theta: Sequence[Tensor],
-    phi: Sequence[Tensor],
-    step_size: float,
-    weight_decay: float = 0.0,
-) -> OneStep:
-    """d/dphi of L_va(theta'(phi)), theta' = theta - eta (g(phi) + wd theta), exactly, by double backward.
+class Estimator(Protocol):
+    """A way to the hypergradient.
+
+    `inner` is theta -> L_tr(theta, phi), 0-d and the same function at every call; phi enters by closure and must
+    require gradients. `outer` is theta -> L_va(theta), 0-d, on examples that the inner loss has not seen. Values of
+    theta are not changed; an element of phi that L_tr does not depend on gets zeros.
+    """
+
+    @property
+    def passes(self) -> int:
+        """Gradient evaluations (one forward + backward of one image) per image of the inner batch."""
+        ...
+
+    def estimate(
+        self, inner: Loss, outer: Loss, theta: Sequence[Tensor], phi: Sequence[Tensor], step: Step
+    ) -> Estimate: ...
+
+    def check(self, residual: float, growth: float) -> None:
+        """Raises UserError where means of `Estimate.series` say that the series diverges."""
+        ...
+
+
+class Step(NamedTuple):
+    """The ordinary step that follows.
+
+    Args:
+        size: eta > 0, its learning rate.
+        weight_decay: coupled.
+    """
+
+    size: float
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class OneStep:
+    """d/dphi of L_va(theta'(phi)), theta' = theta - eta (g(phi) + wd theta).
 
     By the chain rule, with v = grad L_va(theta'),
 
@@ -44,30 +85,74 @@ def one_step_hypergradient(
     because only g depends on phi. The MINUS SIGN is part of it: without it the outer optimiser raises the
     validation loss (a defect of a published implementation).
 
-    Cost in gradient evaluations (one forward + backward of one image), for batches B and B_v: B for g, B_v for
-    v, and about 2 B for the double backward, so 3 B + B_v.
+    Cost in gradient evaluations, for batches B and B_v: B for g, B_v for v, and about 2 B for the double backward or
+    for the two gradients of the difference, so 3 B + B_v.
 
     Args:
-        inner: theta -> L_tr(theta, phi), 0-d; phi enters by closure and must require gradients.
-        outer: theta -> L_va(theta), 0-d, on examples the inner loss has not seen.
-        theta: the weights; their values are not changed.
-        phi: what is learned; an element that L_tr does not depend on gets zeros.
-        step_size: eta > 0, the learning rate of the step that is looked ahead.
-        weight_decay: coupled, as in the step that follows.
+        derivative: how d/dphi <g, v> is taken.
     """
-    leaves = tuple(weight.detach().requires_grad_() for weight in theta)
-    loss = inner(leaves)
-    gradients = torch.autograd.grad(loss, leaves, create_graph=True)
-    ahead = tuple(
-        (weight - step_size * (gradient + weight_decay * weight)).detach().requires_grad_()
-        for weight, gradient in zip(leaves, gradients, strict=True)
-    )
-    outer_loss = outer(ahead)
-    direction = torch.autograd.grad(outer_loss, ahead)
-    alignment = torch.stack([(g * v).sum() for g, v in zip(gradients, direction, strict=True)]).sum()
+
+    derivative: Derivative = Derivative.EXACT
+
+    @property
+    def passes(self) -> int:
+        return 3
+
+    def estimate(
+        self, inner: Loss, outer: Loss, theta: Sequence[Tensor], phi: Sequence[Tensor], step: Step
+    ) -> Estimate:
+        exact = self.derivative is Derivative.EXACT
+        leaves = leaves_of(theta)
+        loss = inner(leaves)
+        gradients = torch.autograd.grad(loss, leaves, create_graph=exact)
+        ahead = leaves_of([
+            weight - step.size * (gradient + step.weight_decay * weight)
+            for weight, gradient in zip(leaves, gradients, strict=True)
+        ])
+        outer_loss = outer(ahead)
+        v = torch.autograd.grad(outer_loss, ahead)
+        mixed = mixed_derivative(gradients, v, phi) if exact else central_difference(inner, leaves, v, phi)
+        return Estimate(
+            tuple(-step.size * m for m in mixed), detached(gradients), loss.detach(), outer_loss.detach()
+        )
+
+    def check(self, residual: float, growth: float) -> None:
+        """There is no series."""
+
+
+def mixed_derivative(gradients: Weights, v: Weights, phi: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """d/dphi <g(theta, phi), v>, by a second backward pass through the graph of g."""
+    alignment = inner_product(gradients, v)
     mixed = torch.autograd.grad(alignment, phi, allow_unused=True)
-    hyper = tuple(
-        torch.zeros_like(p) if m is None else -step_size * m for p, m in zip(phi, mixed, strict=True)
+    return tuple(torch.zeros_like(p) if m is None else m for p, m in zip(phi, mixed, strict=True))
+
+
+def central_difference(inner: Loss, theta: Weights, v: Weights, phi: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The same, [grad_phi L_tr(theta + e v) - grad_phi L_tr(theta - e v)] / 2e with e = 0.01 / |v| (DARTS).
+
+    Zeros where v is zero.
+    """
+    length = inner_product(v, v).sqrt()
+    epsilon = torch.where(length > 0, DARTS_STEP / length, 1.0)
+    sides = []
+    for sign in (1, -1):
+        moved = tuple(weight.detach() + sign * epsilon * part for weight, part in zip(theta, v, strict=True))
+        sides.append(torch.autograd.grad(inner(moved), phi, allow_unused=True))
+    return tuple(
+        torch.zeros_like(p) if up is None or down is None else (up - down) / (2 * epsilon)
+        for p, up, down in zip(phi, *sides, strict=True)
     )
-    detached = tuple(gradient.detach() for gradient in gradients)
-    return OneStep(hyper, detached, loss.detach(), outer_loss.detach())
+
+
+def leaves_of(tensors: Sequence[Tensor]) -> Weights:
+    """The same values, requiring gradients and without a history."""
+    return tuple(tensor.detach().requires_grad_() for tensor in tensors)
+
+
+def detached(tensors: Sequence[Tensor]) -> Weights:
+    return tuple(tensor.detach() for tensor in tensors)
+
+
+def inner_product(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+    """<a, b>, 0-d."""
+    return torch.stack([(one * other).sum() for one, other in zip(a, b, strict=True)]).sum()

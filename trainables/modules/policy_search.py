@@ -1,12 +1,12 @@
-"""The search of `unrolled`: a network that is thrown away and the policy that stays.
+"""A gradient-based search for a policy: a network that is thrown away and the policy that stays.
 
-Per update: an ordinary step on `train` through the policy, and every `outer_interval` updates the exact
-one-step hypergradient of the loss on `outer`, un-augmented.
+Per update: an ordinary step on `train` through the policy, and every `outer_interval` updates a step of the policy
+along an estimate of the hypergradient of the loss on `outer`, un-augmented.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from spaces.policies import Policy
 from tracking.cost import Phase
 from trainables.method import Context, Role, State
 from trainables.modules.adam import Adam
-from trainables.modules.hypergradient import OneStep, Weights, one_step_hypergradient
+from trainables.modules.hypergradient import Estimate, Estimator, Step, Weights
 from trainables.modules.learned_policy import LearnedPolicy, Mixing, fixed_policy
 from trainables.modules.recipe import RecipeConfig
 from trainables.modules.state import generators_state, load_generators, module_state, require_like
@@ -44,8 +44,20 @@ class SearchSettings(Protocol):
     def mixing(self) -> Mixing: ...
 
 
+class Update(NamedTuple):
+    """One update of a search.
+
+    Args:
+        inner_loss: 0-d, detached.
+        outer: None where no outer step was due.
+    """
+
+    inner_loss: Tensor
+    outer: Estimate | None
+
+
 class PolicySearch:
-    """One-step unrolled bilevel search, advanced update by update.
+    """Bilevel search, advanced update by update.
 
     Args:
         context: problem, seeds, meter.
@@ -54,6 +66,7 @@ class PolicySearch:
         settings: of the outer steps.
         policy: where the search starts; changed in place.
         updates: length of the search.
+        estimator: of the hypergradient.
     """
 
     def __init__(
@@ -63,8 +76,9 @@ class PolicySearch:
         settings: SearchSettings,
         policy: LearnedPolicy,
         updates: int,
+        estimator: Estimator,
     ) -> None:
-        self._context, self._recipe, self._settings = context, recipe, settings
+        self._context, self._recipe, self._settings, self._estimator = context, recipe, settings, estimator
         self.learned = policy.to(context.device)
         self.trunk = Trunk(recipe.network(context, SEARCH_STREAM), recipe, updates, Schedule.CONSTANT)
         self._names = tuple(name for name, _ in self.trunk.network.named_parameters())
@@ -80,14 +94,14 @@ class PolicySearch:
     def finished(self) -> bool:
         return self.trunk.finished
 
-    def update(self) -> tuple[Tensor, Tensor | None]:
-        """One inner step, with an outer step before it where one is due: (inner loss, outer loss or None)."""
+    def update(self) -> Update:
+        """One inner step, with an outer step before it where one is due."""
         batch = self._draw(self._order, self._recipe.batch_size, Split.TRAIN)
-        outer_loss = self._outer_update(batch) if self._due() else None
-        inner_loss = self._last_inner if outer_loss is not None else self._inner_update(batch)
+        outer = self._outer_update(batch) if self._due() else None
+        inner_loss = self._inner_update(batch) if outer is None else outer.inner_loss
         if self.trunk.cursor > self.trunk.horizon * (1 - self._settings.tail):
             self._average()
-        return inner_loss, outer_loss
+        return Update(inner_loss, outer)
 
     def policy(self) -> Policy:
         """From the logits averaged over the tail, since single iterates wander; before it, the last."""
@@ -131,26 +145,30 @@ class PolicySearch:
             self.trunk.update(torch.autograd.grad(loss, weights))
         return loss.detach()
 
-    def _outer_update(self, batch: Batch) -> Tensor:
-        """Both steps; the inner one uses the gradient that was unrolled, so it costs nothing more."""
+    def _outer_update(self, batch: Batch) -> Estimate:
+        """Both steps; the inner one uses the gradient that the estimate was made of, so it costs nothing more."""
         size = self._recipe.batch_size * self._settings.outer_batch_ratio
         held_out = self._draw(self._outer, size, Split.OUTER)
-        examples = 3 * len(batch.x) * self._branches + len(held_out.x)
+        examples = self._estimator.passes * len(batch.x) * self._branches + len(held_out.x)
         with self._context.meter.unit("outer", batch.x.shape, phase=Phase.SEARCH, examples=examples):
-            result = self._unroll(batch, held_out)
-            self._adam.update(result.hyper)
-            self.trunk.update(result.gradients)
-        self._last_inner = result.inner_loss
-        return result.outer_loss
+            found = self._estimated(batch, held_out)
+            self._adam.update(found.hyper)
+            self.trunk.update(found.gradients)
+        return found
 
-    def _unroll(self, batch: Batch, held_out: Batch) -> OneStep:
-        return one_step_hypergradient(
-            lambda weights: self._inner_loss(weights, batch),
+    def _estimated(self, batch: Batch, held_out: Batch) -> Estimate:
+        before = self._noise.get_state()
+
+        def inner(weights: Weights) -> Tensor:
+            self._noise.set_state(before)  # the same function at every call
+            return self._inner_loss(weights, batch)
+
+        return self._estimator.estimate(
+            inner,
             lambda weights: self._context.problem.loss(self._network(weights, held_out.x), held_out.y).mean(),
             tuple(self.trunk.network.parameters()),
             self._phi,
-            self.trunk.learning_rate,
-            self._recipe.weight_decay,
+            Step(self.trunk.learning_rate, self._recipe.weight_decay),
         )
 
     def _inner_loss(self, weights: Weights, batch: Batch) -> Tensor:

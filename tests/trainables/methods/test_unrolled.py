@@ -17,8 +17,9 @@ from tracking.errors import UserError
 from trainables.contract_toy import toy_context
 from trainables.contract_trace import run, steps, with_view
 from trainables.method import Context
-from trainables.methods.unrolled import Config, Unrolled
+from trainables.methods.unrolled import Config
 from trainables.modules.learned_policy import Mixing
+from trainables.modules.policy_method import PolicyMethod
 from trainables.problems.problem import Batch, Split
 
 
@@ -78,7 +79,7 @@ def test_the_searched_network_is_thrown_away() -> None:
     """After the search the weights are those plain training starts from, and the policy stays."""
     context = long(10)
     method = Config().build(context)
-    assert isinstance(method, Unrolled)
+    assert isinstance(method, PolicyMethod)
     pieces = steps(method)
     next(pieces)
     next(pieces)
@@ -94,7 +95,7 @@ def test_replay_trains_exactly_like_the_training_after_the_search() -> None:
     context = long(10)
     method = Config().build(context)
     rerun = [piece.metrics for piece in steps(method) if piece.ready]
-    assert isinstance(method, Unrolled)
+    assert isinstance(method, PolicyMethod)
     replay = [piece.metrics for piece in steps(method.found().build(long(10)))]
     assert replay == rerun
 

@@ -1,0 +1,173 @@
+"""Implicit gradients against the closed form of a quadratic problem, its error bound, and retrained losses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import cross_entropy
+
+from tests.trainables.modules.test_hypergradient import DECAY, Estimating, Quadratic
+from tracking.errors import UserError
+from trainables.modules import implicit_gradient
+from trainables.modules.hypergradient import Estimate, Step, Weights, detached
+from trainables.modules.implicit_gradient import Implicit, Product, Solver, conjugate_gradient, neumann
+
+WIDE = torch.float64
+
+
+def at_optimum(problem: Quadratic, decay: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
+    """(theta*, exact hypergradient, H) with theta* = (A + wd I)^-1 A B phi."""
+    hessian = problem.a + decay * torch.eye(4, dtype=WIDE)
+    reach = torch.linalg.solve(hessian, problem.a @ problem.b)
+    theta = reach @ problem.phi
+    return theta, reach.T @ (theta - problem.c), hessian
+
+
+def estimated(estimate: Estimating, problem: Quadratic, theta: Tensor, decay: float = 0.0) -> Estimate:
+    phi = problem.phi.clone().requires_grad_()
+    return estimate(lambda t: problem.inner(t, phi), problem.outer, (theta,), (phi,), Step(0.1, decay))
+
+
+def check_bound(estimate: Estimating, products: int, alpha: float, seed: int) -> None:
+    """Neumann's error is at most max |1 - alpha lambda|^(K+1) |H^-1 v| |A B|, sign and scale included."""
+    problem = Quadratic(seed)
+    theta, exact, hessian = at_optimum(problem, DECAY)
+    rates = torch.linalg.eigvalsh(hessian)
+    rate = (1 - alpha * rates).abs().max()
+    assert rate < 1, "the series converges"
+    v = theta - problem.c
+    reach = torch.linalg.matrix_norm(problem.a @ problem.b, 2) * torch.linalg.solve(hessian, v).norm()
+    error = (estimated(estimate, problem, theta, DECAY).hyper[0] - exact).norm()
+    assert error <= rate ** (products + 1) * reach + 1e-9
+
+
+def safe_alpha(seed: int) -> float:
+    """1 / lambda_max."""
+    return float(1 / torch.linalg.eigvalsh(at_optimum(Quadratic(seed), DECAY)[2]).max())
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("products", [1, 5, 60])
+def test_neumann_keeps_its_error_bound(products: int, seed: int) -> None:
+    alpha = safe_alpha(seed)
+    check_bound(Implicit(products=products, alpha=alpha).estimate, products, alpha, seed)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_conjugate_gradient_is_exact_after_as_many_steps_as_weights(seed: int) -> None:
+    problem = Quadratic(seed)
+    theta, exact, _ = at_optimum(problem, DECAY)
+    solver = Implicit(Solver.CONJUGATE_GRADIENT, products=4)
+    found = estimated(solver.estimate, problem, theta, DECAY)
+    torch.testing.assert_close(found.hyper[0], exact, rtol=1e-7, atol=1e-9)
+    assert found.series is not None
+    assert found.series[0] < 1e-6
+
+
+def flipped(products: int, alpha: float) -> Estimating:
+    """The published defect: no minus sign."""
+    def estimate(*args: Any) -> Estimate:
+        found = Implicit(products=products, alpha=alpha).estimate(*args)
+        return found._replace(hyper=tuple(-h for h in found.hyper))
+
+    return estimate
+
+
+def aliased(products: int, alpha: float) -> Estimating:
+    """The published defect: sum and term are one tensor, which leaves alpha 2^K (I - alpha H)^K v."""
+    def solve(product: Product, v: Weights, products: int, alpha: float) -> tuple[Weights, Tensor]:
+        term = tuple(part.clone() for part in v)
+        for _ in range(products):
+            term = tuple(2 * (t - alpha * h) for t, h in zip(term, product(term), strict=True))
+        return tuple(alpha * t for t in term), torch.zeros(2)
+
+    def estimate(*args: Any) -> Estimate:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(implicit_gradient, "neumann", solve)
+            return Implicit(products=products, alpha=alpha).estimate(*args)
+
+    return estimate
+
+
+@pytest.mark.parametrize("broken", [flipped, aliased])
+def test_the_bound_rejects_the_published_defects(broken: Any) -> None:
+    alpha = safe_alpha(0)
+    with pytest.raises(AssertionError):
+        check_bound(broken(60, alpha), 60, alpha, 0)
+
+
+def test_retrained_validation_loss_falls_along_the_estimate() -> None:
+    """d/dphi of L_va(theta*(phi)) of a small logistic regression, by central differences of theta retrained to 1e-10."""
+    generator = Generator().manual_seed(5)
+    x, x_outer = (torch.randn(24, 3, generator=generator, dtype=WIDE) for _ in range(2))
+    y, y_outer = (torch.randint(3, (24,), generator=generator) for _ in range(2))
+    phi = 0.3 * torch.randn(3, generator=generator, dtype=WIDE)
+    decay = 0.1
+
+    def inner(weights: Weights, at: Tensor) -> Tensor:
+        return cross_entropy((x * torch.exp(at)) @ weights[0], y)
+
+    def outer(weights: Weights) -> Tensor:
+        return cross_entropy(x_outer @ weights[0], y_outer)
+
+    def retrained(at: Tensor) -> Tensor:
+        theta = torch.zeros(3, 3, dtype=WIDE, requires_grad=True)
+        optimiser = torch.optim.LBFGS(
+            [theta], max_iter=500, tolerance_grad=1e-13, tolerance_change=0, line_search_fn="strong_wolfe"
+        )
+
+        def closure() -> Tensor:
+            optimiser.zero_grad()
+            loss = inner((theta,), at) + 0.5 * decay * theta.square().sum()
+            loss.backward()  # type: ignore[no-untyped-call]
+            return loss
+
+        optimiser.step(closure)  # type: ignore[no-untyped-call]
+        return theta.detach()
+
+    live = phi.clone().requires_grad_()
+    theta = retrained(phi)
+    numeric = torch.stack([
+        (outer((retrained(phi + e),)) - outer((retrained(phi - e),))) / 2e-4 for e in 1e-4 * torch.eye(3, dtype=WIDE)
+    ])
+    for solver in (Implicit(products=400, alpha=1.0), Implicit(Solver.CONJUGATE_GRADIENT, products=9)):
+        found = solver.estimate(lambda t: inner(t, live), outer, (theta,), (live,), Step(0.1, decay))
+        torch.testing.assert_close(found.hyper[0], numeric, rtol=1e-4, atol=1e-7)
+        assert not found.hyper[0].requires_grad
+
+
+def linear(matrix: Tensor) -> Product:
+    return lambda u: detached([matrix @ u[0]])
+
+
+def test_a_diverging_series_is_seen_and_the_alpha_of_the_message_converges() -> None:
+    """lambda_max = 50 and alpha = 0.1: every term is four times the one before."""
+    matrix, v = torch.diag(torch.tensor([50.0, 1.0, 0.5])), (torch.ones(3),)
+    series = neumann(linear(matrix), v, 6, 0.1)[1]
+    residual, growth = series.tolist()
+    assert growth == pytest.approx(4.0, rel=1e-2)
+    with pytest.raises(UserError, match=r"(?s)Neumann series must shrink.*alpha = 0\.1") as told:
+        Implicit(products=6, alpha=0.1).check(residual, growth)
+    better = float(told.value.hint.split("alpha = ")[1].split(",")[0])
+    assert better == pytest.approx(1 / 50, rel=0.05)
+    residual, growth = neumann(linear(matrix), v, 6, better)[1].tolist()
+    Implicit(products=6, alpha=better).check(residual, growth)
+    Implicit(Solver.CONJUGATE_GRADIENT, products=6).check(100.0, 100.0)
+
+
+def test_conjugate_gradient_stops_at_negative_curvature() -> None:
+    """First step: x = v. Later: what was found before stays, and nothing is infinite."""
+    v = (torch.tensor([1.0, 2.0]),)
+    x, _ = conjugate_gradient(linear(-torch.eye(2)), v, 3)
+    assert torch.equal(x[0], v[0])
+    bent = torch.diag(torch.tensor([1.0, -0.2]))
+    first, _ = conjugate_gradient(linear(bent), (torch.tensor([2.0, 1.0]),), 1)
+    later, _ = conjugate_gradient(linear(bent), (torch.tensor([2.0, 1.0]),), 5)
+    assert torch.isfinite(later[0]).all()
+    assert torch.equal(first[0], later[0])
+    nothing, series = conjugate_gradient(linear(torch.eye(2)), (torch.zeros(2),), 3)
+    assert torch.equal(nothing[0], torch.zeros(2))
+    assert torch.isfinite(series).all()

@@ -1,0 +1,37 @@
+"""Bilevel policy search by implicit gradients (the class of MADAO; Lorraine, Vicol, Duvenaud 2020).
+
+    dL_va / dphi = - v^T (H + wd I)^-1 d^2 L_tr / dtheta dphi
+
+at the current theta, which stands for the inner optimum. Searched like `unrolled`, then trained from scratch; published,
+the network of the search is the result.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from trainables.method import Context, Method
+from trainables.modules.implicit_gradient import Implicit, Solver
+from trainables.modules.policy_method import policy_method
+from trainables.modules.policy_recipe import PolicyConfig
+
+
+class Config(PolicyConfig):
+    """What policy searches share, with an outer step at every fifth update, and the inverse Hessian.
+
+    Args:
+        solver: of the linear system.
+        products: with the Hessian, per outer step; published: 5.
+        alpha: of Neumann's series. Published 1e-3, which leaves alpha * K * v: one step at the same theta.
+        damping: added to the weight decay on the Hessian's diagonal.
+    """
+
+    outer_interval: int = Field(default=5, ge=1)
+    solver: Solver = Solver.NEUMANN
+    products: int = Field(default=5, ge=1)
+    alpha: float = Field(default=0.1, gt=0)
+    damping: float = Field(default=0.0, ge=0)
+
+    def build(self, context: Context) -> Method:
+        """Raises UserError where the inputs are not images, or no operation fits them."""
+        return policy_method("implicit", context, self, Implicit(self.solver, self.products, self.alpha, self.damping))

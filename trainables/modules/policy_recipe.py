@@ -1,0 +1,52 @@
+"""Settings that gradient-based policy searches share."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from spaces.domain import Float, Space
+from spaces.policies import Policy
+from spaces.transforms import Operation
+from trainables.modules.learned_policy import Mixing
+from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
+
+OPERATIONS = (
+    Operation.ROTATION, Operation.TRANSLATE_X, Operation.TRANSLATE_Y, Operation.SCALE, Operation.SHEAR_X,
+    Operation.SHEAR_Y, Operation.BRIGHTNESS, Operation.CONTRAST, Operation.SHARPNESS,
+)
+
+
+class PolicyConfig(RecipeConfig):
+    """The shared recipe (for the search's inner steps and for the training), and the search.
+
+    Args:
+        outer_learning_rate: Adam's, for the logits of choice and ranges.
+        search_fraction: length of the search in horizons.
+        outer_warm_up: share of the search before the first outer step.
+        outer_interval: updates per outer step.
+        outer_batch_ratio: validation examples per outer step in batches, drawn afresh; 2 at least.
+        tail: share of the search, at its end, over which the logits are averaged.
+        mixing: how the choice of operation enters the inner loss.
+        operations: what is searched over; those that do not fit (colour on grey images) are left out. The
+            limit of rotation is 180 degrees, of the others that of `spaces.transforms`.
+        initial_range: r of every operation at the start.
+        policy: what a search found; then there is no search.
+    """
+
+    space: ClassVar[Space] = Space({
+        **RECIPE_DOMAINS,
+        "outer_learning_rate": Float(low=0.005, high=0.2, log=True),
+    })
+
+    outer_learning_rate: float = Field(default=0.02, gt=0)
+    search_fraction: float = Field(default=1.0, gt=0)
+    outer_warm_up: float = Field(default=0.1, ge=0, lt=1)
+    outer_interval: int = Field(default=1, ge=1)
+    outer_batch_ratio: int = Field(default=2, ge=2)
+    tail: float = Field(default=0.3, gt=0, le=1)
+    mixing: Mixing = Mixing.SAMPLED
+    operations: tuple[Operation, ...] = Field(default=OPERATIONS, min_length=1)
+    initial_range: float = Field(default=0.1, gt=0, lt=1)
+    policy: Policy | None = None
