@@ -2,8 +2,8 @@
 
     dL_va / dphi = - v^T (H + wd I)^-1 d^2 L_tr / dtheta dphi
 
-at the current theta, which stands for the inner optimum. Searched like `unrolled`, then trained from scratch; published,
-the network of the search is the result.
+at the current theta, which stands for the inner optimum. Searched like `unrolled`, then trained from scratch;
+published, the network of the search is the result.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ def test_the_bound_rejects_the_published_defects(broken: Any) -> None:
 
 
 def test_retrained_validation_loss_falls_along_the_estimate() -> None:
-    """d/dphi of L_va(theta*(phi)) of a small logistic regression, by central differences of theta retrained to 1e-10."""
+    """d/dphi of L_va(theta*(phi)) of a small logistic regression, by central differences of retrained weights."""
     generator = Generator().manual_seed(5)
     x, x_outer = (torch.randn(24, 3, generator=generator, dtype=WIDE) for _ in range(2))
     y, y_outer = (torch.randint(3, (24,), generator=generator) for _ in range(2))
