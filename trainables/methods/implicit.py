@@ -8,8 +8,11 @@ published, the network of the search is the result.
 
 from __future__ import annotations
 
+from typing import ClassVar, Self
+
 from pydantic import Field
 
+from spaces.domain import Float, Space
 from trainables.method import Context, Method
 from trainables.modules.implicit_gradient import Implicit, Solver
 from trainables.modules.policy_method import policy_method
@@ -22,15 +25,24 @@ class Config(PolicyConfig):
     Args:
         solver: of the linear system.
         products: with the Hessian, per outer step; published: 5.
-        alpha: of Neumann's series. Published 1e-3, which leaves alpha * K * v: one step at the same theta.
+        alpha: of Neumann's series, which must be below 2 / lambda_max. SGD itself keeps lambda_max near 2 / learning
+            rate, so about the learning rate is safe and twice of it was not. Published 1e-3, which makes the whole
+            series alpha (K + 1) v: one step at the same theta.
         damping: added to the weight decay on the Hessian's diagonal.
     """
+
+    space: ClassVar[Space] = Space({**PolicyConfig.space.root, "alpha": Float(low=0.02, high=0.2, log=True)})
 
     outer_interval: int = Field(default=5, ge=1)
     solver: Solver = Solver.NEUMANN
     products: int = Field(default=5, ge=1)
     alpha: float = Field(default=0.1, gt=0)
     damping: float = Field(default=0.0, ge=0)
+
+    @classmethod
+    def quick(cls) -> Self:
+        """The toy's Hessian is sharp at the start: at the default alpha the series diverges."""
+        return cls(alpha=0.01)
 
     def build(self, context: Context) -> Method:
         """Raises UserError where the inputs are not images, or no operation fits them."""
