@@ -31,11 +31,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from amortised_book import Book, Job
 from amortised_rows import SCRATCH, TRUNK, Cell, Row, Workshop, amortised, controlled, extractors, pretrained, rival
 from amortised_table import figures, tables
 from amortised_tasks import Data, Task, digits, sources, suite
 from amortised_timing import conditioning, searches
+from row_book import Book, Job
 
 from tracking.provenance import collect
 from trainables.modules.amortised import Quality

@@ -5,17 +5,17 @@ All accuracies are of the task's test split. FLOPs are the meter's, without the 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from alone import SLICES, Run, run
 from amortised_tasks import Data, Task, suite
 from torch import Generator, Tensor, nn
 
-from tracking.cost import Ledger, Meter, Phase
+from tracking.cost import Phase
 from tracking.storage import Place
 from trainables.artefact import Artefact, ArtefactSpec
 from trainables.artefact_store import ArtefactError, ArtefactStore
@@ -29,7 +29,6 @@ from trainables.modules.control import Probe, features, invariance_curves, leaka
 from trainables.modules.corners import all_corners
 from trainables.modules.descriptor_search import SearchConfig, SearchKind
 from trainables.modules.extractor import Extractor
-from trainables.modules.networks import builder
 from trainables.modules.risk_bound import risk_bound
 from trainables.modules.spectrum import effective_rank, norm_ratio
 from trainables.problems.problem import Problem, Split
@@ -42,7 +41,6 @@ SCRATCH: Mapping[str, MethodConfig] = {
 TRUNK = "_trunk"    # at the end of a rival's name
 TRUNK_RATE = 0.02  # learning rate of rivals that begin with the pre-trained trunk
 RANDOM = 4         # descriptors drawn per row, of which the mean is reported
-SLICES = 4
 RESTS = (0.0, 0.5, 1.0)
 
 
@@ -73,23 +71,6 @@ class Workshop:
                 store.write(key, spec, fresh.state, fresh.ledger)
             self._loaded[key] = store.load(key)
         return self._loaded[key]
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A method that has ended, and what it took."""
-
-    method: Method
-    ledger: Ledger
-    seconds: float
-
-    @property
-    def flops(self) -> int:
-        return sum(cost.flops for phase, cost in self.ledger.phases.items() if phase is not Phase.SELECT)
-
-    def score(self, problem: Problem, split: Split) -> float:
-        x, y = problem.examples(split)
-        return float(problem.score(self.method.predict(x), y))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,17 +108,8 @@ class Cell:
     ) -> Run:
         """To its end, without Ray; what it needs is made first and not charged here."""
         needs = config.needs(self.task.spec(self.shots), self.data_seed)
-        meter = Meter("cpu")
-        context = Context(
-            problem=problem.view(meter), horizon=horizon, slice_updates=-(-horizon // SLICES), seed=self.seed,
-            device=torch.device("cpu"), meter=meter, network=network or builder("small_cnn"),
-            artefacts={name: shop.get(spec) for name, spec in needs.items()},
-        )
-        method = config.build(context)
-        began = time.perf_counter()
-        while not method.step().done:
-            pass
-        return Run(method, meter.ledger(), time.perf_counter() - began)
+        artefacts = {name: shop.get(spec) for name, spec in needs.items()}
+        return run(config, problem, self.seed, horizon, network, artefacts)
 
 
 class Every(MethodConfig):

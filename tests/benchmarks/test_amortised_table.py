@@ -10,8 +10,8 @@ from typing import Any
 
 import amortised as benchmark
 import pytest
-from amortised_book import Book, Job, read
 from amortised_table import against, charged, difference, figures, interval, tables, worst_leak
+from row_book import Book, Job, read
 from scipy.stats import ttest_1samp
 
 Row = dict[str, Any]

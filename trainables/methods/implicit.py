@@ -8,7 +8,7 @@ published, the network of the search is the result.
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -25,9 +25,9 @@ class Config(PolicyConfig):
     Args:
         solver: of the linear system.
         products: with the Hessian, per outer step; published: 5.
-        alpha: of Neumann's series, which must be below 2 / lambda_max. SGD itself keeps lambda_max near 2 / learning
-            rate, so about the learning rate is safe and twice of it was not. Published 1e-3, which makes the whole
-            series alpha (K + 1) v: one step at the same theta.
+        alpha: of Neumann's series, which must be below 2 / lambda_max; terms that grow are left out, and a warning
+            tells the alpha to try. SGD itself keeps lambda_max near 2 / learning rate, so about the learning rate is
+            safe. Published 1e-3, which makes the whole series alpha (K + 1) v: one step at the same theta.
         damping: added to the weight decay on the Hessian's diagonal.
     """
 
@@ -38,11 +38,6 @@ class Config(PolicyConfig):
     products: int = Field(default=5, ge=1)
     alpha: float = Field(default=0.1, gt=0)
     damping: float = Field(default=0.0, ge=0)
-
-    @classmethod
-    def quick(cls) -> Self:
-        """The toy's Hessian is sharp at the start: at the default alpha the series diverges."""
-        return cls(alpha=0.01)
 
     def build(self, context: Context) -> Method:
         """Raises UserError where the inputs are not images, or no operation fits them."""

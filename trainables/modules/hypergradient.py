@@ -30,7 +30,8 @@ class Estimate(NamedTuple):
         gradients: g = grad_theta L_tr(theta, phi), for the ordinary step that follows.
         inner_loss: L_tr(theta, phi), 0-d.
         outer_loss: L_va, 0-d, where its gradient was taken.
-        series: of an iterative solver, |last term| / |v| and |last term| / |term before it|, (2,).
+        series: of an iterative solver, 1 where it was cut short, else 0, and the largest growth from one term to the
+            next, (2,).
     """
 
     hyper: tuple[Tensor, ...]
@@ -57,8 +58,13 @@ class Estimator(Protocol):
         self, inner: Loss, outer: Loss, theta: Sequence[Tensor], phi: Sequence[Tensor], step: Step
     ) -> Estimate: ...
 
-    def check(self, residual: float, growth: float) -> None:
-        """Raises UserError where means of `Estimate.series` say that the series diverges."""
+    def warning(self, cut: float, growth: float) -> str | None:
+        """What a person should know.
+
+        Args:
+            cut: share of outer steps whose series was cut short.
+            growth: the largest of all.
+        """
         ...
 
 
@@ -116,8 +122,9 @@ class OneStep:
             tuple(-step.size * m for m in mixed), detached(gradients), loss.detach(), outer_loss.detach()
         )
 
-    def check(self, residual: float, growth: float) -> None:
+    def warning(self, cut: float, growth: float) -> str | None:
         """There is no series."""
+        return None
 
 
 def mixed_derivative(gradients: Weights, v: Weights, phi: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -14,7 +14,6 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
-from tracking.errors import UserError
 from trainables.modules.hypergradient import (
     Estimate,
     Loss,
@@ -26,7 +25,7 @@ from trainables.modules.hypergradient import (
     mixed_derivative,
 )
 
-DIVERGED = 2.0  # last term over the first, in the mean over a slice
+WORTH_TELLING = 0.1  # share of outer steps whose series was cut short
 Product = Callable[[Weights], Weights]  # u -> (H + shift I) u
 _TINY = 1e-30
 
@@ -34,8 +33,8 @@ _TINY = 1e-30
 class Solver(StrEnum):
     """How H^-1 v is approximated."""
 
-    NEUMANN = "neumann"                      # alpha sum_{j=0..K} (I - alpha H)^j v
-    CONJUGATE_GRADIENT = "conjugate_gradient"  # K steps from zero, stopped where curvature is not positive
+    NEUMANN = "neumann"                        # alpha sum_{j=0..K} (I - alpha H)^j v, cut where terms grow
+    CONJUGATE_GRADIENT = "conjugate_gradient"  # K steps from zero, cut where curvature is not positive
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,35 +83,42 @@ class Implicit:
         hyper = tuple(-m for m in mixed_derivative(gradients, solution, phi))
         return Estimate(hyper, detached(gradients), loss.detach(), outer_loss.detach(), series)
 
-    def check(self, residual: float, growth: float) -> None:
-        """A mean over a slice, so that one odd batch stops nothing."""
-        if self.solver is not Solver.NEUMANN or residual <= DIVERGED:
-            return
-        # Terms shrink where alpha < 2 / lambda; the last two say lambda = (1 + growth) / alpha.
-        raise UserError(
-            f"the terms of the Neumann series must shrink, after {self.products} products to at most {DIVERGED:g} "
-            "times the first",
-            f"{residual:.3g} times, {growth:.3g} from one to the next, with alpha = {self.alpha:g}",
-            f"alpha = {self.alpha / (1 + growth):.2g}, or the solver {Solver.CONJUGATE_GRADIENT}",
+    def warning(self, cut: float, growth: float) -> str | None:
+        """A sentence where more than a tenth of the series were cut short."""
+        if cut <= WORTH_TELLING:
+            return None
+        if self.solver is Solver.CONJUGATE_GRADIENT:
+            return (
+                f"conjugate gradient met curvature that is not positive in {cut:.0%} of the outer steps and stopped "
+                "there; try more `damping`"
+            )
+        # Terms shrink where alpha < 2 / lambda; their growth says lambda = (1 + growth) / alpha.
+        return (
+            f"the Neumann series diverged in {cut:.0%} of the outer steps and was cut short there (terms grew up to "
+            f"{growth:.3g}-fold at alpha = {self.alpha:g}); try alpha = {self.alpha / (1 + growth):.2g}"
         )
 
 
 def neumann(product: Product, v: Weights, products: int, alpha: float) -> tuple[Weights, Tensor]:
-    """alpha sum_{j=0..K} (I - alpha H)^j v, and the last term's length over that of v and of the one before, (2,).
+    """alpha sum_{j=0..K} (I - alpha H)^j v, and whether it was cut short and its largest growth, (2,).
 
-    The error is (I - alpha H)^(K+1) H^-1 v.
+    The error is (I - alpha H)^(K+1) H^-1 v where terms shrink. The sum ends before the first term that is longer than
+    the one before it: at worst v alone is left, which is one step at the same theta.
     """
     term = total = v
-    lengths = [_length(v)]
+    length = before = inner_product(v, v).sqrt()
+    growth, going = torch.zeros_like(length), torch.ones_like(length, dtype=torch.bool)
     for _ in range(products):
         term = tuple(t - alpha * h for t, h in zip(term, product(term), strict=True))
-        total = tuple(t + part for t, part in zip(total, term, strict=True))
-        lengths.append(_length(term))
-    return tuple(alpha * t for t in total), _series(lengths)
+        length, before = inner_product(term, term).sqrt(), length
+        growth = torch.maximum(growth, length / before.clamp(min=_TINY))
+        going = going & (length <= before)
+        total = tuple(t + torch.where(going, part, 0.0) for t, part in zip(total, term, strict=True))
+    return tuple(alpha * t for t in total), torch.stack(((~going).to(growth), growth))
 
 
 def conjugate_gradient(product: Product, v: Weights, steps: int) -> tuple[Weights, Tensor]:
-    """K steps of H x = v from x = 0, and the residual's length over that of v and of the one before, (2,).
+    """K steps of H x = v from x = 0, and whether they were cut short (its growth is left at 0), (2,).
 
     Where curvature along the direction is not positive (H of a network, on a batch, need not be definite) x stays
     as it is from there on; in the first step it becomes v.
@@ -120,27 +126,18 @@ def conjugate_gradient(product: Product, v: Weights, steps: int) -> tuple[Weight
     residual = direction = v
     x = tuple(torch.zeros_like(part) for part in v)
     square = inner_product(v, v)
-    lengths, going = [square.sqrt()], torch.ones_like(square, dtype=torch.bool)
+    going = torch.ones_like(square, dtype=torch.bool)
     for number in range(steps):
         bent = product(direction)
         curvature = inner_product(direction, bent)
-        going = going & (curvature > 0) & (square > 0)
-        size = torch.where(going, square / curvature.clamp(min=_TINY), 0.0)
+        solved = square <= _TINY
+        going = going & ((curvature > 0) | solved)
+        size = torch.where(going & ~solved, square / curvature.clamp(min=_TINY), 0.0)
         fallback = torch.where(going, 0.0, 1.0) if number == 0 else torch.zeros_like(size)
         x = tuple(a + size * d + fallback * b for a, d, b in zip(x, direction, v, strict=True))
         residual = tuple(r - size * h for r, h in zip(residual, bent, strict=True))
         left = inner_product(residual, residual)
-        ratio = torch.where(going, left / square.clamp(min=_TINY), 0.0)
+        ratio = torch.where(going & ~solved, left / square.clamp(min=_TINY), 0.0)
         direction = tuple(r + ratio * d for r, d in zip(residual, direction, strict=True))
         square = left
-        lengths.append(square.sqrt())
-    return x, _series(lengths)
-
-
-def _length(parts: Weights) -> Tensor:
-    return inner_product(parts, parts).sqrt()
-
-
-def _series(lengths: list[Tensor]) -> Tensor:
-    first, before, last = lengths[0], lengths[-2], lengths[-1]
-    return torch.stack((last / first.clamp(min=_TINY), last / before.clamp(min=_TINY)))
+    return x, torch.stack(((~going).to(square), torch.zeros_like(square)))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Generator, Tensor
 
 from spaces.policies import Policy
@@ -54,16 +55,16 @@ class PolicyMethod:
         self._context, self._config, self._operations, self._estimator = context, config, operations, estimator
         self._search: PolicySearch | None = self._new_search()
         self._training: FrozenPolicy | None = None
+        self._outer_steps, self._cut, self._growth = 0, 0.0, 0.0  # of the estimator's series
 
     def step(self) -> Slice:
-        """Raises UserError where the estimator's series diverges."""
         if self._search is None:
             return self._trained().step()
         search = self._search
         updates = min(self._context.slice_updates, search.trunk.horizon - search.trunk.cursor)
-        metrics = _metrics([search.update() for _ in range(updates)])
-        if "search/series_residual" in metrics:
-            self._estimator.check(metrics["search/series_residual"], metrics["search/series_growth"])
+        done = [search.update() for _ in range(updates)]
+        metrics = _metrics(done)
+        self._remember(sum(update.outer is not None for update in done), metrics)
         if search.finished:
             self._training, self._search = self._new_training(search.policy()), None
         return Slice(metrics, Phase.SEARCH, ready=False, done=False)
@@ -80,19 +81,27 @@ class PolicyMethod:
     def found(self) -> PolicyConfig:
         return self._config.model_copy(update={"policy": self._policy()})
 
+    def warnings(self) -> Sequence[str]:
+        """What the estimator says of its series in the whole search."""
+        share = self._cut / max(1, self._outer_steps)
+        said = self._estimator.warning(share, self._growth)
+        return () if said is None else (said,)
+
     def state_dict(self) -> State:
+        series = {"outer_steps": self._outer_steps, "cut": self._cut, "growth": self._growth}
         if self._search is not None:
-            return {"phase": Phase.SEARCH.value, "policy": "", "body": self._search.state_dict()}
+            return {"phase": Phase.SEARCH.value, "policy": "", "body": self._search.state_dict(), **series}
         return {
             "phase": Phase.TRAIN.value,
             "policy": self._policy().model_dump_json(),
             "body": self._trained().state_dict(),
+            **series,
         }
 
     def load_state_dict(self, state: State) -> None:
         """A new body is filled first and taken over last: a state that does not fit changes nothing."""
         head = {**state, "body": {}} if "body" in state else state  # the body is checked by its owner
-        require_like({"phase": "", "policy": "", "body": {}}, head)
+        require_like({**self.state_dict(), "phase": "", "policy": "", "body": {}}, head)
         if state["phase"] not in (Phase.SEARCH.value, Phase.TRAIN.value):
             raise StateMismatchError(f"the saved phase must be `search` or `train`, got {state['phase']!r}")
         if state["phase"] == Phase.SEARCH.value:
@@ -103,6 +112,12 @@ class PolicyMethod:
             training = self._new_training(_policy(state["policy"]))
             training.load_state_dict(state["body"])
             self._search, self._training = None, training
+        self._outer_steps, self._cut, self._growth = (state[name] for name in ("outer_steps", "cut", "growth"))
+
+    def _remember(self, outer_steps: int, metrics: Mapping[str, float]) -> None:
+        self._outer_steps += outer_steps
+        self._cut += outer_steps * metrics.get("search/series_cut", 0.0)
+        self._growth = max(self._growth, metrics.get("search/series_growth", 0.0))
 
     def _new_search(self) -> PolicySearch:
         policy = LearnedPolicy(self._operations, self._config.initial_range)
@@ -121,14 +136,15 @@ class PolicyMethod:
 
 
 def _metrics(updates: list[Update]) -> dict[str, float]:
-    """Means over a slice."""
+    """Means over a slice, of growth the largest."""
     outer = [update.outer for update in updates if update.outer is not None]
     series = [estimate.series for estimate in outer if estimate.series is not None]
+    largest = {"search/series_growth": [torch.stack([both[1] for both in series]).amax()]} if series else {}
     return mean_metrics({
+        **largest,
         "search/inner_loss": [update.inner_loss for update in updates],
         "search/outer_loss": [estimate.outer_loss for estimate in outer],
-        "search/series_residual": [both[0] for both in series],
-        "search/series_growth": [both[1] for both in series],
+        "search/series_cut": [both[0] for both in series],
     })
 
 

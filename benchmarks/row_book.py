@@ -1,4 +1,4 @@
-"""The rows of benchmarks/amortised.py on disk: what is there is not done again, and a cut line loses itself alone."""
+"""Rows of a benchmark on disk: what is there is not done again, and a cut line loses itself alone."""
 
 from __future__ import annotations
 
