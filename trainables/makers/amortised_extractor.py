@@ -40,6 +40,8 @@ class Config(MakerConfig):
         views: what an entry that is off means.
         heads: between features and the contrastive loss.
         descriptors: which are trained.
+        all_on: with continuous descriptors, the share of groups that have everything on beside those that are drawn so:
+            the default of every search, and what most tasks end with.
         fixed: with `descriptors: fixed`, the one, by name.
         fixed_entry: its entries that are not named.
         groups: G, descriptors per update.
@@ -55,7 +57,7 @@ class Config(MakerConfig):
         precision, compiling: of the descriptor-free part, see `fast_stem`.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     horizon: int = Field(default=1500, ge=1)
     factors: tuple[Factor, ...] | None = None
@@ -69,6 +71,7 @@ class Config(MakerConfig):
     views: Pairing = Pairing.SHARE
     heads: Heads = Heads.SHARED
     descriptors: Descriptors = Descriptors.CONTINUOUS
+    all_on: float = Field(default=0.4, ge=0, le=1)
     fixed: dict[str, float] = Field(default_factory=dict)
     fixed_entry: float = Field(default=0.0, ge=0, le=1)
     groups: int = Field(default=8, ge=1)

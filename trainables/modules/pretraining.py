@@ -200,7 +200,7 @@ class Pretraining:
         if config.descriptors is Descriptors.FIXED:
             return self._fixed.expand(config.groups, factors), none
         if config.descriptors is Descriptors.CONTINUOUS:
-            return draw_descriptors(config.groups, factors, self._search), none
+            return draw_descriptors(config.groups, factors, config.all_on, self._search), none
         chosen = torch.randint(len(self._corners), (config.groups,), generator=self._search)
         return self._corners[chosen], chosen if config.heads is Heads.PER_CORNER else none
 

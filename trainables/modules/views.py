@@ -17,7 +17,7 @@ from spaces.descriptors import Family, share_parameters
 # Standard deviation of the pixel noise that every view carries: without any change at all, off for everything would be
 # a trivial pair. A shift by a pixel as well would teach invariance to a third of the translations' range on 16 pixels.
 NOISE = 0.05
-CORNER, CUBE = 0.4, 0.7  # cumulative: corners, then the uniform cube, then all on, all off, one on, one off
+CORNER, CUBE = 0.4, 0.7  # cumulative: corners, then the uniform cube, then all on, all off, one on, all but one
 
 
 class Pairing(StrEnum):
@@ -81,15 +81,20 @@ def render(family: Family, x: Tensor, theta: Tensor, generator: Generator) -> Te
     return seen.view(views, groups, images, *seen.shape[1:]).transpose(0, 1).flatten(1, 2)
 
 
-def draw_descriptors(count: int, factors: int, generator: Generator) -> Tensor:
-    """(count, K): corners, the whole cube, and the descriptors that are asked for most: all, none, one, all but one."""
+def draw_descriptors(count: int, factors: int, all_on: float, generator: Generator) -> Tensor:
+    """(count, K): corners, the whole cube, and the descriptors that are asked for most: all, none, one, all but one.
+
+    Args:
+        all_on: share that is replaced by all on, which every search begins with.
+    """
     which = torch.rand(count, 1, generator=generator)
     corner = (torch.rand(count, factors, generator=generator) < 0.5).float()
     cube = torch.rand(count, factors, generator=generator)
     single = one_hot(torch.randint(factors, (count,), generator=generator), factors).float()
     kind = torch.randint(4, (count, 1), generator=generator)
     special = torch.where(kind < 2, kind.float(), (single - (kind == 3).float()).abs())
-    return torch.where(which < CORNER, corner, torch.where(which < CUBE, cube, special))
+    drawn = torch.where(which < CORNER, corner, torch.where(which < CUBE, cube, special))
+    return torch.where(torch.rand(count, 1, generator=generator) < all_on, 1.0, drawn)
 
 
 def draw_looks(count: int, factor: Tensor, factors: int, generator: Generator) -> Tensor:

@@ -70,14 +70,19 @@ def test_rendering_applies_every_groups_own_parameters() -> None:
 
 
 def test_descriptors_come_from_corners_the_cube_and_the_ends() -> None:
-    drawn = draw_descriptors(4000, FACTORS, Generator().manual_seed(3))
+    drawn = draw_descriptors(4000, FACTORS, 0.0, Generator().manual_seed(3))
     corners = ((drawn == 0) | (drawn == 1)).all(1)
     assert abs(float(corners.float().mean()) - 0.7) < 0.04  # 5 standard errors
     assert float(drawn.min()) >= 0 and float(drawn.max()) <= 1
     on = drawn.sum(1)[corners]
     for count in (0, 1, FACTORS - 1, FACTORS):  # 0.075 each, beside what the corners bring
         assert float((on == count).sum()) / len(drawn) > 0.06  # 3.5 standard errors
-    assert torch.equal(drawn, draw_descriptors(4000, FACTORS, Generator().manual_seed(3)))
+    assert torch.equal(drawn, draw_descriptors(4000, FACTORS, 0.0, Generator().manual_seed(3)))
+    more = draw_descriptors(4000, FACTORS, 0.4, Generator().manual_seed(3))
+    replaced = (more != drawn).any(1)
+    assert bool((more[replaced] == 1).all())
+    # 0.4 of those that were not all on already (0.08); 5 standard errors
+    assert abs(float(replaced.float().mean()) - 0.4 * 0.92) < 0.04
 
 
 def test_looks_move_the_groups_own_factor_whatever_the_others_are() -> None:
