@@ -109,3 +109,19 @@ def test_a_failing_maker_ends_only_its_studies(ray_session: None, tmp_path: Path
     assert "toy_maker on toy, which it needs, could not be made" in reason and "planted in the maker" in reason
     assert any(e["uid"] == "toy/plain/rerun-1" and e["status"] == "complete" for e in of(events, "ended"))
     assert ArtefactStore.beside(outcome.sweep.place).place.names() == []
+
+
+@pytest.mark.slow
+def test_the_same_on_an_object_store(sweep: Sweep, s3: str, marker: Path) -> None:
+    """Made, kept and found again on S3: same bits, same table as on a disk."""
+    (local,) = of(sweep.events(), "artefact")
+    root = Place.of(s3.format("artefact-sweeps"))
+    first, second = (
+        runner.compare(needy({"marker": str(marker)}), (root / name).uri).sweep for name in ("first", "second")
+    )
+    (made,), (found,) = of(first.events(), "artefact"), of(second.events(), "artefact")
+    assert (made["cached"], found["cached"]) == (False, True)
+    assert made["uri"].startswith("s3://")
+    assert made["sha256"] == found["sha256"] == local["sha256"]
+    assert ArtefactStore.beside(first.place).load(made["key"]).state["updates"] == 12
+    assert decision_table(first.events()) == decision_table(second.events()) == decision_table(sweep.events())
