@@ -1,18 +1,16 @@
-"""Augmentation policies: one operation per image, drawn by weight; and the search-free TrivialAugment."""
+"""Augmentation policies: one operation per image, drawn by weight."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from enum import StrEnum
-from typing import NamedTuple, Self
+from typing import Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Generator, Tensor
 
-from spaces.transforms import IDENTITY, TRANSFORMS, Operation, Strength, apply_mixed, fits
+from spaces.tables import TableEntry, transformed
+from spaces.transforms import IDENTITY, TRANSFORMS, Operation, Strength
 
-BINS = 31  # strengths of TrivialAugment and RandAugment
 _SLACK = 1e-6  # rounding of weights that come from a softmax
 
 
@@ -69,7 +67,7 @@ class Policy(BaseModel):
         index = torch.searchsorted(bounds, choice, right=True)
         index = torch.where(index == len(self.entries), IDENTITY, index)
         table = [TableEntry(e.operation, e.limit, e.magnitude) for e in self.entries]
-        return _transformed(table, index, u, torch.where(s < 0.5, -1.0, 1.0), x, generator)
+        return transformed(table, index, u, torch.where(s < 0.5, -1.0, 1.0), x, generator)
 
     def physical(self) -> dict[str, float]:
         """What is logged, in physical units: "policy/rotation/probability", "policy/rotation/range_deg"."""
@@ -82,85 +80,3 @@ class Policy(BaseModel):
                 unit = transform.unit.replace(" ", "_")
                 found[f"policy/{entry.operation}/range_{unit}"] = entry.magnitude * limit
         return found
-
-
-class TableEntry(NamedTuple):
-    """One line of a table of operations: None is the identity; limit and magnitude as in `PolicyEntry`."""
-
-    operation: Operation | None
-    limit: float | None = None
-    magnitude: float = 1.0
-
-
-class TrivialAugmentSpace(StrEnum):
-    """Which maxima TrivialAugment uses."""
-
-    WIDE = "wide"      # the paper's recommendation and torchvision's default
-    RA = "ra"          # RandAugment's, which the paper uses for cheap networks: at most 10 px and 30 deg
-    CAPPED = "capped"  # WIDE, translation at most 0.45 of the side: 32 px empty a 28 px image
-
-
-def trivial_augment(x: Tensor, generator: Generator, table: Sequence[TableEntry]) -> Tensor:
-    """TrivialAugment (Mueller & Hutter 2021): per image one operation, one of 31 strengths, both uniform.
-
-    Signs are random where the operation has one. There is nothing to tune.
-
-    Deviations from torchvision's `TrivialAugmentWide`: images are transformed one by one, not batch by batch;
-    warps are bilinear, not nearest; shears are about the centre, not the upper left corner; solarise at
-    strength 0 leaves white alone.
-
-    Raises:
-        ValueError: the table is empty, or has operations on colours for images without.
-    """
-    if not table:
-        raise ValueError("the table must have at least one operation, but got none")
-    where, size = generator.device, (len(x),)
-    index = torch.randint(len(table), size, generator=generator, device=where).cpu()
-    strength = torch.randint(BINS, size, generator=generator, device=where).cpu() / (BINS - 1)
-    sign = torch.randint(2, size, generator=generator, device=where).cpu() * 2.0 - 1.0
-    return _transformed(table, index, strength, sign, x, generator)
-
-
-def trivial_augment_table(
-    channels: int, height: int, width: int, variant: TrivialAugmentSpace = TrivialAugmentSpace.WIDE
-) -> tuple[TableEntry, ...]:
-    """The 14 operations with their maxima; 13 for images without colours, where saturation is left out."""
-    narrow = variant is TrivialAugmentSpace.RA
-    pixels, shear, turn, factor, bits = (10, 0.3, 30.0, 0.9, 4.0) if narrow else (32, 0.99, 135.0, 0.99, 6.0)
-    cap = 0.45 if variant is TrivialAugmentSpace.CAPPED else float("inf")
-    table = (
-        TableEntry(None),
-        TableEntry(Operation.SHEAR_X, shear),
-        TableEntry(Operation.SHEAR_Y, shear),
-        TableEntry(Operation.TRANSLATE_X, min(pixels / width, cap)),
-        TableEntry(Operation.TRANSLATE_Y, min(pixels / height, cap)),
-        TableEntry(Operation.ROTATION, turn),
-        TableEntry(Operation.BRIGHTNESS, factor),
-        TableEntry(Operation.SATURATION, factor),
-        TableEntry(Operation.CONTRAST, factor),
-        TableEntry(Operation.SHARPNESS, factor),
-        TableEntry(Operation.POSTERISE, bits),
-        TableEntry(Operation.SOLARISE, 1.0),
-        TableEntry(Operation.AUTOCONTRAST),
-        TableEntry(Operation.EQUALISE),
-    )
-    return tuple(line for line in table if line.operation is None or fits(line.operation, channels))
-
-
-def _transformed(
-    table: Sequence[TableEntry], index: Tensor, u: Tensor, sign: Tensor, x: Tensor, generator: Generator
-) -> Tensor:
-    """Image b by line index[b] of the table with v = sign u r; index, u and sign (B,) on the CPU."""
-    operations: list[tuple[Operation, float | None]] = []
-    target, rows = [], []
-    for line in table:
-        target.append(IDENTITY if line.operation is None else len(operations))
-        if line.operation is not None:
-            transform = TRANSFORMS[line.operation]
-            operations.append((line.operation, line.limit))
-            rows.append((line.magnitude, transform.strength is Strength.BLEND, transform.signed))
-    chosen = torch.tensor([*target, IDENTITY])[index]  # the last ones answer to index -1
-    reach, blend, signed = torch.tensor([*rows, (0.0, False, False)], dtype=torch.float64)[chosen].unbind(-1)
-    v = torch.where(blend > 0, 1.0, u * reach * torch.where(signed > 0, sign, 1.0))
-    wide = torch.promote_types(x.dtype, torch.float32)
-    return apply_mixed(operations, chosen, x, v.to(x.device, wide, non_blocking=True), generator)

@@ -1,4 +1,4 @@
-"""Policies: what is refused, what is drawn how often, and TrivialAugment against torchvision's table."""
+"""Policies: what is refused, and what is drawn how often."""
 
 from __future__ import annotations
 
@@ -7,48 +7,18 @@ import torch
 from pydantic import ValidationError
 from scipy import stats
 from torch import Generator, Tensor
-from torch.testing import assert_close
-from torchvision.transforms import v2
 
-from spaces import policies
-from spaces.policies import (
-    Policy,
-    PolicyEntry,
-    TableEntry,
-    TrivialAugmentSpace,
-    trivial_augment,
-    trivial_augment_table,
-)
-from spaces.transforms import TRANSFORMS, Operation
+from spaces.policies import Policy, PolicyEntry
+from spaces.search_free import trivial_augment, trivial_augment_table
+from spaces.transforms import Operation
+from tests.spaces.draws import FALSE_ALARM, frequencies_fit
 from tests.spaces.transform_laws import smooth_image
-
-FALSE_ALARM = 1e-6  # of each statistical check, had the seed not been fixed
 
 
 def entry(
     operation: Operation, weight: float, magnitude: float = 1.0, limit: float | None = None
 ) -> PolicyEntry:
     return PolicyEntry(operation=operation, weight=weight, magnitude=magnitude, limit=limit)
-
-
-def frequencies_fit(counts: Tensor, probabilities: Tensor) -> bool:
-    """Pearson's chi-square; rejects true probabilities with probability FALSE_ALARM."""
-    probabilities = probabilities.double()
-    expected = (probabilities / probabilities.sum() * counts.sum()).tolist()
-    return bool(stats.chisquare(counts.tolist(), expected).pvalue > FALSE_ALARM)
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
-    """Records what is asked of `apply_mixed`, by name."""
-    seen: dict[str, Tensor] = {}
-
-    def record(operations: object, index: Tensor, x: Tensor, v: Tensor, generator: Generator) -> Tensor:
-        seen.update(index=index, v=v)
-        return x
-
-    monkeypatch.setattr(policies, "apply_mixed", record)
-    return seen
 
 
 def test_policy_draws_entries_by_weight_and_the_identity_by_the_rest() -> None:
@@ -154,94 +124,3 @@ def test_weights_with_rounding_are_accepted() -> None:
 def test_colour_entries_are_refused_for_grey_images() -> None:
     with pytest.raises(ValueError, match="hue needs images with 3 channels"):
         Policy(entries=(entry(Operation.HUE, 0.1),)).draw(smooth_image(2, 1), Generator())
-
-
-# TrivialAugment ---------------------------------------------------------------------------------------------
-
-TORCHVISION = {
-    "ShearX": Operation.SHEAR_X, "ShearY": Operation.SHEAR_Y, "TranslateX": Operation.TRANSLATE_X,
-    "TranslateY": Operation.TRANSLATE_Y, "Rotate": Operation.ROTATION, "Brightness": Operation.BRIGHTNESS,
-    "Color": Operation.SATURATION, "Contrast": Operation.CONTRAST, "Sharpness": Operation.SHARPNESS,
-    "Posterize": Operation.POSTERISE, "Solarize": Operation.SOLARISE, "AutoContrast": Operation.AUTOCONTRAST,
-    "Equalize": Operation.EQUALISE, "Identity": None,
-}  # fmt: skip
-
-
-def physical_bins(line: TableEntry, height: int, width: int) -> Tensor | None:
-    """Our 31 strengths in torchvision's units: pixels, bits, thresholds, factors minus one."""
-    if line.operation is None or line.limit is None:
-        return None
-    value = torch.arange(31) / 30 * line.limit
-    units = {
-        Operation.TRANSLATE_X: lambda: value * width,
-        Operation.TRANSLATE_Y: lambda: value * height,
-        Operation.POSTERISE: lambda: (8 - value).round(),
-        Operation.SOLARISE: lambda: 1 - value,
-    }
-    return units.get(line.operation, lambda: value)()
-
-
-def test_wide_table_equals_torchvision() -> None:
-    height, width = 40, 28
-    theirs = v2.TrivialAugmentWide()._AUGMENTATION_SPACE
-    table = {line.operation: line for line in trivial_augment_table(3, height, width)}
-    assert set(table) == {TORCHVISION[name] for name in theirs}
-    for name, (bins, signed) in theirs.items():
-        line, expected = table[TORCHVISION[name]], bins(31, height, width)
-        found = physical_bins(line, height, width)
-        if expected is None:
-            assert found is None
-            continue
-        assert found is not None
-        assert_close(found, expected.to(found.dtype), rtol=0, atol=1e-5)
-        assert line.operation is not None
-        assert TRANSFORMS[line.operation].signed is signed
-
-
-def test_other_tables() -> None:
-    narrow = {line.operation: line.limit for line in trivial_augment_table(3, 32, 40, TrivialAugmentSpace.RA)}
-    assert (narrow[Operation.TRANSLATE_X], narrow[Operation.TRANSLATE_Y]) == (10 / 40, 10 / 32)
-    assert narrow[Operation.ROTATION] == 30
-    lines = trivial_augment_table(3, 28, 100, TrivialAugmentSpace.CAPPED)
-    capped = {line.operation: line.limit for line in lines}
-    assert (capped[Operation.TRANSLATE_X], capped[Operation.TRANSLATE_Y]) == (0.32, 0.45)
-    grey = [line.operation for line in trivial_augment_table(1, 28, 28)]
-    assert len(grey) == 13
-    assert Operation.SATURATION not in grey
-
-
-def test_trivial_augment_draws_uniformly(drawn: dict[str, Tensor]) -> None:
-    table = trivial_augment_table(3, 18, 22)
-    x = torch.zeros(31 * 14 * 20, 3, 1, 1)
-    trivial_augment(x, Generator().manual_seed(0), table)
-    index, v = drawn["index"], drawn["v"]
-    assert frequencies_fit((index + 1).bincount(minlength=14), torch.ones(14))
-    operations = [line.operation for line in table if line.operation is not None]
-    signed = torch.tensor([*(TRANSFORMS[o].signed for o in operations), False])[index]
-    steps = (Operation.SOLARISE, Operation.POSTERISE)
-    ranged = signed | torch.tensor([*(o in steps for o in operations), False])[index]
-    bins = (v[ranged].abs() * 30).round().long()
-    assert_close(bins / 30, v[ranged].abs().float(), rtol=0, atol=1e-6)
-    assert frequencies_fit(bins.bincount(minlength=31), torch.ones(31))
-    positive = (v[signed & (v != 0)] > 0).long()
-    assert frequencies_fit(positive.bincount(minlength=2), torch.ones(2))
-    assert (v[~signed] >= 0).all()
-    assert (v[~ranged & (index >= 0)] == 1).all()
-    # A table with one line twice is not uniform over operations: the check can tell.
-    trivial_augment(x, Generator().manual_seed(0), (*table, table[1]))
-    drawn_twice = torch.where(drawn["index"] == 13, 0, drawn["index"])
-    assert not frequencies_fit((drawn_twice + 1).bincount(minlength=14), torch.ones(14))
-
-
-def test_trivial_augment_acts_on_grey_images_of_any_size() -> None:
-    for side in (8, 28):
-        x = smooth_image(200, 1, side, side)
-        y = trivial_augment(x, Generator().manual_seed(0), trivial_augment_table(1, side, side))
-        changed = (y != x).flatten(1).any(1).float().mean()
-        # 12 of 13 operations change an image, 10 of them not at the lowest strengths: 0.90 +- 5 deviations.
-        assert 0.79 < changed < 1.0
-
-
-def test_empty_table_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one operation"):
-        trivial_augment(smooth_image(1), Generator(), ())

@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Generator, Tensor
 
 from spaces.domain import Space
-from spaces.policies import TrivialAugmentSpace, trivial_augment, trivial_augment_table
+from spaces.search_free import TrivialAugmentSpace, trivial_augment, trivial_augment_table
 from trainables.method import Context
 from trainables.modules.images import require_image
 from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Generator
 
-from spaces.policies import TrivialAugmentSpace, trivial_augment, trivial_augment_table
+from spaces.search_free import TrivialAugmentSpace, trivial_augment, trivial_augment_table
 from tests.support.toy_problems import signal_toy
 from tracking.errors import UserError
 from trainables.contract_toy import toy_context
