@@ -1,4 +1,4 @@
-"""Training from scratch through a fixed policy: what a search arrived at, without the search."""
+"""Training from scratch through a fixed policy: controls, and what a search arrived at, without the search."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from trainables.modules.recipe import RecipeConfig
 from trainables.modules.supervised import Supervised
 
 
-class FrozenPolicy(Supervised):
+class ThroughPolicy(Supervised):
     """The shared loop on train + outer, one drawn operation per image.
 
     Args:
-        recipe: the searching method's configuration; `found` returns it with `policy` in it.
         policy: fixed.
-        describe: policy -> learned values, in the words of the method that found it.
+        describe: policy -> its values, in the words of the method that found it.
     """
 
     def __init__(
@@ -30,13 +29,30 @@ class FrozenPolicy(Supervised):
     ) -> None:
         super().__init__(context, recipe, policy.draw)
         self.policy, self._describe = policy, describe
-        self._found = recipe.model_copy(update={"policy": policy})
 
     def sample(self, x: Tensor, generator: Generator) -> Tensor:
         return self.policy.draw(x, generator)
 
     def describe(self) -> Mapping[str, float]:
         return self._describe(self.policy)
+
+
+class FrozenPolicy(ThroughPolicy):
+    """What a search arrived at.
+
+    Args:
+        recipe: the searching method's configuration; `found` returns it with `policy` in it.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        recipe: RecipeConfig,
+        policy: Policy,
+        describe: Callable[[Policy], Mapping[str, float]] = Policy.physical,
+    ) -> None:
+        super().__init__(context, recipe, policy, describe)
+        self._found = recipe.model_copy(update={"policy": policy})
 
     def found(self) -> RecipeConfig:
         return self._found

@@ -13,13 +13,11 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor, nn
 
-from spaces.policies import Policy, PolicyEntry
+from spaces.policies import Policy
 from spaces.transforms import TRANSFORMS, Operation, Strength, apply_mixed
+from trainables.modules.policy_space import mixture, search_limit
 
 LossOf = Callable[[Tensor], Tensor]  # augmented images (B, C, H, W) -> losses (B,)
-
-# Wider than the transforms' own defaults: a search must be able to find a full turn.
-SEARCH_LIMITS: dict[Operation, float] = {Operation.ROTATION: 180.0}
 
 
 class Mixing(StrEnum):
@@ -125,21 +123,7 @@ class LearnedPolicy(nn.Module):
         return Draw(choice, strength.to(self.choice_logits.device, self.choice_logits.dtype))
 
 
-def search_limit(operation: Operation) -> float:
-    """Physical maximum of an operation in a search."""
-    return SEARCH_LIMITS.get(operation, TRANSFORMS[operation].limit)
-
-
 def fixed_policy(operations: Sequence[Operation], choice_logits: Tensor, range_logits: Tensor) -> Policy:
     """The policy that logits (K + 1,) and (K,) stand for."""
     weights = choice_logits.detach().double().softmax(0).tolist()[1:]
-    ranges = range_logits.detach().double().sigmoid().tolist()
-    return Policy(entries=tuple(
-        PolicyEntry(
-            operation=operation,
-            weight=weight,
-            magnitude=1.0 if TRANSFORMS[operation].strength is Strength.BLEND else magnitude,
-            limit=search_limit(operation),
-        )
-        for operation, weight, magnitude in zip(operations, weights, ranges, strict=True)
-    ))
+    return mixture(operations, weights, range_logits.detach().double().sigmoid().tolist())

@@ -10,11 +10,9 @@ from torch import Generator, Tensor
 from spaces.policies import Policy
 from spaces.transforms import Operation
 from tracking.cost import Phase
-from tracking.errors import UserError
 from trainables.method import Context, Method, Slice, State, StateMismatchError
 from trainables.modules.frozen import FrozenPolicy
 from trainables.modules.hypergradient import Estimator
-from trainables.modules.images import fitting, require_image
 from trainables.modules.learned_policy import LearnedPolicy
 from trainables.modules.policy_recipe import PolicyConfig
 from trainables.modules.policy_search import PolicySearch, Update
@@ -29,13 +27,9 @@ def policy_method(name: str, context: Context, config: PolicyConfig, estimator: 
     Raises:
         UserError: the inputs are not images, or no operation fits them.
     """
-    channels = require_image(name, context.problem.shape)[0]
+    operations = config.fitting(name, context)
     if config.policy is not None:
         return FrozenPolicy(context, config, config.policy)
-    operations = fitting(config.operations, channels)
-    if not operations:
-        got = f"{', '.join(config.operations)} for {channels} channels"
-        raise UserError("at least one operation must fit the images", got)
     return PolicyMethod(context, config, operations, estimator)
 
 

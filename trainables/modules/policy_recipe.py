@@ -8,17 +8,12 @@ from pydantic import Field
 
 from spaces.domain import Float, Space
 from spaces.policies import Policy
-from spaces.transforms import Operation
 from trainables.modules.learned_policy import Mixing
-from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
-
-OPERATIONS = (
-    Operation.ROTATION, Operation.TRANSLATE_X, Operation.TRANSLATE_Y, Operation.SCALE, Operation.SHEAR_X,
-    Operation.SHEAR_Y, Operation.BRIGHTNESS, Operation.CONTRAST, Operation.SHARPNESS,
-)
+from trainables.modules.policy_space import SpaceConfig
+from trainables.modules.recipe import RECIPE_DOMAINS
 
 
-class PolicyConfig(RecipeConfig):
+class PolicyConfig(SpaceConfig):
     """The shared recipe (for the search's inner steps and for the training), and the search.
 
     Args:
@@ -29,8 +24,7 @@ class PolicyConfig(RecipeConfig):
         outer_batch_ratio: validation examples per outer step in batches, drawn afresh; 2 at least.
         tail: share of the search, at its end, over which the logits are averaged.
         mixing: how the choice of operation enters the inner loss.
-        operations: what is searched over; those that do not fit (colour on grey images) are left out. The
-            limit of rotation is 180 degrees, of the others that of `spaces.transforms`.
+        operations: see `SpaceConfig`.
         initial_range: r of every operation at the start.
         policy: what a search found; then there is no search.
     """
@@ -47,6 +41,5 @@ class PolicyConfig(RecipeConfig):
     outer_batch_ratio: int = Field(default=2, ge=2)
     tail: float = Field(default=0.3, gt=0, le=1)
     mixing: Mixing = Mixing.SAMPLED
-    operations: tuple[Operation, ...] = Field(default=OPERATIONS, min_length=1)
     initial_range: float = Field(default=0.1, gt=0, lt=1)
     policy: Policy | None = None

@@ -1,0 +1,70 @@
+"""A policy given from outside: what Optuna searches over, with every trial a training of its own (black box).
+
+Without settings, weights and bounds are ordinary hyperparameters: Optuna proposes them, Ray Tune schedules the trials
+and stops the worse ones early.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from spaces.domain import Float, Space
+from tracking.errors import UserError
+from trainables.method import Context, Method
+from trainables.modules.frozen import ThroughPolicy
+from trainables.modules.policy_space import OPERATIONS, SpaceConfig, mixture
+from trainables.modules.recipe import RECIPE_DOMAINS
+
+_UNIT = Float(low=0.0, high=1.0)
+
+
+class Config(SpaceConfig):
+    """The shared recipe, and for each operation a weight and a bound r of its strengths.
+
+    An image gets operation k with probability w_k / (w_identity + sum w), over the operations that fit the images.
+
+    Args:
+        operations: those of the standard space, or fewer.
+        identity_weight: of no operation at all.
+        rotation_weight, rotation_bound, ...: in [0, 1]; bounds as shares of the limits of the searched space.
+    """
+
+    space: ClassVar[Space] = Space({
+        **RECIPE_DOMAINS, "identity_weight": _UNIT,
+        **{f"{operation}_{what}": _UNIT for operation in OPERATIONS for what in ("weight", "bound")},
+    })
+
+    identity_weight: float = Field(default=0.5, ge=0, le=1)
+    rotation_weight: float = Field(default=0.5, ge=0, le=1)
+    rotation_bound: float = Field(default=0.5, ge=0, le=1)
+    translate_x_weight: float = Field(default=0.5, ge=0, le=1)
+    translate_x_bound: float = Field(default=0.5, ge=0, le=1)
+    translate_y_weight: float = Field(default=0.5, ge=0, le=1)
+    translate_y_bound: float = Field(default=0.5, ge=0, le=1)
+    scale_weight: float = Field(default=0.5, ge=0, le=1)
+    scale_bound: float = Field(default=0.5, ge=0, le=1)
+    shear_x_weight: float = Field(default=0.5, ge=0, le=1)
+    shear_x_bound: float = Field(default=0.5, ge=0, le=1)
+    shear_y_weight: float = Field(default=0.5, ge=0, le=1)
+    shear_y_bound: float = Field(default=0.5, ge=0, le=1)
+    brightness_weight: float = Field(default=0.5, ge=0, le=1)
+    brightness_bound: float = Field(default=0.5, ge=0, le=1)
+    contrast_weight: float = Field(default=0.5, ge=0, le=1)
+    contrast_bound: float = Field(default=0.5, ge=0, le=1)
+    sharpness_weight: float = Field(default=0.5, ge=0, le=1)
+    sharpness_bound: float = Field(default=0.5, ge=0, le=1)
+
+    def build(self, context: Context) -> Method:
+        """Raises UserError where no operation fits, or all weights are zero, or an operation has no field here."""
+        operations = self.fitting("fixed_policy", context)
+        if others := sorted(set(operations) - set(OPERATIONS)):
+            rule = "fixed_policy has weights for the standard operations only"
+            raise UserError(rule, ", ".join(others), "leave them out of `operations`")
+        weights = [getattr(self, f"{operation}_weight") for operation in operations]
+        total = self.identity_weight + sum(weights)
+        if total <= 0:
+            raise UserError("at least one weight of a policy must be positive", "zeros", "raise `identity_weight`")
+        bounds = [getattr(self, f"{operation}_bound") for operation in operations]
+        return ThroughPolicy(context, self, mixture(operations, [weight / total for weight in weights], bounds))

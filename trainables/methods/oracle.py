@@ -1,0 +1,62 @@
+"""Augmentation by what was planted: a bound for every search, for whoever knows the answer."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Generator, Tensor
+
+from spaces.domain import Space
+from tracking.errors import UserError, nearest
+from trainables.method import Context
+from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
+from trainables.modules.supervised import Supervised
+from trainables.problems.bank import SWITCHES, apply_jointly
+
+
+class Config(RecipeConfig):
+    """The shared recipe, and the ranges it is told, as for the problem's own `nuisance`.
+
+    No control: what it knows no method can know, so that it is never the row that others have to beat.
+
+    Args:
+        ranges: action of the problem's transform bank -> half-width r in its unit; strengths are uniform in [-r, r], or
+            in [0, r] where the action has no sign, and flips are drawn by a coin; all actions act on every input. None
+            is plain training.
+    """
+
+    space: ClassVar[Space] = Space(RECIPE_DOMAINS)
+
+    ranges: dict[str, float] = Field(default_factory=dict)
+
+    @classmethod
+    def quick(cls) -> Config:
+        return cls(ranges={"rotation": 30.0})
+
+    def build(self, context: Context) -> Oracle:
+        """Raises UserError where a name is not in the bank, or a range beyond its limit."""
+        return Oracle(context, self)
+
+
+class Oracle(Supervised):
+    """The shared loop through the planted actions."""
+
+    def __init__(self, context: Context, config: Config) -> None:
+        bank = {action.name: action for action in context.problem.transform_bank}
+        for name, reach in config.ranges.items():
+            if name not in bank:
+                raise UserError("the oracle's ranges must name actions of the bank", name, nearest(name, bank))
+            if not 0 <= reach <= bank[name].limit:
+                raise UserError(f"the range of `{name}` must lie in [0, {bank[name].limit:g}]", reach)
+        self._actions = [(action, config.ranges[name]) for name, action in bank.items() if name in config.ranges]
+        super().__init__(context, config, self.sample)
+
+    def sample(self, x: Tensor, generator: Generator) -> Tensor:
+        strengths = {}
+        for action, reach in self._actions:
+            u = torch.rand(len(x), generator=generator, device=generator.device)
+            v = (u < 0.5).to(u) if action.name in SWITCHES else (2 * u - 1 if action.signed else u)
+            strengths[action.name] = (v * (reach / action.limit)).to(x)
+        return apply_jointly([action for action, _ in self._actions], x, strengths)
