@@ -65,9 +65,9 @@ def search(estimator: Estimator, interval: int = 1, ratio: int = 1) -> Work:
         ratio: outer examples over inner ones.
     """
     # Configurations refuse outer batches of the inner size, which are asked for here.
-    settings = unrolled.Config(outer_interval=interval, outer_warm_up=0.0)
-    settings = settings.model_copy(update={"outer_batch_ratio": ratio})
-    made = PolicySearch(context(), settings, settings, LearnedPolicy(OPERATIONS), LONG, estimator)
+    config = unrolled.Config(outer_interval=interval, outer_warm_up=0.0)
+    config = config.model_copy(update={"outer_batch_ratio": ratio})
+    made = PolicySearch(context(), config, OPERATIONS, LONG, estimator)
     return lambda: [made.update() for _ in range(interval)]
 
 

@@ -45,10 +45,12 @@ class Policy(BaseModel):
         total = sum(entry.weight for entry in self.entries)
         if total > 1 + _SLACK:
             raise ValueError(f"the weights must sum to 1 at most, but got {total:.6g}")
-        names = [entry.operation.value for entry in self.entries]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        kinds = [(entry.operation.value, entry.magnitude, entry.limit) for entry in self.entries]
+        twice = sorted({kind[0] for kind in kinds if kinds.count(kind) > 1})
         if twice:
-            raise ValueError(f"every operation may occur once, but got {', '.join(twice)} more than once")
+            raise ValueError(
+                f"every operation may occur once per range, but got {', '.join(twice)} more than once with the same"
+            )
         return self
 
     def draw(self, x: Tensor, generator: Generator) -> Tensor:
@@ -70,13 +72,19 @@ class Policy(BaseModel):
         return transformed(table, index, u, torch.where(s < 0.5, -1.0, 1.0), x, generator)
 
     def physical(self) -> dict[str, float]:
-        """What is logged, in physical units: "policy/rotation/probability", "policy/rotation/range_deg"."""
+        """What is logged, in physical units: "policy/rotation/probability", "policy/rotation/range_deg".
+
+        An operation with several ranges has the sum of its probabilities and the mean of its ranges by weight (plain
+        where it is never drawn).
+        """
         found: dict[str, float] = {}
-        for entry in self.entries:
-            transform = TRANSFORMS[entry.operation]
-            found[f"policy/{entry.operation}/probability"] = entry.weight
+        for operation in dict.fromkeys(entry.operation for entry in self.entries):
+            mine = [entry for entry in self.entries if entry.operation is operation]
+            transform, total = TRANSFORMS[operation], sum(entry.weight for entry in mine)
+            found[f"policy/{operation}/probability"] = total
             if transform.strength is Strength.RANGE:
-                limit = transform.limit if entry.limit is None else entry.limit
+                shares = [entry.weight / total if total > 0 else 1 / len(mine) for entry in mine]
+                reach = [e.magnitude * (transform.limit if e.limit is None else e.limit) for e in mine]
                 unit = transform.unit.replace(" ", "_")
-                found[f"policy/{entry.operation}/range_{unit}"] = entry.magnitude * limit
+                found[f"policy/{operation}/range_{unit}"] = sum(s * r for s, r in zip(shares, reach, strict=True))
         return found

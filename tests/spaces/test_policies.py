@@ -91,12 +91,21 @@ def test_physical_units() -> None:
     )
 
 
+def test_several_ranges_of_one_operation_are_summed_and_averaged() -> None:
+    ranges = (entry(Operation.ROTATION, 0.3, 0.5, limit=60.0), entry(Operation.ROTATION, 0.1, 0.25, limit=60.0))
+    assert Policy(entries=ranges).physical() == pytest.approx({
+        "policy/rotation/probability": 0.4, "policy/rotation/range_deg": 0.75 * 30 + 0.25 * 15,
+    })
+    never = tuple(one.model_copy(update={"weight": 0.0}) for one in ranges)
+    assert Policy(entries=never).physical()["policy/rotation/range_deg"] == pytest.approx(22.5)
+
+
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
         ((), "at least 1 item"),
         ((entry(Operation.ROTATION, 0.7), entry(Operation.HUE, 0.4)), "must sum to 1 at most.* but got 1.1"),
-        ((entry(Operation.ROTATION, 0.1), entry(Operation.ROTATION, 0.1)), "but got rotation more than once"),
+        ((entry(Operation.ROTATION, 0.1), entry(Operation.ROTATION, 0.1)), "but got rotation more than once with the"),
     ],
 )
 def test_inconsistent_policies_are_refused(entries: tuple[PolicyEntry, ...], message: str) -> None:

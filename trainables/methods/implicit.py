@@ -15,11 +15,11 @@ from pydantic import Field
 from spaces.domain import Float, Space
 from trainables.method import Context, Method
 from trainables.modules.implicit_gradient import Implicit, Solver
-from trainables.modules.policy_method import policy_method
-from trainables.modules.policy_recipe import PolicyConfig
+from trainables.modules.policy_method import by_gradient
+from trainables.modules.policy_recipe import GradientConfig
 
 
-class Config(PolicyConfig):
+class Config(GradientConfig):
     """What policy searches share, with an outer step at every fifth update, and the inverse Hessian.
 
     Args:
@@ -31,7 +31,7 @@ class Config(PolicyConfig):
         damping: added to the weight decay on the Hessian's diagonal.
     """
 
-    space: ClassVar[Space] = Space({**PolicyConfig.space.root, "alpha": Float(low=0.02, high=0.2, log=True)})
+    space: ClassVar[Space] = Space({**GradientConfig.space.root, "alpha": Float(low=0.02, high=0.2, log=True)})
 
     outer_interval: int = Field(default=5, ge=1)
     solver: Solver = Solver.NEUMANN
@@ -41,4 +41,4 @@ class Config(PolicyConfig):
 
     def build(self, context: Context) -> Method:
         """Raises UserError where the inputs are not images, or no operation fits them."""
-        return policy_method("implicit", context, self, Implicit(self.solver, self.products, self.alpha, self.damping))
+        return by_gradient("implicit", context, self, Implicit(self.solver, self.products, self.alpha, self.damping))

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from trainables.method import Context, Method
 from trainables.modules.hypergradient import Derivative, OneStep
-from trainables.modules.policy_method import policy_method
-from trainables.modules.policy_recipe import PolicyConfig
+from trainables.modules.policy_method import by_gradient
+from trainables.modules.policy_recipe import GradientConfig
 
 
-class Config(PolicyConfig):
+class Config(GradientConfig):
     """What policy searches share, and the step.
 
     Args:
@@ -25,4 +25,4 @@ class Config(PolicyConfig):
 
     def build(self, context: Context) -> Method:
         """Raises UserError where the inputs are not images, or no operation fits them."""
-        return policy_method("unrolled", context, self, OneStep(self.derivative))
+        return by_gradient("unrolled", context, self, OneStep(self.derivative))

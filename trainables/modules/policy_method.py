@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import torch
 from torch import Generator, Tensor
@@ -11,17 +12,37 @@ from spaces.policies import Policy
 from spaces.transforms import Operation
 from tracking.cost import Phase
 from trainables.method import Context, Method, Slice, State, StateMismatchError
+from trainables.modules.bilevel_search import Update
 from trainables.modules.frozen import FrozenPolicy
 from trainables.modules.hypergradient import Estimator
-from trainables.modules.learned_policy import LearnedPolicy
-from trainables.modules.policy_recipe import PolicyConfig
-from trainables.modules.policy_search import PolicySearch, Update
+from trainables.modules.policy_recipe import GradientConfig, SearchConfig
+from trainables.modules.policy_search import PolicySearch
 from trainables.modules.state import require_like
 from trainables.modules.supervised import mean_metrics
+from trainables.modules.trunk import Trunk
 from trainables.problems.problem import Batch
 
 
-def policy_method(name: str, context: Context, config: PolicyConfig, estimator: Estimator) -> Method:
+class Searching(Protocol):
+    """What searches: `BilevelSearch`, or anything that behaves like it."""
+
+    trunk: Trunk
+
+    @property
+    def finished(self) -> bool: ...
+    def update(self) -> Update: ...
+    def policy(self) -> Policy: ...
+    def state_dict(self) -> State: ...
+    def load_state_dict(self, state: State) -> None: ...
+
+
+Start = Callable[[tuple[Operation, ...], int], Searching]  # operations and updates -> a search at its beginning
+Warning = Callable[[float, float], str | None]  # as `Estimator.warning`
+
+
+def policy_method(
+    name: str, context: Context, config: SearchConfig, start: Start, warning: Warning = lambda cut, growth: None
+) -> Method:
     """What a configuration stands for: search and training, or the training alone where it holds a policy.
 
     Raises:
@@ -30,7 +51,17 @@ def policy_method(name: str, context: Context, config: PolicyConfig, estimator: 
     operations = config.fitting(name, context)
     if config.policy is not None:
         return FrozenPolicy(context, config, config.policy)
-    return PolicyMethod(context, config, operations, estimator)
+    updates = max(1, round(config.search_fraction * context.horizon))
+    return PolicyMethod(context, config, lambda: start(operations, updates), warning)
+
+
+def by_gradient(name: str, context: Context, config: GradientConfig, estimator: Estimator) -> Method:
+    """The same for a differentiable policy."""
+
+    def start(operations: tuple[Operation, ...], updates: int) -> PolicySearch:
+        return PolicySearch(context, config, operations, updates, estimator)
+
+    return policy_method(name, context, config, start, estimator.warning)
 
 
 class PolicyMethod:
@@ -39,15 +70,15 @@ class PolicyMethod:
     What is trained after the search has the seeds of any other method's training: same weights, same batches.
 
     Args:
-        operations: those of the configuration that fit the images.
-        estimator: of the hypergradient.
+        start: makes the search.
+        warning: says what a person should know of the estimator's series.
     """
 
     def __init__(
-        self, context: Context, config: PolicyConfig, operations: tuple[Operation, ...], estimator: Estimator
+        self, context: Context, config: SearchConfig, start: Callable[[], Searching], warning: Warning
     ) -> None:
-        self._context, self._config, self._operations, self._estimator = context, config, operations, estimator
-        self._search: PolicySearch | None = self._new_search()
+        self._context, self._config, self._start, self._warning = context, config, start, warning
+        self._search: Searching | None = start()
         self._training: FrozenPolicy | None = None
         self._outer_steps, self._cut, self._growth = 0, 0.0, 0.0  # of the estimator's series
 
@@ -72,13 +103,13 @@ class PolicyMethod:
     def sample(self, x: Tensor, generator: Generator) -> Tensor:
         return self._policy().draw(x, generator)
 
-    def found(self) -> PolicyConfig:
+    def found(self) -> SearchConfig:
         return self._config.model_copy(update={"policy": self._policy()})
 
     def warnings(self) -> Sequence[str]:
         """What the estimator says of its series in the whole search."""
         share = self._cut / max(1, self._outer_steps)
-        said = self._estimator.warning(share, self._growth)
+        said = self._warning(share, self._growth)
         return () if said is None else (said,)
 
     def state_dict(self) -> State:
@@ -99,7 +130,7 @@ class PolicyMethod:
         if state["phase"] not in (Phase.SEARCH.value, Phase.TRAIN.value):
             raise StateMismatchError(f"the saved phase must be `search` or `train`, got {state['phase']!r}")
         if state["phase"] == Phase.SEARCH.value:
-            search = self._new_search()
+            search = self._start()
             search.load_state_dict(state["body"])
             self._search, self._training = search, None
         else:
@@ -112,11 +143,6 @@ class PolicyMethod:
         self._outer_steps += outer_steps
         self._cut += outer_steps * metrics.get("search/series_cut", 0.0)
         self._growth = max(self._growth, metrics.get("search/series_growth", 0.0))
-
-    def _new_search(self) -> PolicySearch:
-        policy = LearnedPolicy(self._operations, self._config.initial_range)
-        updates = max(1, round(self._config.search_fraction * self._context.horizon))
-        return PolicySearch(self._context, self._config, self._config, policy, updates, self._estimator)
 
     def _new_training(self, policy: Policy) -> FrozenPolicy:
         return FrozenPolicy(self._context, self._config, policy)

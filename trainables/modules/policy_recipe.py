@@ -1,4 +1,4 @@
-"""Settings that gradient-based policy searches share."""
+"""Settings that bilevel policy searches share."""
 
 from __future__ import annotations
 
@@ -13,19 +13,17 @@ from trainables.modules.policy_space import SpaceConfig
 from trainables.modules.recipe import RECIPE_DOMAINS
 
 
-class PolicyConfig(SpaceConfig):
+class SearchConfig(SpaceConfig):
     """The shared recipe (for the search's inner steps and for the training), and the search.
 
     Args:
-        outer_learning_rate: Adam's, for the logits of choice and ranges.
+        outer_learning_rate: Adam's, for what the policy is made of.
         search_fraction: length of the search in horizons.
         outer_warm_up: share of the search before the first outer step.
         outer_interval: updates per outer step.
         outer_batch_ratio: validation examples per outer step in batches, drawn afresh; 2 at least.
-        tail: share of the search, at its end, over which the logits are averaged.
-        mixing: how the choice of operation enters the inner loss.
+        tail: share of the search, at its end, over which the policy's parameters are averaged.
         operations: see `SpaceConfig`.
-        initial_range: r of every operation at the start.
         policy: what a search found; then there is no search.
     """
 
@@ -40,6 +38,16 @@ class PolicyConfig(SpaceConfig):
     outer_interval: int = Field(default=1, ge=1)
     outer_batch_ratio: int = Field(default=2, ge=2)
     tail: float = Field(default=0.3, gt=0, le=1)
+    policy: Policy | None = None
+
+
+class GradientConfig(SearchConfig):
+    """With a policy that is differentiable.
+
+    Args:
+        mixing: how the choice of operation enters the inner loss.
+        initial_range: r of every operation at the start.
+    """
+
     mixing: Mixing = Mixing.SAMPLED
     initial_range: float = Field(default=0.1, gt=0, lt=1)
-    policy: Policy | None = None
