@@ -124,6 +124,7 @@ class BilevelSearch(ABC):
             "sums": [total.clone() for total in self._sums],
             "averaged": self._averaged,
             "generators": generators_state((self._order, self._outer, self._noise)),
+            **self._more_state(),
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -135,6 +136,15 @@ class BilevelSearch(ABC):
         self._sums = [total.clone() for total in state["sums"]]
         self._averaged = state["averaged"]
         load_generators((self._order, self._outer, self._noise), state["generators"])
+        self._load_more(state)
+
+    def _more_state(self) -> State:
+        """What a subclass keeps beside this."""
+        return {}
+
+    def _load_more(self, state: State) -> None:
+        """Take over what `_more_state` gave; the state fits."""
+        return
 
     def _due(self) -> bool:
         since = self.trunk.cursor - round(self._settings.outer_warm_up * self.trunk.horizon)

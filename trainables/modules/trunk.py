@@ -94,11 +94,16 @@ class Trunk:
             self.network.train(training)
 
     def state_dict(self) -> State:
-        return {
-            "network": module_state(self.network),
-            "optimiser": optimiser_state(self._optimiser),
-            "cursor": self.cursor,
-        }
+        return {**self.weights_state(), "cursor": self.cursor}
+
+    def weights_state(self) -> State:
+        """Weights and momentum, without the place on the schedule."""
+        return {"network": module_state(self.network), "optimiser": optimiser_state(self._optimiser)}
+
+    def load_weights(self, state: State) -> None:
+        """Back to what `weights_state` gave; the schedule goes on."""
+        self.network.load_state_dict(state["network"])
+        load_optimiser(self._optimiser, state["optimiser"])
 
     def check_state(self, state: State) -> None:
         """Raises StateMismatchError; changes nothing."""
@@ -108,6 +113,5 @@ class Trunk:
     def load_state_dict(self, state: State) -> None:
         """Take over a state that `check_state` accepts."""
         self.check_state(state)
-        self.network.load_state_dict(state["network"])
-        load_optimiser(self._optimiser, state["optimiser"])
+        self.load_weights(state)
         self.cursor = state["cursor"]

@@ -13,7 +13,7 @@ import torch
 from tracking.cost import Meter
 from trainables.contract_trace import steps
 from trainables.method import Context, Describes, Method, MethodConfig
-from trainables.methods import augnet, implicit, plain, unrolled
+from trainables.methods import augnet, implicit, plain, score_function, unrolled
 from trainables.modules import networks
 from trainables.problems.array_problem import ArrayProblem
 from trainables.problems.digits import Config as Digits
@@ -25,6 +25,12 @@ pytestmark = pytest.mark.slow
 HALF_WIDTH_DEG = 45.0
 HELD_OUT = (Split.OUTER, Split.SELECT, Split.TEST)
 EVERYWHERE = tuple(Split)
+
+
+BILEVEL = pytest.mark.parametrize(
+    "config", [unrolled.Config(), implicit.Config(), score_function.Config()],
+    ids=["unrolled", "implicit", "score_function"],
+)
 
 
 def digits(rotated: Sequence[Split]) -> ArrayProblem:
@@ -62,7 +68,7 @@ def accuracy(method: Method, problem: ArrayProblem) -> float:
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("config", [unrolled.Config(), implicit.Config()], ids=["unrolled", "implicit"])
+@BILEVEL
 def test_bilevel_search_raises_the_missing_rotation(config: MethodConfig, seed: int) -> None:
     """Train upright, outer rotated: the range ends in [0.8, 2] times the planted one, and accuracy gains.
 
@@ -76,7 +82,7 @@ def test_bilevel_search_raises_the_missing_rotation(config: MethodConfig, seed: 
     assert accuracy(method, problem) > accuracy(trained(plain.Config(), problem, seed), problem) + 0.01
 
 
-@pytest.mark.parametrize("config", [unrolled.Config(), implicit.Config()], ids=["unrolled", "implicit"])
+@BILEVEL
 def test_bilevel_search_finds_less_rotation_where_there_is_none(config: MethodConfig) -> None:
     """The control: everything upright. The range stays below what the planted rotation makes of it."""
     method = trained(config, digits(()), 0)
