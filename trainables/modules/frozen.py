@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from torch import Generator, Tensor
 
 from spaces.policies import Policy
-from trainables.method import Context
+from trainables.method import Context, Role
+from trainables.modules.policy_takeaway import IMAGES, export
 from trainables.modules.recipe import RecipeConfig
 from trainables.modules.supervised import Supervised
 
@@ -36,6 +38,10 @@ class ThroughPolicy(Supervised):
     def describe(self) -> Mapping[str, float]:
         return self._describe(self.policy)
 
+    def export(self, folder: Path) -> Mapping[str, str]:
+        """See `policy_takeaway`."""
+        return export(self.policy, shown_images(self._context), folder)
+
 
 class FrozenPolicy(ThroughPolicy):
     """What a search arrived at.
@@ -56,3 +62,8 @@ class FrozenPolicy(ThroughPolicy):
 
     def found(self) -> RecipeConfig:
         return self._found
+
+
+def shown_images(context: Context) -> Tensor:
+    """A few of the problem's inputs, (IMAGES, C, H, W)."""
+    return context.problem.unlabelled(context.generator(Role.ORDER, 1), IMAGES).to(context.device)

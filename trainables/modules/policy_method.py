@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -13,10 +14,11 @@ from spaces.transforms import Operation
 from tracking.cost import Phase
 from trainables.method import Context, Method, Slice, State, StateMismatchError
 from trainables.modules.bilevel_search import Update
-from trainables.modules.frozen import FrozenPolicy
+from trainables.modules.frozen import FrozenPolicy, shown_images
 from trainables.modules.hypergradient import Estimator
 from trainables.modules.policy_recipe import GradientConfig, SearchConfig
 from trainables.modules.policy_search import PolicySearch
+from trainables.modules.policy_takeaway import export
 from trainables.modules.state import require_like
 from trainables.modules.supervised import mean_metrics
 from trainables.modules.trunk import Trunk
@@ -102,6 +104,10 @@ class PolicyMethod:
 
     def sample(self, x: Tensor, generator: Generator) -> Tensor:
         return self._policy().draw(x, generator)
+
+    def export(self, folder: Path) -> Mapping[str, str]:
+        """See `policy_takeaway`."""
+        return export(self._policy(), shown_images(self._context), folder)
 
     def found(self) -> SearchConfig:
         return self._config.model_copy(update={"policy": self._policy()})
