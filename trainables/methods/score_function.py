@@ -17,10 +17,10 @@ from spaces.transforms import Operation
 from trainables.method import Context, Method
 from trainables.modules.arm_search import ArmSearch
 from trainables.modules.policy_method import policy_method
-from trainables.modules.policy_recipe import SearchConfig
+from trainables.modules.policy_recipe import BilevelConfig
 
 
-class Config(SearchConfig):
+class Config(BilevelConfig):
     """What policy searches share, and the rounds.
 
     Args:

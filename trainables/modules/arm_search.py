@@ -15,7 +15,7 @@ from trainables.method import Context, State
 from trainables.modules.arms import ArmDraw, Arms
 from trainables.modules.bilevel_search import BilevelSearch, Update
 from trainables.modules.hypergradient import DARTS_STEP, Estimate, Weights, detached, inner_product, leaves_of
-from trainables.modules.policy_recipe import SearchConfig
+from trainables.modules.policy_recipe import BilevelConfig
 from trainables.problems.problem import Batch
 
 PASSES = 2  # forward and backward for the step, and two forwards for the rewards: rounded up
@@ -41,7 +41,7 @@ class ArmSearch(BilevelSearch):
     """
 
     def __init__(
-        self, context: Context, config: SearchConfig, operations: tuple[Operation, ...], updates: int,
+        self, context: Context, config: BilevelConfig, operations: tuple[Operation, ...], updates: int,
         rounds: int, strength: float,
     ) -> None:
         self.arms = Arms(operations)

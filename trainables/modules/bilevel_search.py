@@ -20,6 +20,7 @@ from trainables.modules.adam import Adam
 from trainables.modules.hypergradient import Estimate, Weights
 from trainables.modules.recipe import RecipeConfig
 from trainables.modules.state import generators_state, load_generators, module_state, require_like
+from trainables.modules.tail_average import TailAverage
 from trainables.modules.trunk import Schedule, Trunk
 from trainables.problems.problem import Batch, Split
 
@@ -82,8 +83,7 @@ class BilevelSearch(ABC):
         self._order = context.generator(Role.ORDER, SEARCH_STREAM)
         self._outer = context.generator(Role.SEARCH)
         self._noise = context.generator(Role.AUGMENT, SEARCH_STREAM)
-        self._sums = [torch.zeros_like(p, dtype=torch.float64) for p in self._phi]
-        self._averaged = 0
+        self._tail = TailAverage(self._phi)
 
     @abstractmethod
     def _inner_loss(self, weights: Weights, batch: Batch) -> Tensor:
@@ -98,8 +98,13 @@ class BilevelSearch(ABC):
         """What these values of the parameters stand for."""
 
     @property
-    def finished(self) -> bool:
-        return self.trunk.finished
+    def left(self) -> int:
+        """Updates until the end."""
+        return self.trunk.horizon - self.trunk.cursor
+
+    def predict(self, x: Tensor) -> Tensor:
+        """By the network of the search."""
+        return self.trunk.predict(x)
 
     def update(self) -> Update:
         """One inner step, with an outer step before it where one is due."""
@@ -107,22 +112,19 @@ class BilevelSearch(ABC):
         outer = self._outer_update(batch) if self._due() else None
         inner_loss = self._inner_update(batch) if outer is None else outer.inner_loss
         if self.trunk.cursor > self.trunk.horizon * (1 - self._settings.tail):
-            self._average()
+            self._tail.add()
         return Update(inner_loss, outer)
 
     def policy(self) -> Policy:
-        """From the parameters averaged over the tail, since single iterates wander; before it, the last."""
-        return self._policy_of(
-            tuple(total / self._averaged for total in self._sums) if self._averaged else self._phi
-        )
+        """From the parameters averaged over the tail; before it, the last."""
+        return self._policy_of(self._tail.values())
 
     def state_dict(self) -> State:
         return {
             "trunk": self.trunk.state_dict(),
             "policy": module_state(self._module),
             "adam": self._adam.state_dict(),
-            "sums": [total.clone() for total in self._sums],
-            "averaged": self._averaged,
+            "tail": self._tail.state_dict(),
             "generators": generators_state((self._order, self._outer, self._noise)),
             **self._more_state(),
         }
@@ -133,8 +135,7 @@ class BilevelSearch(ABC):
         self.trunk.load_state_dict(state["trunk"])
         self._module.load_state_dict(state["policy"])
         self._adam.load_state_dict(state["adam"])
-        self._sums = [total.clone() for total in state["sums"]]
-        self._averaged = state["averaged"]
+        self._tail.load_state_dict(state["tail"])
         load_generators((self._order, self._outer, self._noise), state["generators"])
         self._load_more(state)
 
@@ -176,11 +177,6 @@ class BilevelSearch(ABC):
         named = dict(zip(self._names, weights, strict=True))
         outputs: Tensor = functional_call(self.trunk.network, named, (x,))
         return outputs
-
-    def _average(self) -> None:
-        for total, value in zip(self._sums, self._phi, strict=True):
-            total += value.detach()
-        self._averaged += 1
 
     def _draw(self, generator: torch.Generator, size: int, split: Split) -> Batch:
         x, y = self._context.problem.draw(generator, size, split)

@@ -21,18 +21,16 @@ from trainables.modules.policy_search import PolicySearch
 from trainables.modules.policy_takeaway import export
 from trainables.modules.state import require_like
 from trainables.modules.supervised import mean_metrics
-from trainables.modules.trunk import Trunk
 from trainables.problems.problem import Batch
 
 
 class Searching(Protocol):
     """What searches: `BilevelSearch`, or anything that behaves like it."""
 
-    trunk: Trunk
-
     @property
-    def finished(self) -> bool: ...
+    def left(self) -> int: ...  # updates
     def update(self) -> Update: ...
+    def predict(self, x: Tensor) -> Tensor: ...
     def policy(self) -> Policy: ...
     def state_dict(self) -> State: ...
     def load_state_dict(self, state: State) -> None: ...
@@ -88,16 +86,15 @@ class PolicyMethod:
         if self._search is None:
             return self._trained().step()
         search = self._search
-        updates = min(self._context.slice_updates, search.trunk.horizon - search.trunk.cursor)
-        done = [search.update() for _ in range(updates)]
+        done = [search.update() for _ in range(min(self._context.slice_updates, search.left))]
         metrics = _metrics(done)
         self._remember(sum(update.outer is not None for update in done), metrics)
-        if search.finished:
+        if search.left == 0:
             self._training, self._search = self._new_training(search.policy()), None
         return Slice(metrics, Phase.SEARCH, ready=False, done=False)
 
     def predict(self, x: Tensor, support: Batch | None = None) -> Tensor:
-        return self._trained().predict(x) if self._search is None else self._search.trunk.predict(x)
+        return self._trained().predict(x) if self._search is None else self._search.predict(x)
 
     def describe(self) -> Mapping[str, float]:
         return self._policy().physical()

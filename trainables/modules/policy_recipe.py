@@ -1,4 +1,4 @@
-"""Settings that bilevel policy searches share."""
+"""Settings that policy searches share."""
 
 from __future__ import annotations
 
@@ -14,17 +14,27 @@ from trainables.modules.recipe import RECIPE_DOMAINS
 
 
 class SearchConfig(SpaceConfig):
-    """The shared recipe (for the search's inner steps and for the training), and the search.
+    """The shared recipe (for the search's own training and for the one after it), the space, and the search's length.
+
+    Args:
+        search_fraction: length of the search in horizons.
+        tail: share of the search, at its end, over which the policy's parameters are averaged.
+        policy: what a search found; then there is no search.
+    """
+
+    search_fraction: float = Field(default=1.0, gt=0)
+    tail: float = Field(default=0.3, gt=0, le=1)
+    policy: Policy | None = None
+
+
+class BilevelConfig(SearchConfig):
+    """With outer steps on the loss of `outer`.
 
     Args:
         outer_learning_rate: Adam's, for what the policy is made of.
-        search_fraction: length of the search in horizons.
         outer_warm_up: share of the search before the first outer step.
         outer_interval: updates per outer step.
         outer_batch_ratio: validation examples per outer step in batches, drawn afresh; 2 at least.
-        tail: share of the search, at its end, over which the policy's parameters are averaged.
-        operations: see `SpaceConfig`.
-        policy: what a search found; then there is no search.
     """
 
     space: ClassVar[Space] = Space({
@@ -33,15 +43,12 @@ class SearchConfig(SpaceConfig):
     })
 
     outer_learning_rate: float = Field(default=0.02, gt=0)
-    search_fraction: float = Field(default=1.0, gt=0)
     outer_warm_up: float = Field(default=0.1, ge=0, lt=1)
     outer_interval: int = Field(default=1, ge=1)
     outer_batch_ratio: int = Field(default=2, ge=2)
-    tail: float = Field(default=0.3, gt=0, le=1)
-    policy: Policy | None = None
 
 
-class GradientConfig(SearchConfig):
+class GradientConfig(BilevelConfig):
     """With a policy that is differentiable.
 
     Args:

@@ -52,7 +52,7 @@ def test_house_method_keeps_its_contract(name: str, check: Check) -> None:
 
 
 @pytest.mark.parametrize("check", contract.ALL_CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", ["augnet", "unrolled", "implicit", "score_function"])
+@pytest.mark.parametrize("name", ["augnet", "unrolled", "implicit", "score_function", "faster_autoaugment"])
 def test_what_was_found_keeps_the_contract_too(name: str, check: Check) -> None:
     if check in (contract.check_space_names_fields,):
         pytest.skip("a property of the class, which is the searching method's")

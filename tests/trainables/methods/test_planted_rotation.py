@@ -13,8 +13,9 @@ import torch
 from tracking.cost import Meter
 from trainables.contract_trace import steps
 from trainables.method import Context, Describes, Method, MethodConfig
-from trainables.methods import augnet, implicit, plain, score_function, unrolled
+from trainables.methods import augnet, faster_autoaugment, implicit, plain, score_function, unrolled
 from trainables.modules import networks
+from trainables.modules.density_recipe import Reference
 from trainables.problems.array_problem import ArrayProblem
 from trainables.problems.digits import Config as Digits
 from trainables.problems.nuisance import Config as Nuisance
@@ -87,6 +88,25 @@ def test_bilevel_search_finds_less_rotation_where_there_is_none(config: MethodCo
     """The control: everything upright. The range stays below what the planted rotation makes of it."""
     method = trained(config, digits(()), 0)
     assert learned(method, "policy/rotation/range_deg") < 0.8 * HALF_WIDTH_DEG
+
+
+@pytest.mark.parametrize("start", [0.05, 0.5])
+def test_density_matching_with_outer_as_its_reference_finds_the_missing_rotation(start: float) -> None:
+    """From both sides, 9 and 90 degrees: within 5 degrees of the planted half-width, and drawn nearly always.
+
+    3 of 3 runs ended at 43.6 to 44.3 with a probability of .97 and more when this was written.
+    """
+    config = faster_autoaugment.Config(reference=Reference.OUTER, initial_range=start)
+    method = trained(config, digits(HELD_OUT), 0)
+    assert abs(learned(method, "policy/rotation/range_deg") - HALF_WIDTH_DEG) < 5
+    assert learned(method, "policy/rotation/probability") > 0.8
+
+
+def test_density_matching_on_the_training_images_drives_rotation_out() -> None:
+    """As published: what the images lack goes. Asserted to do the opposite of what validation-driven searches do."""
+    method = trained(faster_autoaugment.Config(), digits(()), 0)
+    assert learned(method, "policy/rotation/probability") < 0.05  # 0.1 at the start; .01 when this was written
+    assert learned(method, "policy/rotation/range_deg") < HALF_WIDTH_DEG / 2  # 45 at the start
 
 
 def test_augnet_chooses_rotation_only_where_images_are_rotated() -> None:

@@ -109,7 +109,7 @@ def test_rounds_begin_with_the_weights_of_the_first_one() -> None:
         search.update()
     for number in (12, 18):
         assert all(torch.equal(a, b) for a, b in zip(seen[6], seen[number], strict=True))
-    assert search.finished
+    assert search.left == 0
 
 
 def test_the_policy_moves_only_with_the_first_round() -> None:
