@@ -9,6 +9,7 @@ from torch import Tensor
 
 from spaces.domain import Float, Space
 from trainables.method import Context, Role, drawn, stable_seed
+from trainables.modules.augmentation import Patience
 from trainables.modules.augmentation.instance import InstanceRanges
 from trainables.modules.augmentation.standard import standard_layer
 from trainables.modules.joint_training import JointTraining
@@ -50,7 +51,8 @@ class InstanceTraining(JointTraining):
 
     def __init__(self, context: Context, config: Config, layer: InstanceRanges) -> None:
         rates = dict.fromkeys(layer.network.parameters(), config.augmentation_learning_rate)
-        super().__init__(context, config, layer, rates, layer.entropy, config.reward, config.controller())
+        steering = (config.controller(), Patience())
+        super().__init__(context, config, layer, rates, layer.entropy, config.reward, *steering)
         self._instance = layer
 
     def _trained_on(self, x: Tensor) -> None:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from spaces.domain import Float, Space
 from trainables.method import Context, Method
-from trainables.modules.augmentation import AugmentationLayer, Reward, range_reward
+from trainables.modules.augmentation import AugmentationLayer, Patience, Reward, range_reward
 from trainables.modules.augmentation.standard import set_widths, standard_layer, widths
 from trainables.modules.fixed_augmentation import FixedAugmentation
 from trainables.modules.joint_training import JointTraining
@@ -18,7 +18,8 @@ class Config(RangesConfig):
     """J = CE - reward * sum_k log(r_k / cap_k): every range rests where r dCE/dr = reward.
 
     All operations act on every input, in one warp, one flip and one colour map; nothing is selected, so nothing can
-    lock onto an operation that does no harm. A range that is harmless goes to its cap, one that harms shrinks.
+    lock onto an operation that does no harm. A range that is harmless goes to its cap, one that harms shrinks. Nothing
+    is paid before the loss has fallen to half of what it was at first.
 
     Args:
         reward, tolerance, augmentation_learning_rate, initial_range, caps, sample_rate: see `RangesConfig`.
@@ -47,9 +48,8 @@ class LearnedRanges(JointTraining):
 
     def __init__(self, context: Context, config: Config, layer: AugmentationLayer) -> None:
         rates = dict.fromkeys(layer.parameters(), config.augmentation_learning_rate)
-        super().__init__(
-            context, config, layer, rates, lambda _: range_reward(layer, Reward.LOG), config.reward, config.controller()
-        )
+        reward = lambda _: range_reward(layer, Reward.LOG)  # noqa: E731
+        super().__init__(context, config, layer, rates, reward, config.reward, config.controller(), Patience())
         self._config = config
 
     def found(self) -> Config:

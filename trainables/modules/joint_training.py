@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tracking.cost import Phase
 from trainables.method import Context, Slice, State
-from trainables.modules.augmentation import AugmentationLayer, ToleranceController
+from trainables.modules.augmentation import AugmentationLayer, Patience, ToleranceController
 from trainables.modules.layer_training import LayerTraining
 from trainables.modules.recipe import RecipeConfig
 from trainables.modules.supervised import draw, mean_metrics
@@ -25,14 +25,16 @@ class JointTraining(LayerTraining):
         reward: of the layer for inputs (B, *shape), 0-d, to be made large.
         weight: of the reward, >= 0.
         controller: sets the weight in its place.
+        patience: no reward before it is over.
     """
 
     def __init__(
         self, context: Context, recipe: RecipeConfig, layer: AugmentationLayer, rates: Mapping[nn.Parameter, float],
         reward: Callable[[Tensor], Tensor], weight: float, controller: ToleranceController | None = None,
+        patience: Patience | None = None,
     ) -> None:
         super().__init__(context, recipe, layer, rates)
-        self._reward, self._weight, self._controller = reward, weight, controller
+        self._reward, self._weight, self._controller, self._patience = reward, weight, controller, patience
 
     def step(self) -> Slice:
         updates = [self._update() for _ in range(self._updates_left())]
@@ -44,11 +46,20 @@ class JointTraining(LayerTraining):
         return Slice(metrics, Phase.TRAIN, ready=True, done=self.trunk.finished)
 
     def _more_state(self) -> State:
-        return {} if self._controller is None else self._controller.state_dict()
+        return {name: part.state_dict() for name, part in self._steering().items()}
 
     def _load_more(self, state: State) -> None:
-        if self._controller is not None:
-            self._controller.load_state_dict(state)
+        for name, part in self._steering().items():
+            part.load_state_dict(state[name])
+
+    def _steering(self) -> dict[str, ToleranceController | Patience]:
+        parts = {"controller": self._controller, "patience": self._patience}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def _paid(self) -> Tensor | float:
+        """The reward's weight of now."""
+        weight = self._weight if self._controller is None else self._controller.weight
+        return weight if self._patience is None else weight * self._patience.over
 
     def _update(self) -> tuple[Tensor, Tensor]:
         context = self._context
@@ -61,9 +72,10 @@ class JointTraining(LayerTraining):
             reward = self._reward(x)
             if self._controller is not None and plain is not None:
                 self._controller.update(loss.detach(), plain)
-            weight = self._weight if self._controller is None else self._controller.weight
+            if self._patience is not None:
+                self._patience.update(loss.detach())
             weights = tuple(self.trunk.network.parameters())
-            gradients = torch.autograd.grad(loss - weight * reward, (*weights, *self._learned))
+            gradients = torch.autograd.grad(loss - self._paid() * reward, (*weights, *self._learned))
             self.trunk.update(gradients[: len(weights)])
             self._adam.update(gradients[len(weights) :])
             self._trained_on(x)

@@ -8,11 +8,15 @@ import pytest
 import torch
 
 from tests.support.toy_problems import signal_toy
+from tracking.cost import Meter
 from tracking.errors import UserError
 from trainables.contract_toy import toy_context
 from trainables.contract_trace import steps, with_view
-from trainables.method import Describes, Finds, MethodConfig
+from trainables.method import Context, Describes, Finds, MethodConfig
 from trainables.methods import augerino, learned_ranges
+from trainables.modules.networks import builder
+from trainables.problems.problem import Split
+from trainables.problems.spec import ProblemSpec, in_memory
 
 
 def widths(config: MethodConfig, horizon: int = 60) -> dict[str, float]:
@@ -55,6 +59,35 @@ def test_a_tolerance_takes_the_place_of_the_weight_and_survives_a_checkpoint() -
     copied = config.build(replace(toy_context(), horizon=40, slice_updates=20))
     copied.load_state_dict(method.state_dict())
     assert copied.step() == method.step()
+
+
+def test_nothing_is_paid_before_the_network_has_learned_something() -> None:
+    """A huge reward: ranges follow the loss alone until it has halved, which on this learning rate it never does."""
+    def shares(reward: float, learning_rate: float) -> torch.Tensor:
+        config = learned_ranges.Config(reward=reward, learning_rate=learning_rate)
+        method = config.build(replace(toy_context(), horizon=60, slice_updates=60))
+        method.step()
+        found: torch.Tensor = method.layer.shares.detach()  # type: ignore[attr-defined]
+        return found
+
+    assert torch.equal(shares(5.0, 1e-6), shares(0.001, 1e-6))
+    assert bool((shares(5.0, 0.1) > shares(0.001, 0.1)).all()), "on one that learns the reward is paid"
+
+
+@pytest.mark.slow
+def test_ranges_do_not_run_away_on_the_seed_on_which_they_did() -> None:
+    """Digits turned by up to 45 degrees, 600 updates, seed 3: .24 when the reward was paid from the start."""
+    nuisance = {"name": "nuisance", "ranges": {"rotation": 45.0}}
+    spec = ProblemSpec.model_validate({"label": "turned", "source": {"name": "digits"}, "wrappers": [nuisance]})
+    problem, meter = in_memory(spec.dataset(3), 3, 0), Meter("cpu")
+    method = learned_ranges.Config().build(Context(
+        problem=problem.view(meter), horizon=600, slice_updates=150, seed=3, device=torch.device("cpu"), meter=meter,
+        network=builder("small_cnn"),
+    ))
+    for _ in steps(method):
+        pass
+    x, y = problem.examples(Split.TEST)
+    assert float(problem.score(method.predict(x), y)) > 0.85
 
 
 def test_signals_are_augmented_too_and_only_images_by_augerino() -> None:

@@ -10,7 +10,7 @@ The rest of a training loop stays as it is; `docs/augmentation.md` has the whole
 from trainables.modules.augmentation.affine import LearnedAffine, LieAffine
 from trainables.modules.augmentation.colour import LearnedColor
 from trainables.modules.augmentation.compose import Compose
-from trainables.modules.augmentation.controller import ToleranceController
+from trainables.modules.augmentation.controller import Patience, ToleranceController
 from trainables.modules.augmentation.flip import LearnedFlip
 from trainables.modules.augmentation.instance import InstanceRanges
 from trainables.modules.augmentation.invariant_model import Aggregate, InvariantModel
@@ -33,6 +33,7 @@ __all__ = [
     "LearnedSignal",
     "LieAffine",
     "Parametrisation",
+    "Patience",
     "Ranges",
     "Reward",
     "SelectLayer",

@@ -1,6 +1,8 @@
-"""Instead of a reward's weight: how much loss the augmentation may cost."""
+"""When a reward is paid, and instead of its weight: how much loss the augmentation may cost."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -11,6 +13,35 @@ LOWEST, HIGHEST = 1e-4, 10.0  # bounds of the weight
 STEP = 1.2                    # factor per look (InstaAug, Miao et al. 2022)
 MEMORY = 0.7                  # of the running means
 LEARNED = 0.5                 # share of the first loss, below which the network has learned something
+
+
+class Patience:
+    """0 until a loss has once fallen below half of its first value, in the running mean, and 1 from then on.
+
+    A network that knows nothing loses nothing by any augmentation: a reward that is paid from the start can drive all
+    ranges to their caps before anything is learned, and then nothing ever is. Everything stays on the device.
+    """
+
+    def __init__(self) -> None:
+        self._state = torch.tensor([math.inf, math.inf, 0.0])  # first, mean, whether it is over; infinite: none yet
+
+    @property
+    def over(self) -> Tensor:
+        """0 or 1, 0-d."""
+        return self._state[2]
+
+    def update(self, loss: Tensor) -> None:
+        """The loss of an update, 0-d."""
+        first, mean, over = self._state.to(loss).unbind()
+        first = torch.where(first.isinf(), loss, first)
+        mean = torch.where(mean.isinf(), loss, MEMORY * mean + (1 - MEMORY) * loss)
+        self._state = torch.stack((first, mean, torch.maximum(over, (mean < LEARNED * first).to(over))))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"losses": self._state.clone()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self._state = state["losses"].clone()
 
 
 class ToleranceController:

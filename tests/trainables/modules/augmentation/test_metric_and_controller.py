@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from tracking.errors import UserError
-from trainables.modules.augmentation import ToleranceController
+from trainables.modules.augmentation import Patience, ToleranceController
 from trainables.modules.augmentation.controller import HIGHEST, LOWEST, STEP
 from trainables.modules.augmentation.metric import relative_invariance
 
@@ -62,3 +62,15 @@ def test_one_look_is_one_step_and_the_state_is_the_whole_of_it() -> None:
     assert looks(copied, 0.52, 0.5, 7) == looks(controller, 0.52, 0.5, 7)
     with pytest.raises(UserError, match="must be positive"):
         ToleranceController(0.0)
+
+
+def test_patience_ends_when_the_mean_loss_has_halved_and_never_comes_back() -> None:
+    """Means, with a memory of .7: 2, 1.43, 1.60 (one lucky batch is not enough), 1.27, 1.04, .88, then up again."""
+    patience, seen = Patience(), []
+    for loss in (2.0, 0.1, 2.0, 0.5, 0.5, 0.5, 3.0, 3.0, 3.0):
+        patience.update(torch.tensor(loss))
+        seen.append(float(patience.over))
+    assert seen == [0, 0, 0, 0, 0, 1, 1, 1, 1]
+    again = Patience()
+    again.load_state_dict(patience.state_dict())
+    assert float(again.over) == 1
