@@ -55,7 +55,7 @@ def plain() -> Work:
     start = LearnedPolicy(OPERATIONS)
     policy = fixed_policy(start.operations, start.choice_logits, start.range_logits)
     method = ThroughPolicy(context(), unrolled.Config(), policy)
-    return method.step
+    return method._update  # without the means that a slice reports, as on the other side
 
 
 def search(estimator: Estimator, interval: int = 1, ratio: int = 1) -> Work:
@@ -81,7 +81,9 @@ def sides() -> dict[str, tuple[Work, int]]:
         found[f"difference_{name}"] = (search(OneStep(Derivative.DIFFERENCE), 1, ratio), 1)
     for products in PRODUCTS:
         found[f"neumann{products}_equal"] = (search(Implicit(products=products)), 1)
-    found[f"conjugate_gradient{defaults.products}_equal"] = (search(Implicit(Solver.CONJUGATE_GRADIENT)), 1)
+    found[f"conjugate_gradient{defaults.products}_equal"] = (
+        search(Implicit(Solver.CONJUGATE_GRADIENT, products=defaults.products)), 1,
+    )
     found[f"implicit_interval{defaults.outer_interval}_house"] = (
         search(Implicit(products=defaults.products), defaults.outer_interval, defaults.outer_batch_ratio),
         defaults.outer_interval,

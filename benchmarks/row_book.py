@@ -52,10 +52,10 @@ class Book:
                     return row
         row = {**job.work(), "commit": self._commit, **_now()}
         assert all(row.get(key) == value for key, value in job.name.items()), "a row must have the name of its job"
-        self._append(row)
-        return row
+        return self._append(row)
 
-    def _append(self, row: Row) -> None:
+    def _append(self, row: Row) -> Row:
+        """Kept, and given back, as a later run would read it."""
         row = _rounded(row)
         self.rows.append(row)
         if self.path is not None:
@@ -63,6 +63,7 @@ class Book:
                 file.write(json.dumps(row, separators=(",", ":")) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
+        return row
 
 
 def read(path: Path) -> Iterator[Row]:

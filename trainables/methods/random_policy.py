@@ -10,7 +10,7 @@ from spaces.domain import Space
 from spaces.policies import Policy
 from trainables.method import Context, Method, Role
 from trainables.modules.frozen import FrozenPolicy
-from trainables.modules.policy_space import SpaceConfig, mixture
+from trainables.modules.policy_space import SpaceConfig, fitting_policy, mixture
 from trainables.modules.recipe import RECIPE_DOMAINS
 
 
@@ -29,9 +29,9 @@ class Config(SpaceConfig):
 
     def build(self, context: Context) -> Method:
         """Raises UserError where the inputs are not images, or no operation fits them."""
-        operations = self.fitting("random_policy", context)
         if self.policy is not None:
-            return FrozenPolicy(context, self, self.policy)
+            return FrozenPolicy(context, self, fitting_policy("random_policy", context, self.policy))
+        operations = self.fitting("random_policy", context)
         generator = context.generator(Role.SEARCH)
         # Exponential shares of their sum are uniform on the simplex (Dirichlet(1, ..., 1)); u is below 1.
         shares = -torch.log1p(-torch.rand(len(operations) + 1, generator=generator, dtype=torch.float64))

@@ -6,7 +6,8 @@ found.
 
 Deviations from SLACK: one operation per image instead of three in a row; every image is a sample of its own (SLACK:
 eight composites per step); rewards by a central difference; ranges are arms instead of smoothed uniform magnitudes with
-their own gradient; Adam instead of SGD.
+their own gradient; Adam instead of SGD; a round begins with outer steps at once (SLACK trains a thousand steps first);
+a constant learning rate and no clipping of gradients.
 """
 
 from __future__ import annotations

@@ -25,11 +25,12 @@ _TINY = 1e-12
 class ArmSearch(BilevelSearch):
     """Over `Arms`, in rounds that begin with the same pre-trained weights.
 
-        d L_va(theta') / d w = - eta E_b[<grad l_b(theta), v> grad_w log pi(a_b)] + strength grad_w KL(pi || anchor)
+        descended: - E_b[z(<grad l_b(theta), v>) grad_w log pi(a_b)] + strength grad_w KL(pi || anchor)
 
-    with one arm a_b per image, v = grad L_va(theta') at the looked-ahead weights, and rewards r_b = <grad l_b, v> by a
-    central difference: (l_b(theta + e v) - l_b(theta - e v)) / 2e. Rewards are z-scored over the batch, so that eta and
-    the scale of v drop out; a reward has its own share in the mean, a bias of O(1/B) in length, none in sign.
+    whose first part has the direction of d L_va(theta') / d w, with one arm a_b per image, v = grad L_va(theta') at the
+    looked-ahead weights, and rewards <grad l_b, v> by a central difference: (l_b(theta + e v) - l_b(theta - e v)) / 2e.
+    z takes z-scores over the batch, so that eta and the scale of v drop out; a reward has its own share in the mean, a
+    bias of O(1/B) in length, none in sign.
 
     Until the first outer step the network is trained with all arms alike. Each round then begins with those weights (a
     cold start: weights that have seen a policy change what looks good next), and with the policy that it begins with as

@@ -15,7 +15,7 @@ from torch import Generator, Tensor, nn
 from spaces.policies import Policy, PolicyEntry
 from spaces.tables import TableEntry, transformed
 from spaces.transforms import TRANSFORMS, Operation, Strength
-from trainables.modules.policy_space import search_limit
+from trainables.modules.policy_space import choices, search_limit
 
 RANGES = (0.125, 0.25, 0.5, 1.0)  # r of the arms, as shares of the limit
 
@@ -55,8 +55,7 @@ class Arms(nn.Module):
 
     def draw(self, size: int, generator: Generator) -> ArmDraw:
         """Arms from pi."""
-        probabilities = self.logits.detach().softmax(0).to(generator.device)
-        arm = torch.multinomial(probabilities, size, replacement=True, generator=generator).cpu()
+        arm = choices(self.logits, size, generator).cpu()
         u, coin = torch.rand(2, size, generator=generator, device=generator.device).cpu()
         return ArmDraw(arm, u, torch.where(coin < 0.5, -1.0, 1.0))
 

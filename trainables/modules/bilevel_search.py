@@ -15,6 +15,7 @@ from torch.func import functional_call
 
 from spaces.policies import Policy
 from tracking.cost import Phase
+from tracking.errors import UserError
 from trainables.method import Context, Role, State
 from trainables.modules.adam import Adam
 from trainables.modules.hypergradient import Estimate, Weights
@@ -67,17 +68,25 @@ class BilevelSearch(ABC):
         updates: length of the search.
         passes: gradient evaluations per image of the inner batch that an outer step takes.
         branches: copies of every image that an inner step takes.
+
+    Raises:
+        UserError: no outer step would ever be taken, or the network has BatchNorm or Dropout.
     """
 
     def __init__(
         self, context: Context, recipe: RecipeConfig, settings: SearchSettings, learned: nn.Module, updates: int,
         passes: int, branches: int = 1,
     ) -> None:
+        if round(settings.outer_warm_up * updates) >= updates:
+            raise UserError(
+                "a search needs an outer step", f"{updates} updates of which `outer_warm_up` takes all",
+                "a longer horizon, or a smaller `outer_warm_up`",
+            )
         self._context, self._recipe, self._settings = context, recipe, settings
         self._passes, self._branches = passes, branches
         self._module = learned.to(context.device)
         self._phi = tuple(self._module.parameters())
-        self.trunk = Trunk(recipe.network(context, SEARCH_STREAM), recipe, updates, Schedule.CONSTANT)
+        self.trunk = Trunk(repeatable(recipe.network(context, SEARCH_STREAM)), recipe, updates, Schedule.CONSTANT)
         self._names = tuple(name for name, _ in self.trunk.network.named_parameters())
         self._adam = Adam(dict.fromkeys(self._phi, settings.outer_learning_rate), BETAS)
         self._order = context.generator(Role.ORDER, SEARCH_STREAM)
@@ -181,3 +190,17 @@ class BilevelSearch(ABC):
     def _draw(self, generator: torch.Generator, size: int, split: Split) -> Batch:
         x, y = self._context.problem.draw(generator, size, split)
         return Batch(x.to(self._context.device), y.to(self._context.device))
+
+
+def repeatable(network: nn.Module) -> nn.Module:
+    """The network, if its loss is a function of weights and images alone.
+
+    Raises:
+        UserError: it has BatchNorm (statistics that the outer batch would change) or Dropout (another loss every time).
+    """
+    refused = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
+    found = sorted({type(part).__name__ for part in network.modules() if isinstance(part, refused)})
+    if found:
+        raise UserError("the network of a bilevel search must give the same loss every time", ", ".join(found),
+                        "use GroupNorm, and no Dropout")
+    return network

@@ -30,8 +30,8 @@ class Estimate(NamedTuple):
         gradients: g = grad_theta L_tr(theta, phi), for the ordinary step that follows.
         inner_loss: L_tr(theta, phi), 0-d.
         outer_loss: L_va, 0-d, where its gradient was taken.
-        series: of an iterative solver, 1 where it was cut short, else 0, and the largest growth from one term to the
-            next, (2,).
+        series: how an iterative solver ended, (3,): 1 where it diverged and was cut short; 1 where it met curvature
+            that is not positive and was cut short; and the curvature at which it diverged, 0 where it did not.
     """
 
     hyper: tuple[Tensor, ...]
@@ -39,6 +39,14 @@ class Estimate(NamedTuple):
     inner_loss: Tensor
     outer_loss: Tensor
     series: Tensor | None = None
+
+
+class SeriesMeans(NamedTuple):
+    """`Estimate.series` over all outer steps: shares of them, and the largest curvature."""
+
+    diverged: float
+    bent: float
+    curvature: float
 
 
 class Estimator(Protocol):
@@ -58,13 +66,8 @@ class Estimator(Protocol):
         self, inner: Loss, outer: Loss, theta: Sequence[Tensor], phi: Sequence[Tensor], step: Step
     ) -> Estimate: ...
 
-    def warning(self, cut: float, growth: float) -> str | None:
-        """What a person should know.
-
-        Args:
-            cut: share of outer steps whose series was cut short.
-            growth: the largest of all.
-        """
+    def warning(self, series: SeriesMeans) -> str | None:
+        """What a person should know."""
         ...
 
 
@@ -122,7 +125,7 @@ class OneStep:
             tuple(-step.size * m for m in mixed), detached(gradients), loss.detach(), outer_loss.detach()
         )
 
-    def warning(self, cut: float, growth: float) -> str | None:
+    def warning(self, series: SeriesMeans) -> str | None:
         """There is no series."""
         return None
 
@@ -135,9 +138,10 @@ def mixed_derivative(gradients: Weights, v: Weights, phi: Sequence[Tensor]) -> t
 
 
 def central_difference(inner: Loss, theta: Weights, v: Weights, phi: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """The same, [grad_phi L_tr(theta + e v) - grad_phi L_tr(theta - e v)] / 2e with e = 0.01 / |v| (DARTS).
+    """Approximately the same, [grad_phi L_tr(theta + e v) - grad_phi L_tr(theta - e v)] / 2e, e = 0.01 / |v| (DARTS).
 
-    Zeros where v is zero.
+    Exact in the limit for smooth networks. Units with a kink (ReLU) switch within the step: the derivative by ranges is
+    then much noisier than by double backward. Zeros where v is zero.
     """
     length = inner_product(v, v).sqrt()
     epsilon = torch.where(length > 0, DARTS_STEP / length, 1.0)

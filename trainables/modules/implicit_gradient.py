@@ -17,6 +17,7 @@ from torch import Tensor
 from trainables.modules.hypergradient import (
     Estimate,
     Loss,
+    SeriesMeans,
     Step,
     Weights,
     detached,
@@ -27,7 +28,7 @@ from trainables.modules.hypergradient import (
 
 WORTH_TELLING = 0.1  # share of outer steps whose series was cut short
 Product = Callable[[Weights], Weights]  # u -> (H + shift I) u
-_TINY = 1e-30
+_TINY, _HUGE = 1e-30, 1e30
 
 
 class Solver(StrEnum):
@@ -83,42 +84,50 @@ class Implicit:
         hyper = tuple(-m for m in mixed_derivative(gradients, solution, phi))
         return Estimate(hyper, detached(gradients), loss.detach(), outer_loss.detach(), series)
 
-    def warning(self, cut: float, growth: float) -> str | None:
-        """A sentence where more than a tenth of the series were cut short."""
-        if cut <= WORTH_TELLING:
-            return None
-        if self.solver is Solver.CONJUGATE_GRADIENT:
+    def warning(self, series: SeriesMeans) -> str | None:
+        """A sentence where more than a tenth of the series were cut short for one reason."""
+        if series.diverged > WORTH_TELLING:
             return (
-                f"conjugate gradient met curvature that is not positive in {cut:.0%} of the outer steps and stopped "
-                "there; try more `damping`"
+                f"the Neumann series diverged in {series.diverged:.0%} of the outer steps and was cut short there "
+                f"(alpha = {self.alpha:g}); try alpha = {1 / series.curvature:.2g}"
             )
-        # Terms shrink where alpha < 2 / lambda; their growth says lambda = (1 + growth) / alpha.
-        return (
-            f"the Neumann series diverged in {cut:.0%} of the outer steps and was cut short there (terms grew up to "
-            f"{growth:.3g}-fold at alpha = {self.alpha:g}); try alpha = {self.alpha / (1 + growth):.2g}"
-        )
+        if series.bent > WORTH_TELLING:
+            return (
+                f"the inverse Hessian met curvature that is not positive in {series.bent:.0%} of the outer steps and "
+                "was cut short there; try more `damping`"
+            )
+        return None
 
 
 def neumann(product: Product, v: Weights, products: int, alpha: float) -> tuple[Weights, Tensor]:
-    """alpha sum_{j=0..K} (I - alpha H)^j v, and whether it was cut short and its largest growth, (2,).
+    """alpha sum_{j=0..K} (I - alpha H)^j v, and how it ended as `Estimate.series`, (3,).
 
-    The error is (I - alpha H)^(K+1) H^-1 v where terms shrink. The sum ends before the first term that is longer than
-    the one before it: at worst v alone is left, which is one step at the same theta.
+    The error is (I - alpha H)^(K+1) H^-1 v where terms shrink. The sum ends before the first term t' that is longer
+    than the one t before it: at worst v alone is left, which is one step at the same theta. With <t, Ht> > 0 it was
+    alpha: t' is longer just where alpha > 2 <t, Ht> / |Ht|^2. Else curvature along t is not positive: no alpha helps.
     """
     term = total = v
-    length = before = inner_product(v, v).sqrt()
-    growth, going = torch.zeros_like(length), torch.ones_like(length, dtype=torch.bool)
+    square = inner_product(v, v)
+    going = torch.ones_like(square, dtype=torch.bool)
+    diverged = bent = curvature = torch.zeros_like(square)
     for _ in range(products):
-        term = tuple(t - alpha * h for t, h in zip(term, product(term), strict=True))
-        length, before = inner_product(term, term).sqrt(), length
-        growth = torch.maximum(growth, length / before.clamp(min=_TINY))
-        going = going & (length <= before)
+        bend = product(term)
+        after = tuple(t - alpha * h for t, h in zip(term, bend, strict=True))
+        length, along = inner_product(after, after), inner_product(term, bend)
+        cut = going & ~(length <= square)  # not a number is no shorter
+        diverged = diverged + (cut & (along > 0))
+        bent = bent + (cut & ~(along > 0))
+        sharpness = (inner_product(bend, bend) / along.clamp(min=_TINY)).clamp(max=_HUGE)
+        curvature = torch.where(cut & (along > 0), sharpness, curvature)
+        going = going & ~cut
+        square = torch.where(going, length, square)
+        term = tuple(torch.where(going, new, old) for new, old in zip(after, term, strict=True))
         total = tuple(t + torch.where(going, part, 0.0) for t, part in zip(total, term, strict=True))
-    return tuple(alpha * t for t in total), torch.stack(((~going).to(growth), growth))
+    return tuple(alpha * t for t in total), torch.stack((diverged, bent, curvature))
 
 
 def conjugate_gradient(product: Product, v: Weights, steps: int) -> tuple[Weights, Tensor]:
-    """K steps of H x = v from x = 0, and whether they were cut short (its growth is left at 0), (2,).
+    """K steps of H x = v from x = 0, and how they ended as `Estimate.series`, (3,).
 
     Where curvature along the direction is not positive (H of a network, on a batch, need not be definite) x stays
     as it is from there on; in the first step it becomes v.
@@ -140,4 +149,5 @@ def conjugate_gradient(product: Product, v: Weights, steps: int) -> tuple[Weight
         ratio = torch.where(going & ~solved, left / square.clamp(min=_TINY), 0.0)
         direction = tuple(r + ratio * d for r, d in zip(residual, direction, strict=True))
         square = left
-    return x, torch.stack(((~going).to(square), torch.zeros_like(square)))
+    none = torch.zeros_like(square)
+    return x, torch.stack((none, (~going).to(square), none))

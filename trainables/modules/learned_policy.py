@@ -15,7 +15,7 @@ from torch import Generator, Tensor, nn
 
 from spaces.policies import Policy
 from spaces.transforms import TRANSFORMS, Operation, Strength, apply_mixed
-from trainables.modules.policy_space import mixture, search_limit
+from trainables.modules.policy_space import choices, mixture, search_limit
 
 LossOf = Callable[[Tensor], Tensor]  # augmented images (B, C, H, W) -> losses (B,)
 
@@ -79,8 +79,7 @@ class LearnedPolicy(nn.Module):
 
     def draw(self, size: int, generator: Generator) -> Draw:
         """Choices from pi, strengths uniform; no gradient."""
-        probabilities = self.probabilities.detach().to(generator.device)
-        choice = torch.multinomial(probabilities, size, replacement=True, generator=generator)
+        choice = choices(self.choice_logits, size, generator)
         return self._with_strength(choice, generator)
 
     def draw_all(self, size: int, generator: Generator) -> Draw:

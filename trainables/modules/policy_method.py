@@ -1,4 +1,4 @@
-"""A gradient-based policy search and the training that follows it, as one method."""
+"""A policy search and the training that follows it, as one method."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from tracking.cost import Phase
 from trainables.method import Context, Method, Slice, State, StateMismatchError
 from trainables.modules.bilevel_search import Update
 from trainables.modules.frozen import FrozenPolicy, shown_images
-from trainables.modules.hypergradient import Estimator
+from trainables.modules.hypergradient import Estimator, SeriesMeans
 from trainables.modules.policy_recipe import GradientConfig, SearchConfig
 from trainables.modules.policy_search import PolicySearch
+from trainables.modules.policy_space import fitting_policy
 from trainables.modules.policy_takeaway import export
 from trainables.modules.state import require_like
 from trainables.modules.supervised import mean_metrics
 from trainables.problems.problem import Batch
+
+SERIES = ("search/series_diverged", "search/series_bent", "search/series_curvature")
 
 
 class Searching(Protocol):
@@ -37,20 +40,20 @@ class Searching(Protocol):
 
 
 Start = Callable[[tuple[Operation, ...], int], Searching]  # operations and updates -> a search at its beginning
-Warning = Callable[[float, float], str | None]  # as `Estimator.warning`
+Said = Callable[[SeriesMeans], str | None]  # as `Estimator.warning`
 
 
 def policy_method(
-    name: str, context: Context, config: SearchConfig, start: Start, warning: Warning = lambda cut, growth: None
+    name: str, context: Context, config: SearchConfig, start: Start, warning: Said = lambda series: None
 ) -> Method:
     """What a configuration stands for: search and training, or the training alone where it holds a policy.
 
     Raises:
-        UserError: the inputs are not images, or no operation fits them.
+        UserError: the inputs are not images, or neither the policy nor any operation fits them.
     """
-    operations = config.fitting(name, context)
     if config.policy is not None:
-        return FrozenPolicy(context, config, config.policy)
+        return FrozenPolicy(context, config, fitting_policy(name, context, config.policy))
+    operations = config.fitting(name, context)
     updates = max(1, round(config.search_fraction * context.horizon))
     return PolicyMethod(context, config, lambda: start(operations, updates), warning)
 
@@ -75,12 +78,12 @@ class PolicyMethod:
     """
 
     def __init__(
-        self, context: Context, config: SearchConfig, start: Callable[[], Searching], warning: Warning
+        self, context: Context, config: SearchConfig, start: Callable[[], Searching], warning: Said
     ) -> None:
         self._context, self._config, self._start, self._warning = context, config, start, warning
         self._search: Searching | None = start()
         self._training: FrozenPolicy | None = None
-        self._outer_steps, self._cut, self._growth = 0, 0.0, 0.0  # of the estimator's series
+        self._outer_steps, self._series = 0, SeriesMeans(0.0, 0.0, 0.0)
 
     def step(self) -> Slice:
         if self._search is None:
@@ -111,12 +114,11 @@ class PolicyMethod:
 
     def warnings(self) -> Sequence[str]:
         """What the estimator says of its series in the whole search."""
-        share = self._cut / max(1, self._outer_steps)
-        said = self._warning(share, self._growth)
+        said = self._warning(self._series)
         return () if said is None else (said,)
 
     def state_dict(self) -> State:
-        series = {"outer_steps": self._outer_steps, "cut": self._cut, "growth": self._growth}
+        series = {"outer_steps": self._outer_steps, "series": list(self._series)}
         if self._search is not None:
             return {"phase": Phase.SEARCH.value, "policy": "", "body": self._search.state_dict(), **series}
         return {
@@ -140,12 +142,19 @@ class PolicyMethod:
             training = self._new_training(_policy(state["policy"]))
             training.load_state_dict(state["body"])
             self._search, self._training = None, training
-        self._outer_steps, self._cut, self._growth = (state[name] for name in ("outer_steps", "cut", "growth"))
+        self._outer_steps, self._series = state["outer_steps"], SeriesMeans(*state["series"])
 
     def _remember(self, outer_steps: int, metrics: Mapping[str, float]) -> None:
+        """Means over the whole search, by slices."""
+        if SERIES[0] not in metrics:
+            return
+        before, now = self._series, SeriesMeans(*(metrics[name] for name in SERIES))
+        share = outer_steps / (self._outer_steps + outer_steps)
         self._outer_steps += outer_steps
-        self._cut += outer_steps * metrics.get("search/series_cut", 0.0)
-        self._growth = max(self._growth, metrics.get("search/series_growth", 0.0))
+        self._series = SeriesMeans(
+            before.diverged + share * (now.diverged - before.diverged), before.bent + share * (now.bent - before.bent),
+            max(before.curvature, now.curvature),
+        )
 
     def _new_training(self, policy: Policy) -> FrozenPolicy:
         return FrozenPolicy(self._context, self._config, policy)
@@ -159,16 +168,17 @@ class PolicyMethod:
 
 
 def _metrics(updates: list[Update]) -> dict[str, float]:
-    """Means over a slice, of growth the largest."""
+    """Means over a slice, of curvature the largest."""
     outer = [update.outer for update in updates if update.outer is not None]
     series = [estimate.series for estimate in outer if estimate.series is not None]
-    largest = {"search/series_growth": [torch.stack([both[1] for both in series]).amax()]} if series else {}
-    return mean_metrics({
-        **largest,
+    found = {
         "search/inner_loss": [update.inner_loss for update in updates],
         "search/outer_loss": [estimate.outer_loss for estimate in outer],
-        "search/series_cut": [both[0] for both in series],
-    })
+    }
+    if series:
+        diverged, bent, curvature = torch.stack(series).unbind(1)
+        found |= {SERIES[0]: list(diverged), SERIES[1]: list(bent), SERIES[2]: [curvature.amax()]}
+    return mean_metrics(found)
 
 
 def _policy(text: str) -> Policy:

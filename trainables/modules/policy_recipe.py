@@ -22,6 +22,7 @@ class SearchConfig(SpaceConfig):
         policy: what a search found; then there is no search.
     """
 
+    batch_size: int = Field(default=64, ge=2)  # searches compare the images of a batch
     search_fraction: float = Field(default=1.0, gt=0)
     tail: float = Field(default=0.3, gt=0, le=1)
     policy: Policy | None = None

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydantic import Field
+import torch
+from pydantic import Field, field_validator
+from torch import Generator, Tensor
 
 from spaces.policies import Policy, PolicyEntry
-from spaces.transforms import TRANSFORMS, Operation, Strength
+from spaces.transforms import TRANSFORMS, Operation, Strength, fits
 from tracking.errors import UserError
+from tracking.record import NotFiniteError
 from trainables.method import Context
 from trainables.modules.images import fitting, require_image
 from trainables.modules.recipe import RecipeConfig
@@ -26,11 +29,19 @@ class SpaceConfig(RecipeConfig):
     """The shared recipe, and what is searched over.
 
     Args:
-        operations: those that do not fit the images (colour on grey ones) are left out. The limit of rotation is 180
-            degrees, of the others that of `spaces.transforms`.
+        operations: all different; those that do not fit the images (colour on grey ones) are left out. The limit of
+            rotation is 180 degrees, of the others that of `spaces.transforms`.
     """
 
     operations: tuple[Operation, ...] = Field(default=OPERATIONS, min_length=1)
+
+    @field_validator("operations")
+    @classmethod
+    def _different(cls, operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
+        twice = sorted({operation.value for operation in operations if operations.count(operation) > 1})
+        if twice:
+            raise UserError("every operation may be searched over once", ", ".join(twice), "name it once")
+        return operations
 
     def fitting(self, name: str, context: Context) -> tuple[Operation, ...]:
         """The operations that fit the problem's images.
@@ -49,6 +60,23 @@ class SpaceConfig(RecipeConfig):
         return operations
 
 
+def fitting_policy(name: str, context: Context, policy: Policy) -> Policy:
+    """The policy, if all its operations fit the problem's images.
+
+    Args:
+        name: of the method, for the message.
+
+    Raises:
+        UserError: the inputs are not images, or an operation acts on colours that they do not have.
+    """
+    channels = require_image(name, context.problem.shape)[0]
+    others = sorted({entry.operation.value for entry in policy.entries if not fits(entry.operation, channels)})
+    if others:
+        got = f"{', '.join(others)} for {channels} channels"
+        raise UserError("the operations of a policy must fit the images", got)
+    return policy
+
+
 def mixture(operations: Sequence[Operation], weights: Sequence[float], magnitudes: Sequence[float]) -> Policy:
     """The policy with these weights and bounds, at the limits of the searched space.
 
@@ -65,6 +93,18 @@ def mixture(operations: Sequence[Operation], weights: Sequence[float], magnitude
         )
         for operation, weight, magnitude in zip(operations, weights, magnitudes, strict=True)
     ))
+
+
+def choices(logits: Tensor, size: int, generator: Generator) -> Tensor:
+    """(size,) drawn by softmax(logits), on the generator's device.
+
+    Raises:
+        NotFiniteError: the search has diverged.
+    """
+    probabilities = logits.detach().softmax(0).to(generator.device)
+    if not bool(probabilities.isfinite().all()):
+        raise NotFiniteError("the policy of a search must be finite, but is not: lower a learning rate")
+    return torch.multinomial(probabilities, size, replacement=True, generator=generator)
 
 
 def search_limit(operation: Operation) -> float:

@@ -119,3 +119,74 @@ def test_the_policy_moves_only_with_the_first_round() -> None:
         assert torch.equal(search.arms.logits, torch.zeros(6))
     search.update()
     assert not torch.equal(search.arms.logits, torch.zeros(6))
+
+
+def test_arms_are_drawn_by_their_probabilities() -> None:
+    search = searching()
+    with torch.no_grad():
+        search.arms.logits.copy_(torch.tensor([0.5, 0.1, 0.1, 0.1, 0.1, 0.1]).log())
+    drawn_arms = search.arms.draw(6000, Generator().manual_seed(0)).arm
+    assert abs(float((drawn_arms == 0).float().mean()) - 0.5) < 0.033  # 5 standard errors; 1 / 6 if all were alike
+
+
+def test_the_divergence_is_that_of_the_policy_from_its_anchor() -> None:
+    """KL(pi || anchor) with an anchor that is not uniform: its gradient is pi (log pi / anchor - KL)."""
+    search = searching(strength=1.0)
+    anchor = torch.tensor([0.4, 0.2, 0.1, 0.1, 0.1, 0.1])
+    search._anchor = anchor.log()
+    pi = search.arms.logits.detach().softmax(0)
+    ratio = (pi / anchor).log()
+    expected = pi * (ratio - (pi * ratio).sum())
+    torch.testing.assert_close(search._hyper(drawn(torch.tensor([0, 1])), torch.zeros(2)), expected)
+
+
+def test_the_anchor_moves_with_every_round() -> None:
+    search = searching(strength=0.1)
+    for _ in range(12):
+        search.update()
+    before = search.arms.logits.detach().clone()
+    assert not torch.equal(before, torch.zeros(6))
+    search._begin_round()
+    assert torch.equal(search._anchor, before)
+
+
+def test_the_search_goes_where_the_outer_loss_falls() -> None:
+    """The mean of 400 estimates against the products of every arm, enumerated."""
+    search = searching(outer_warm_up=0.25)
+    batch = search._draw(search._order, 8, Split.TRAIN)
+    held_out = search._draw(search._outer, 16, Split.OUTER)
+    weights = detached(tuple(search.trunk.network.parameters()))
+    total, values = torch.zeros(6), []
+    for _ in range(400):
+        total += search._estimated(batch, held_out).hyper[0]
+    leaves = leaves_of(weights)
+    for arm in range(6):  # the product of every arm's mean gradient with that of the outer loss, strengths averaged
+        products = []
+        for _ in range(40):
+            draw = search.arms.draw(8, search._noise)._replace(arm=torch.full((8,), arm))
+            loss = search._losses(leaves, search.arms.augment(batch.x, draw, search._noise), batch.y).mean()
+            ahead = torch.autograd.grad(loss, leaves)
+            v = torch.autograd.grad(search._outer_loss(leaves, held_out), leaves)
+            products.append(sum(float((g * part).sum()) for g, part in zip(ahead, v, strict=True)))
+        values.append(sum(products) / len(products))
+    wanted = torch.tensor(values) - sum(values) / 6  # minus this is the direction that lowers the outer loss
+    assert float(torch.corrcoef(torch.stack((-total, wanted)))[0, 1]) > 0.8
+    assert float(torch.corrcoef(torch.stack((total, wanted)))[0, 1]) < 0, "a search that ascends must not pass"
+
+
+def test_a_resume_between_rounds_goes_on_exactly() -> None:
+    """From every update on: weights that rounds begin with, anchors and draws are all in the state."""
+    whole = searching(strength=0.1)
+    states, ends = [], None
+    for _ in range(24):
+        states.append(whole.state_dict())
+        whole.update()
+    ends = whole.state_dict()
+    for number in (3, 6, 7, 11, 12, 13, 17, 18, 20):
+        again = searching(strength=0.1)
+        again.load_state_dict(states[number])
+        while again.left:
+            again.update()
+        assert torch.equal(again.state_dict()["policy"]["logits"], ends["policy"]["logits"]), number
+        mine, theirs = again.state_dict()["trunk"]["network"], ends["trunk"]["network"]
+        assert all(torch.equal(mine[name], theirs[name]) for name in theirs), number

@@ -55,7 +55,7 @@ def check_quadratic(estimator: Estimating, seed: int) -> None:
     torch.testing.assert_close(result.hyper[0], problem.closed_form(), rtol=1e-10, atol=1e-12)
 
 
-def check_finite_difference(estimator: Estimating) -> None:
+def check_finite_difference(estimator: Estimating, rtol: float = 1e-5) -> None:
     """d/dphi of L_va(theta - eta (grad L_tr + wd theta)) for a small network, by central differences."""
     generator = Generator().manual_seed(3)
     x, x_outer = (torch.randn(8, 5, generator=generator, dtype=torch.float64) for _ in range(2))
@@ -86,7 +86,14 @@ def check_finite_difference(estimator: Estimating) -> None:
         (looked_ahead(phi.detach() + e) - looked_ahead(phi.detach() - e)) / 2e-5 for e in step
     ])
     # Central differences of a smooth function: error of order step^2, far below 1e-6 relative.
-    torch.testing.assert_close(result.hyper[0], numeric, rtol=1e-5, atol=1e-9)
+    torch.testing.assert_close(result.hyper[0], numeric, rtol=rtol, atol=1e-9)
+
+
+def test_the_central_difference_agrees_on_a_smooth_network() -> None:
+    """Its step of 0.01 leaves an error of second order; units with kinks are another matter."""
+    with pytest.raises(AssertionError):
+        check_finite_difference(DIFFERENCE)  # not as exact as double backward
+    check_finite_difference(DIFFERENCE, rtol=1e-3)
 
 
 def flipped(*args: Any) -> Estimate:

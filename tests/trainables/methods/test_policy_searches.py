@@ -1,0 +1,140 @@
+"""What all policy searches share: what they refuse, what they cost, what they say, and that settings arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from spaces.policies import Policy, PolicyEntry
+from spaces.transforms import Operation
+from tracking.cost import Phase
+from tracking.errors import UserError
+from tracking.record import NotFiniteError
+from trainables.contract_toy import toy_context
+from trainables.contract_trace import run
+from trainables.method import Context, MethodConfig
+from trainables.methods import implicit, random_policy, score_function, unrolled
+from trainables.modules.hypergradient import Derivative, OneStep
+from trainables.modules.implicit_gradient import Implicit, Solver
+from trainables.modules.policy_method import PolicyMethod
+from trainables.modules.policy_search import PolicySearch
+from trainables.problems.problem import Split
+
+BILEVEL = (unrolled.Config, implicit.Config, score_function.Config)
+
+
+def long(horizon: int = 20) -> Context:
+    return replace(toy_context(), horizon=horizon, slice_updates=5)
+
+
+def search_of(config: MethodConfig) -> PolicySearch:
+    method = config.build(long())
+    assert isinstance(method, PolicyMethod)
+    assert isinstance(method._search, PolicySearch)
+    return method._search
+
+
+def test_settings_arrive_at_the_estimator() -> None:
+    assert search_of(unrolled.Config(derivative=Derivative.DIFFERENCE))._estimator == OneStep(Derivative.DIFFERENCE)
+    settings: dict[str, Any] = {"solver": Solver.CONJUGATE_GRADIENT, "products": 3, "alpha": 0.07, "damping": 0.2}
+    assert search_of(implicit.Config(**settings))._estimator == Implicit(**settings)
+
+
+@pytest.mark.parametrize("derivative", Derivative)
+def test_the_inner_loss_is_one_function_also_where_cutout_is_placed_at_random(derivative: Derivative) -> None:
+    config = unrolled.Config(derivative=derivative, operations=(Operation.CUTOUT,), initial_range=0.9)
+    search, seen = search_of(config), []
+
+    class Twice:
+        passes = 3
+
+        def estimate(self, inner: Callable[[Any], torch.Tensor], outer: Any, theta: Any, phi: Any, step: Any) -> Any:
+            seen.extend([inner(theta).detach(), inner(theta).detach()])
+            return OneStep(derivative).estimate(inner, outer, theta, phi, step)
+
+        def warning(self, series: Any) -> None:
+            return None
+
+    search._estimator = Twice()
+    batch = search._draw(search._order, 8, Split.TRAIN)
+    search._estimated(batch, search._draw(search._outer, 16, Split.OUTER))
+    assert torch.equal(*seen)
+    search._noise.manual_seed(5)
+    search._estimated(batch, search._draw(search._outer, 16, Split.OUTER))
+    assert not torch.equal(seen[0], seen[2]), "and another one for other draws"
+
+
+@pytest.mark.parametrize(("config", "passes"), [
+    (unrolled.Config(batch_size=8, outer_warm_up=0.5), 3),
+    (implicit.Config(batch_size=8, outer_warm_up=0.5, outer_interval=1, products=4, alpha=0.01), 11),
+    (score_function.Config(batch_size=8, outer_warm_up=0.5), 2),
+], ids=["unrolled", "implicit", "score_function"])
+def test_examples_are_counted_as_gradient_evaluations(config: MethodConfig, passes: int) -> None:
+    context = long(10)
+    run(config, context)
+    assert context.meter.ledger().phases[Phase.SEARCH].examples == 5 * 8 + 5 * (passes * 8 + 16)
+
+
+def test_warnings_tell_of_series_that_were_cut_and_survive_a_checkpoint() -> None:
+    config = implicit.Config(alpha=50.0, outer_warm_up=0.0, outer_interval=1)
+    method = config.build(long())
+    assert isinstance(method, PolicyMethod)
+    assert method.warnings() == ()
+    metrics = method.step().metrics
+    assert metrics["search/series_diverged"] > 0.5
+    (said,) = method.warnings()
+    assert "alpha = 50" in said
+    again = config.build(long())
+    assert isinstance(again, PolicyMethod)
+    again.load_state_dict(method.state_dict())
+    assert again.warnings() == (said,)
+    while not method.step().done:
+        pass
+    assert method.warnings(), "after the search too"
+    quiet = implicit.Config(alpha=1e-4, outer_warm_up=0.0).build(long())
+    quiet.step()
+    assert quiet.warnings() == ()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("config", BILEVEL)
+def test_networks_whose_loss_is_another_one_every_time_are_refused(config: type[MethodConfig]) -> None:
+    def build(shape: tuple[int, ...], outputs: int) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, outputs))
+
+    with pytest.raises(UserError, match="BatchNorm1d, Dropout"):
+        config().build(replace(long(), network=build))
+
+
+@pytest.mark.parametrize("config", BILEVEL)
+def test_a_search_without_an_outer_step_is_refused(config: type[MethodConfig]) -> None:
+    with pytest.raises(UserError, match="needs an outer step"):
+        config.model_validate({"outer_warm_up": 0.9}).build(long(3))
+
+
+@pytest.mark.parametrize("config", BILEVEL)
+def test_a_search_that_diverges_fails_as_not_finite(config: type[MethodConfig]) -> None:
+    with pytest.raises(NotFiniteError):
+        run(config.model_validate({"learning_rate": 1e20, "outer_warm_up": 0.0, "outer_interval": 1}), long())
+
+
+def test_operations_must_differ_and_a_batch_must_have_two_images() -> None:
+    twice = (Operation.ROTATION, Operation.ROTATION)
+    for config in (*BILEVEL, random_policy.Config):
+        with pytest.raises(ValueError, match="searched over once"):
+            config(operations=twice)
+    with pytest.raises(ValueError, match="greater than or equal to 2"):
+        unrolled.Config(batch_size=1)
+
+
+def test_a_policy_is_checked_against_the_images_and_operations_are_then_not_asked() -> None:
+    hue = Policy(entries=(PolicyEntry(operation=Operation.HUE, weight=0.5),))
+    turn = Policy(entries=(PolicyEntry(operation=Operation.ROTATION, weight=0.5),))
+    for config in (*BILEVEL, random_policy.Config):
+        with pytest.raises(UserError, match="must fit the images"):
+            config(policy=hue).build(toy_context())
+        config(policy=turn, operations=(Operation.HUE,)).build(toy_context())
