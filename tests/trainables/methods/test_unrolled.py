@@ -101,7 +101,7 @@ def test_replay_trains_exactly_like_the_training_after_the_search() -> None:
 
 
 def test_the_policy_moves_only_after_warm_up() -> None:
-    still = Config(outer_warm_up=0.99).build(long(10))
+    still = Config(outer_warm_up=0.6).build(long(10))
     moved = Config(outer_warm_up=0.0).build(long(10))
     start = still.describe()  # type: ignore[attr-defined]
     still.step()
