@@ -94,6 +94,8 @@ def draw_descriptors(count: int, factors: int, all_on: float, generator: Generat
     kind = torch.randint(4, (count, 1), generator=generator)
     special = torch.where(kind < 2, kind.float(), (single - (kind == 3).float()).abs())
     drawn = torch.where(which < CORNER, corner, torch.where(which < CUBE, cube, special))
+    if all_on == 0:
+        return drawn
     return torch.where(torch.rand(count, 1, generator=generator) < all_on, 1.0, drawn)
 
 
