@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracking.record import Stage, Status
+from trainables.assignment import FIRST_SEED
 
 
 @dataclass
@@ -14,7 +15,7 @@ class Confirmed:
 
     uid: str
     stage: Stage
-    seed_index: int  # 1..S; paired across methods, and a replay with its rerun
+    seed_index: int  # FIRST_SEED..S; paired across methods, and a replay with its rerun
     settings: dict[str, Any]
     status: Status = Status.RUNNING
     flops: int = 0
@@ -33,7 +34,7 @@ class Confirm:
     def __init__(self, prefix: str, settings: dict[str, Any], seeds: int, replay: bool) -> None:
         self.trials: dict[str, Confirmed] = {}
         self._prefix, self._replay = prefix, replay
-        self._waiting = [self._planned(Stage.RERUN, index, settings) for index in range(1, seeds + 1)]
+        self._waiting = [self._planned(Stage.RERUN, index, settings) for index in range(FIRST_SEED, FIRST_SEED + seeds)]
 
     @property
     def may_ask(self) -> bool:

@@ -12,7 +12,7 @@ from tracking.record import Stage
 from tracking.storage import Place
 from trainables.artefact import SHORT
 from trainables.artefact_store import ArtefactStore
-from trainables.assignment import PROBE_FRACTION, Assigned, Assignment, Making
+from trainables.assignment import FIRST_SEED, PROBE_FRACTION, Assigned, Assignment, Making
 from trainables.method import stable_seed
 
 UNIT_ROW = "budget-unit"  # what the plain training that measures the budget's unit is called in the journal
@@ -38,7 +38,7 @@ class Jobs:
         confirm = asked.stage in CONFIRM_STAGES
         # The method is left out: trial i of every method starts from the same weights and order of examples.
         role = "confirm" if confirm else str(asked.stage)
-        first = asked.stage is Stage.RERUN and asked.index == 0
+        first = asked.stage is Stage.RERUN and asked.index == FIRST_SEED
         return Assignment(
             uid=asked.uid, stage=asked.stage, problem=self._problems[problem], row=row, method=method,
             settings=asked.settings, index=asked.index,

@@ -13,7 +13,7 @@ from tracking.record import NotFiniteError, Stage, Status, check_metrics
 from tracking.storage import Place
 from trainables import invariance, plugins
 from trainables.artefact_store import ArtefactStore
-from trainables.assignment import Assignment, Device, Report
+from trainables.assignment import FIRST_SEED, Assignment, Device, Report
 from trainables.keeping import Keeper
 from trainables.method import Augments, Context, Describes, Finds, Method, MethodConfig, Slice, stable_seed
 from trainables.problems.problem import Kind, Problem, Split
@@ -70,7 +70,7 @@ class Harness:
         metrics: dict[str, float] = {**piece.metrics, "val/score": score, **self._learned()}
         if piece.done:
             metrics |= self._final()
-            if self.assignment.stage is Stage.RERUN and self.assignment.index == 0:
+            if self.assignment.stage is Stage.RERUN and self.assignment.index == FIRST_SEED:
                 self._notes = take_away(self.method, self.assignment.exports)
         self.meter.stop(clock, Phase.SELECT)
         metrics |= self.meter.ledger().metrics()

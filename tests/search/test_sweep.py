@@ -60,6 +60,15 @@ def test_the_stages_follow_each_other(undisturbed: Sweep) -> None:
     assert not undisturbed.checkpoints.exists()
 
 
+def test_the_first_confirmed_trial_of_a_row_leaves_its_files(undisturbed: Sweep) -> None:
+    """Once per row that has something to leave; what `plain` has is nothing."""
+    exports = undisturbed.place / "exports" / "toy"
+    assert exports.names() == ["augnet"]
+    assert {"ranges.json", "augmentation.pt", "curves.png"} <= set((exports / "augnet").names())
+    left = [note for e in undisturbed.events() if e["kind"] == "warning" for note in [e["text"]] if "export" in note]
+    assert left == []
+
+
 @pytest.mark.slow
 def test_two_runs_give_the_same_table(undisturbed: Sweep, tmp_path: Path) -> None:
     again = runner.compare(toy(), tmp_path / "again").sweep
