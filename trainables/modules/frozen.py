@@ -44,24 +44,10 @@ class ThroughPolicy(Supervised):
 
 
 class FrozenPolicy(ThroughPolicy):
-    """What a search arrived at.
-
-    Args:
-        recipe: the searching method's configuration; `found` returns it with `policy` in it.
-    """
-
-    def __init__(
-        self,
-        context: Context,
-        recipe: RecipeConfig,
-        policy: Policy,
-        describe: Callable[[Policy], Mapping[str, float]] = Policy.physical,
-    ) -> None:
-        super().__init__(context, recipe, policy, describe)
-        self._found = recipe.model_copy(update={"policy": policy})
+    """What a search arrived at: `found` is the searching method's configuration with `policy` in it."""
 
     def found(self) -> RecipeConfig:
-        return self._found
+        return self._recipe.model_copy(update={"policy": self.policy})
 
 
 def shown_images(context: Context) -> Tensor:
