@@ -21,8 +21,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from search import sweep as sweeps
 from search.account import Trial, trials
 from search.proposer import STATES
-from search.samplers import distributions
 from search.study import Comparison, MethodSpec, SamplerName
+from spaces.distributions import distributions
 from tracking.errors import UserError
 from tracking.events import JournalError
 from tracking.journal import Event

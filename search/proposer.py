@@ -10,7 +10,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.front import pareto
-from search.samplers import Sampling, distributions, make_sampler
+from search.samplers import Sampling, make_sampler
+from spaces.distributions import distributions
 from spaces.domain import Choice, Point, Space
 from tracking.record import Status
 from trainables.method import stable_seed

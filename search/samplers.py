@@ -1,4 +1,4 @@
-"""Samplers by name, and our spaces as Optuna distributions."""
+"""Optuna's samplers by name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import (
     BaseSampler,
@@ -16,13 +16,11 @@ from optuna.samplers import (
     NSGAIISampler,
     QMCSampler,
     RandomSampler,
-    TPESampler,
 )
-from optuna.study import Study
-from optuna.trial import FrozenTrial
 
 from search.study import Comparison, SamplerName
-from spaces.domain import Choice, Domain, Float, Int, Space
+from spaces.distributions import KnownSpaceTPE
+from spaces.domain import Choice, Space
 
 # A proposal of theirs follows from the trials and a seed alone: nothing inside them has to be carried on.
 STATELESS = (SamplerName.TPE, SamplerName.GP)
@@ -77,22 +75,6 @@ def fitting(name: SamplerName, space: Space) -> tuple[SamplerName, str | None]:
     return name, None
 
 
-def distributions(space: Space) -> dict[str, BaseDistribution]:
-    """The Optuna distributions of a space, in its order."""
-    return {name: _distribution(domain) for name, domain in space.root.items()}
-
-
-class _KnownSpaceTPE(TPESampler):
-    """Optuna's TPE where every trial has all parameters: it need not look through all trials for those in common."""
-
-    def __init__(self, space: Mapping[str, BaseDistribution], seed: int, startup_trials: int) -> None:
-        super().__init__(seed=seed, n_startup_trials=startup_trials)
-        self._known = {name: space[name] for name in sorted(space) if not space[name].single()}
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self._known
-
-
 def make_sampler(chosen: Sampling, seed: int, space: Mapping[str, BaseDistribution]) -> BaseSampler:
     """A fresh sampler.
 
@@ -102,7 +84,7 @@ def make_sampler(chosen: Sampling, seed: int, space: Mapping[str, BaseDistributi
     """
     match chosen.name:
         case SamplerName.TPE:
-            return _KnownSpaceTPE(space, seed, chosen.startup_trials)
+            return KnownSpaceTPE(space, seed, chosen.startup_trials)
         case SamplerName.GP:
             return GPSampler(
                 seed=seed, n_startup_trials=chosen.startup_trials, independent_sampler=RandomSampler(seed=seed),
@@ -126,15 +108,3 @@ def make_sampler(chosen: Sampling, seed: int, space: Mapping[str, BaseDistributi
             return NSGAIISampler(seed=seed, population_size=chosen.population)
         case _:
             assert_never(chosen.name)
-
-
-def _distribution(domain: Domain) -> BaseDistribution:
-    match domain:
-        case Float():
-            return FloatDistribution(domain.low, domain.high, log=domain.log)
-        case Int():
-            return IntDistribution(domain.low, domain.high, log=domain.log)
-        case Choice():
-            return CategoricalDistribution(list(domain.options))
-        case _:
-            assert_never(domain)

@@ -22,7 +22,7 @@ MAY_IMPORT = {
 OWNERS = {
     "ray": ("search/", "trainables/trial.py"),
     "mlflow": ("tracking/mlflow_log.py", "tracking/read.py"),
-    "optuna": ("search/",),
+    "optuna": ("search/", "spaces/distributions.py", "trainables/modules/parzen.py"),
 }
 
 

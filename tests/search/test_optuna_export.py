@@ -14,8 +14,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna_dashboard import wsgi
 
 from search.optuna_export import export
-from search.samplers import distributions
 from search.study import Comparison
+from spaces.distributions import distributions
 from tests.support.simulation import Simulation, Stopped, comparison
 from tracking.errors import UserError
 from tracking.journal import Event

@@ -45,6 +45,9 @@ for name in sys.argv[1:]:
 """
 
 
+FINDING = ("augnet", "unrolled", "implicit", "score_function", "faster_autoaugment", "fast_autoaugment")
+
+
 @pytest.mark.parametrize("check", contract.ALL_CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", methods.names())
 def test_house_method_keeps_its_contract(name: str, check: Check) -> None:
@@ -52,7 +55,7 @@ def test_house_method_keeps_its_contract(name: str, check: Check) -> None:
 
 
 @pytest.mark.parametrize("check", contract.ALL_CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", ["augnet", "unrolled", "implicit", "score_function", "faster_autoaugment"])
+@pytest.mark.parametrize("name", FINDING)
 def test_what_was_found_keeps_the_contract_too(name: str, check: Check) -> None:
     if check in (contract.check_space_names_fields,):
         pytest.skip("a property of the class, which is the searching method's")

@@ -1,0 +1,55 @@
+"""Settings of density matching by what a trained network tolerates."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+from pydantic import Field
+
+from spaces.domain import Int, Space
+from trainables.modules.policy_recipe import SearchConfig
+from trainables.modules.recipe import RECIPE_DOMAINS
+
+
+class Judged(StrEnum):
+    """Which images a candidate policy is judged on."""
+
+    FOLD = "fold"    # of train + outer, those that the network has not learned from (published)
+    OUTER = "outer"  # the validation images (ours); the network learns from `train`
+
+
+class Reward(StrEnum):
+    """What the augmented copies of an image are worth together."""
+
+    MEAN = "mean"  # their mean accuracy: the paper's formula
+    ANY = "any"    # one of them is right: the public code
+
+
+class ToleranceConfig(SearchConfig):
+    """The shared recipe (of the networks that judge, and of the training after the search), and the search.
+
+    Args:
+        judged: which images policies are judged on.
+        reward: what their copies are worth.
+        folds: networks that judge; all of them together train for `search_fraction` horizons. Published 5.
+        share: of the images, that is judged in a fold; published 0.4.
+        candidates: policies that TPE proposes per fold; published 200.
+        arms: of a candidate, all with the same weight: an operation, its probability, its range. Published: five
+            sub-policies of two operations each.
+        kept: best candidates per fold, whose arms make the policy together; published 10.
+        judged_images: at most, per candidate.
+        copies: of each of them; the public code has 5.
+    """
+
+    space: ClassVar[Space] = Space({**RECIPE_DOMAINS, "kept": Int(low=1, high=20, log=True)})
+
+    judged: Judged = Judged.FOLD
+    reward: Reward = Reward.MEAN
+    folds: int = Field(default=2, ge=1)
+    share: float = Field(default=0.4, gt=0, lt=1)
+    candidates: int = Field(default=200, ge=1)
+    arms: int = Field(default=5, ge=1)
+    kept: int = Field(default=10, ge=1)
+    judged_images: int = Field(default=256, ge=1)
+    copies: int = Field(default=5, ge=1)
