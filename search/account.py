@@ -77,6 +77,7 @@ class Trial:
     """One trial, as far as the journal tells.
 
     Args:
+        generation: where trials are bred.
         metrics: of its last sound report.
         score: `val/score` of that report.
     """
@@ -87,6 +88,7 @@ class Trial:
     stage: Stage
     index: int
     config: Mapping[str, Any]
+    generation: int = 0
     status: Status = Status.RUNNING
     reason: str | None = None
     score: float | None = None
@@ -117,7 +119,7 @@ def trials(events: Iterable[Event]) -> dict[str, Trial]:
             case "asked":
                 found[event["uid"]] = Trial(
                     event["uid"], event["problem"], event["method"], Stage(event["stage"]), event["index"],
-                    event["config"],
+                    event["config"], event.get("generation") or 0,
                 )
             case "result":
                 trial = found[event["uid"]]

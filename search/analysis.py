@@ -83,7 +83,7 @@ def _tune(tuned: Sequence[Trial], spent: Cost, unit_flops: float | None, planned
     if planned.comparison.get("sampler") == SamplerName.NSGA_II:
         front = tuple(pareto((t.score or 0.0, t.flops, t) for t in whole))
         return Tune(len(tuned), outcomes, multiples, front[-1] if front else None, front)
-    best = max(whole, key=lambda t: (t.score, -t.index), default=None)
+    best = max(whole, key=lambda t: (t.generation, t.score, -t.index), default=None)
     return Tune(len(tuned), outcomes, multiples, best)
 
 

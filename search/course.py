@@ -8,9 +8,11 @@ from enum import StrEnum
 from typing import Any
 
 from search.confirm import Confirm
+from search.lines import Line
 from search.spending import tally_of
 from search.study import Comparison, MethodSpec
 from search.tuning import Tuned, Tuning, Verdict
+from search.tunings import tuning_of
 from tracking.record import Stage, Status
 from trainables.assignment import PROBE_FRACTION, Report
 
@@ -33,6 +35,7 @@ class Asked:
     stage: Stage
     index: int
     settings: dict[str, Any]
+    line: Line | None = None
 
 
 class Course:
@@ -108,7 +111,7 @@ class Course:
             self._spent.ask(trial.uid)
             if self._spent.full(self.method.limits):
                 self.tuning.close(f"trials: {self._spent.asked} of {self.method.limits.trials}", cut=False)
-            return Asked(trial.uid, Stage.TUNE, trial.index, trial.settings)
+            return Asked(trial.uid, Stage.TUNE, trial.index, trial.settings, self._line(trial))
         assert self.confirm is not None
         chosen = self.confirm.ask() if uid is None else self.confirm.take(uid)
         return Asked(chosen.uid, chosen.stage, chosen.seed_index, chosen.settings)
@@ -169,6 +172,10 @@ class Course:
     def best(self) -> Tuned | None:
         return None if self.tuning is None else self.tuning.best
 
+    def _line(self, trial: Tuned) -> Line | None:
+        last = trial.generation + 1 == round(1 / trial.share)
+        return Line(trial.generation, trial.parent, last) if trial.share < 1 else None
+
     @property
     def _prefix(self) -> str:
         return f"{self.problem}/{self.method.key}"
@@ -193,7 +200,7 @@ class Course:
                 f"{self._comparison.budget:g}: no trial could reach its horizon"
             )
             return
-        self.tuning = Tuning(
+        self.tuning = tuning_of(
             self._comparison, self.problem, self.method, self.unit_flops, self.full_flops, self._warm
         )
         self.stand = Stand.TUNE
@@ -214,7 +221,7 @@ class Course:
             self.fail(f"no trial reached its horizon ({self.tuning.failures} failed){detail}")
             return
         self.confirm = Confirm(
-            self._prefix, best.settings, self._comparison.confirm_seeds, self._comparison.replay
+            self._prefix, self.tuning.confirmed(), self._comparison.confirm_seeds, self._comparison.replay
         )
         self.stand = Stand.CONFIRM
 

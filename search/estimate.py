@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
@@ -13,7 +14,8 @@ from search.spending import SECONDS_PER_HOUR, devices_of
 from search.study import Comparison, MethodSpec, SamplerName
 from search.timed_making import MakingEstimate, TimedBy, estimate_makings
 from search.timed_probe import Measured, measure
-from search.tuning import Tuning, Verdict
+from search.tuning import Verdict
+from search.tunings import tuning_of
 from search.wanted import wanted_of
 from trainables import plugins
 from trainables.problems.spec import ProblemSpec
@@ -161,8 +163,9 @@ def _study(
     ends = own.final_flops + own.test_flops
     flops = tune_flops + 0.1 * own.full_flops + comparison.confirm_seeds * (own.trial_flops(slices, slices) + ends)
     flops += replays * (unit.trial_flops(slices, slices) + ends)
+    at_most = max(len(reports), _trials_at_most(comparison, unit.full_flops, own.full_flops))
     return StudyEstimate(
-        problem, method.key, _trials_at_most(comparison, unit.full_flops, own.full_flops), len(reports),
+        problem, method.key, at_most, len(reports),
         comparison.confirm_seeds + replays, own.full_flops, own.trial_seconds(slices, slices), flops,
         sum(job.seconds for job in jobs.values()), own.peak_host_bytes, own.peak_device_bytes,
     ), jobs
@@ -175,19 +178,20 @@ def _tuned(
     if own.full_flops > comparison.budget * unit_flops:
         return [], 0
     cheap = comparison.model_copy(update={"sampler": SamplerName.RANDOM, "warm_start": ()})
-    tuning, noise = Tuning(cheap, problem, method, unit_flops, own.full_flops), random.Random(0)
+    tuning, noise = tuning_of(cheap, problem, method, unit_flops, own.full_flops), random.Random(0)
     reports, whole = [], 0
     while tuning.may_ask:
         trial, level = tuning.ask(), noise.gauss(0.0, 1.0)
-        for index in range(comparison.slices):
-            share = (index + 1) / comparison.slices
-            done, ready = index + 1 == comparison.slices, share > own.ready_share
+        slices = math.ceil(comparison.slices * trial.share)
+        for index in range(slices):
+            share = (index + 1) / slices
+            done, ready = index + 1 == slices, share > own.ready_share
             score = level + noise.gauss(0.0, 0.5)  # ranks mostly keep from one report to the next
-            flops = round(share * own.full_flops)
+            flops = round(share * trial.share * own.full_flops)
             if tuning.report(trial.uid, index, flops, score, ready or done, done) is Verdict.STOP:
                 break
         reports.append(index + 1)
-        whole += done
+        whole += done and trial.share * (1 + trial.generation) > 1 - 1e-9  # what is bred ends with its last generation
     return reports, whole
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from search import lines
 from search.course import Asked
 from search.study import ARTEFACTS, Comparison
 from search.wanted import Wanted
@@ -48,7 +49,7 @@ class Jobs:
             fraction=PROBE_FRACTION if asked.stage is Stage.PROBE else 1.0,
             artefacts=dict(self._wanted.needs.get((problem, row), {})), store=self._store,
             exports=str(self._place / "exports" / problem / row) if first else "",
-            place=self._checkpoints(asked.uid), cache=self._cache,
+            place=self._checkpoints(asked.uid), cache=self._cache, **lines.fields(self._place, asked.uid, asked.line),
         )
 
     def making(self, key: str, before: int) -> Making:
@@ -75,7 +76,8 @@ def asked_fields(job: Assigned) -> dict[str, Any]:
             "seed": job.spec.seed, "partition": 0, "config": job.spec.settings, "key": job.key,
             "label": job.spec.label,
         }
+    line = {} if job.generation is None else {"generation": job.generation, "parent": job.parent}
     return {
         "uid": job.uid, "problem": job.problem.label, "method": job.row, "stage": str(job.stage),
-        "index": job.index, "seed": job.seed, "partition": job.partition, "config": job.settings,
+        "index": job.index, "seed": job.seed, "partition": job.partition, "config": job.settings, **line,
     }

@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
+from search import lines
 from search.study import Comparison
 from tracking.errors import StorageError, UserError, nearest
 from tracking.journal import Event, Journal, JournalError, Loaded, load, of_kind, read
@@ -245,12 +246,15 @@ class Recorder:
             _forget(self._sweep.checkpoints / str(fields["uid"]))
         elif kind == "sweep_done":
             _forget(self._sweep.checkpoints)
+        if (left := lines.outgrown(self._sweep.place, event)) is not None:
+            _forget(left)
         return event
 
     def _tidy(self) -> None:
         """An earlier driver may have been stopped between an end and what follows from it."""
         if of_kind(self._journal.events, "sweep_done"):
             _forget(self._sweep.checkpoints)
+            _forget(self._sweep.place / lines.FOLDER)
             return
         ended = {str(event["uid"]) for event in of_kind(self._journal.events, "ended")}
         with suppress(StorageError):

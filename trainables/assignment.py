@@ -98,6 +98,8 @@ class Assignment(Job):
         fraction: of the horizon; below 1 for a probe.
         artefacts: what the method needs: name -> key in the store.
         exports: where files for people go, a path or a URI; empty for all trials but the first confirm one.
+        generation, parent: of a trial that is bred; uid of the trial that it goes on from.
+        inherited, bequest: where it finds that one's state, and where it leaves its own for others; or empty.
     """
 
     problem: ProblemSpec
@@ -110,6 +112,10 @@ class Assignment(Job):
     fraction: float = 1.0
     artefacts: dict[str, str] = {}
     exports: str = ""
+    generation: int | None = None
+    parent: str | None = None
+    inherited: str = ""
+    bequest: str = ""
 
     @property
     def horizon(self) -> int:

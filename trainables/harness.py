@@ -14,6 +14,7 @@ from tracking.storage import Place
 from trainables import invariance, plugins
 from trainables.artefact_store import ArtefactStore
 from trainables.assignment import FIRST_SEED, Assignment, Device, Report
+from trainables.inheritance import bequeath, inherit
 from trainables.keeping import Keeper
 from trainables.method import Augments, Context, Describes, Finds, Method, MethodConfig, Slice, stable_seed
 from trainables.problems.problem import Kind, Problem, Split
@@ -43,6 +44,8 @@ class Harness:
         )
         self.config: MethodConfig = plugins.method_config(assignment.method).model_validate(assignment.settings)
         self.method: Method = self.config.build(self._context())
+        if assignment.inherited:
+            inherit(self.method, assignment.inherited, self._device)
         self._select = self._examples(Split.SELECT, protocol.score_examples)
         self._keeper = Keeper(assignment, self.method, self.meter, self._device)
         self._notes: list[str] = []
@@ -72,6 +75,8 @@ class Harness:
             metrics |= self._final()
             if self.assignment.stage is Stage.RERUN and self.assignment.index == FIRST_SEED:
                 self._notes = take_away(self.method, self.assignment.exports)
+            if self.assignment.bequest:
+                bequeath(self.method, self.assignment.bequest)
         self.meter.stop(clock, Phase.SELECT)
         metrics |= self.meter.ledger().metrics()
         report = self._report(piece, score, metrics)
@@ -127,7 +132,7 @@ class Harness:
 
     def _final(self) -> dict[str, float]:
         """Invariance at the last report; the test split, once, in a confirm trial."""
-        if self.assignment.stage in (Stage.UNIT, Stage.PROBE):
+        if self.assignment.stage in (Stage.UNIT, Stage.PROBE) or self.assignment.bequest:
             return {}
         confirm = self.assignment.stage in (Stage.RERUN, Stage.REPLAY)
         x, y = self._examples(Split.TEST, None) if confirm else self._select
