@@ -50,6 +50,27 @@ def layers() -> dict[str, Any]:
     }
 
 
+def policies() -> dict[str, Any]:
+    """Every search of augmentation policies and its controls on digits, at twenty plain trainings each."""
+    return {
+        "problems": [_rotated_digits(shots=30), _which_rotation(shots=20)],
+        "methods": [*_policy_rows(), _oracle(60.0)],
+        "horizon": 240,
+        "budget": 20.0,
+        "confirm_seeds": 5,
+    }
+
+
+def policies_mnist() -> dict[str, Any]:
+    """The same on 5,000 images of MNIST, upright in `train` and turned elsewhere; downloads to `data`."""
+    source = {"name": "torchvision", "dataset": "MNIST", "root": "data", "limit": 5000}
+    turned = {"name": "nuisance", "ranges": {"rotation": 60.0}, "on": ["outer", "select", "test"]}
+    return {
+        **policies(), "problems": [{"label": "mnist-rotated", "source": source, "wrappers": [turned]}],
+        "hang_seconds": 1800.0,
+    }
+
+
 def cifar10() -> dict[str, Any]:
     """Learned layers against fixed augmentation on CIFAR-10, a ResNet-18, for one GPU; downloads to `data`."""
     recipe = {"batch_size": 128}
@@ -131,6 +152,31 @@ def names() -> dict[str, str]:
 def get(name: str) -> dict[str, Any]:
     """The fields of the recipe's comparison; UserError with the nearest name."""
     return chosen(book(__name__), name)
+
+
+def _policy_rows() -> list[dict[str, Any]]:
+    """Controls, gradient searches, density matching with either of its choices, and the black box."""
+    names = (
+        "plain", "trivial_augment", "rand_augment", "uniform_policy", "random_policy", "unrolled", "implicit",
+        "score_function", "fixed_policy", "pba",
+    )
+    varied: list[tuple[str, str, dict[str, Any]]] = [
+        ("plain", "plain-long", {"length": 19.0}),  # one training that takes the budget
+        *(("faster_autoaugment", f"faster_autoaugment-{reference}", {"reference": reference})
+          for reference in ("train", "outer")),
+        *(("fast_autoaugment", f"fast_autoaugment-{reward}", {"reward": reward}) for reward in ("mean", "any")),
+        # Its population is what the budget holds, so smaller budgets are rows of their own.
+        *(("pba", f"pba-{members}", {"population": members}) for members in (2, 5)),
+    ]
+    return [
+        *({"name": name} for name in names),
+        *({"name": name, "label": label, "settings": settings} for name, label, settings in varied),
+    ]
+
+
+def _oracle(half_width_deg: float) -> dict[str, Any]:
+    """Told what was planted."""
+    return {"name": "oracle", "settings": {"ranges": {"rotation": half_width_deg}}}
 
 
 def _rotated_digits(shots: int) -> dict[str, Any]:

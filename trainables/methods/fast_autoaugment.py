@@ -26,7 +26,7 @@ class Config(ToleranceConfig):
 
     @classmethod
     def quick(cls) -> Self:
-        return cls(candidates=4, kept=2)
+        return cls(kept=2)
 
     def build(self, context: Context) -> Method:
         """Raises UserError where the inputs are not images, no operation fits them, or a fold has an empty part."""

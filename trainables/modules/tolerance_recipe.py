@@ -34,7 +34,8 @@ class ToleranceConfig(SearchConfig):
         reward: what their copies are worth.
         folds: networks that judge; all of them together train for `search_fraction` horizons. Published 5.
         share: of the images, that is judged in a fold; published 0.4.
-        candidates: policies that TPE proposes per fold; published 200.
+        candidates_per_update: policies that TPE proposes per update of a network; published 200 per fold, after 200
+            epochs. A number for itself would not shrink with the horizon, and short trainings would be all search.
         arms: of a candidate, all with the same weight: an operation, its probability, its range. Published: five
             sub-policies of two operations each.
         kept: best candidates per fold, whose arms make the policy together; published 10.
@@ -48,7 +49,7 @@ class ToleranceConfig(SearchConfig):
     reward: Reward = Reward.MEAN
     folds: int = Field(default=2, ge=1)
     share: float = Field(default=0.4, gt=0, lt=1)
-    candidates: int = Field(default=200, ge=1)
+    candidates_per_update: float = Field(default=0.8, gt=0)
     arms: int = Field(default=5, ge=1)
     kept: int = Field(default=10, ge=1)
     judged_images: int = Field(default=256, ge=1)

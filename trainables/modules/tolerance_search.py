@@ -43,12 +43,13 @@ class ToleranceSearch:
     ) -> None:
         self._context, self._config, self._operations = context, config, operations
         self._updates = max(1, updates // config.folds)
+        self._candidates = max(1, round(config.candidates_per_update * self._updates))
         self._noise = context.generator(Role.AUGMENT, SEARCH_STREAM)
         self._order = context.generator(Role.ORDER, SEARCH_STREAM)
         self._folds = self._cut()
         space = _space(operations, config.arms)
         self._parzen = [
-            Parzen(space, stable_seed(context.seed, Role.SEARCH, fold), config.candidates)
+            Parzen(space, stable_seed(context.seed, Role.SEARCH, fold), self._candidates)
             for fold in range(config.folds)
         ]
         self._fold = 0
@@ -57,9 +58,8 @@ class ToleranceSearch:
     @property
     def left(self) -> int:
         """Updates and candidates until the end."""
-        config = self._config
-        done = self._trunk.cursor + config.candidates - self._parzen[self._fold].left
-        return (config.folds - self._fold) * (self._updates + config.candidates) - done
+        done = self._trunk.cursor + self._candidates - self._parzen[self._fold].left
+        return (self._config.folds - self._fold) * (self._updates + self._candidates) - done
 
     def update(self) -> Update:
         """The loss is a network's in training, and 1 - reward for a candidate; there is no outer step."""
@@ -95,7 +95,7 @@ class ToleranceSearch:
         self._trunk.check_state(state["trunk"])
         require_cursor(state["fold"], self._config.folds - 1)
         for parzen in state["parzen"]:
-            require_cursor(parzen["told"], self._config.candidates)
+            require_cursor(parzen["told"], self._candidates)
         self._fold = state["fold"]
         self._trunk.load_state_dict(state["trunk"])
         for parzen, told in zip(self._parzen, state["parzen"], strict=True):

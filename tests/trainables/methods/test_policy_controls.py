@@ -15,9 +15,9 @@ from tests.support.toy_problems import signal_toy
 from tracking.cost import Meter
 from tracking.errors import UserError
 from trainables.contract_toy import toy_context
-from trainables.contract_trace import with_view
+from trainables.contract_trace import steps, with_view
 from trainables.method import MethodConfig
-from trainables.methods import fixed_policy, oracle, rand_augment, random_policy, uniform_policy
+from trainables.methods import fixed_policy, oracle, plain, rand_augment, random_policy, uniform_policy
 from trainables.modules.frozen import ThroughPolicy
 from trainables.modules.policy_space import OPERATIONS, search_limit
 from trainables.problems.digits import Config as Digits
@@ -31,6 +31,16 @@ def policy_of(config: MethodConfig, seed: int = 0) -> Policy:
     method = config.build(toy_context(seed))
     assert isinstance(method, ThroughPolicy)
     return method.policy
+
+
+def test_a_longer_plain_training_is_the_one_with_the_longer_horizon() -> None:
+    """Schedule and all: extra epochs are no second warm-up."""
+    base = replace(toy_context(), horizon=8, slice_updates=4)
+    longer, whole = plain.Config(length=2.0).build(base), plain.Config().build(replace(base, horizon=16))
+    for method in (longer, whole):
+        assert sum(1 for _ in steps(method)) == 4
+    x = base.problem.labelled().x
+    assert torch.equal(longer.predict(x), whole.predict(x))
 
 
 def test_uniform_gives_every_choice_the_same_weight_up_to_its_limit() -> None:

@@ -24,7 +24,7 @@ OPERATIONS = (Operation.ROTATION, Operation.FLIP_HORIZONTAL)
 
 
 def search(context: Context | None = None, **settings: Any) -> ToleranceSearch:
-    config = fast_autoaugment.Config(**{"candidates": 3, "kept": 1, **settings})
+    config = fast_autoaugment.Config(**{"candidates_per_update": 1.5, "kept": 1, **settings})
     return ToleranceSearch(context or replace(toy_context(), horizon=4), config, OPERATIONS, 4)
 
 
