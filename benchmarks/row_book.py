@@ -46,13 +46,15 @@ class Book:
 
     def take(self, job: Job, again: bool = False) -> Row:
         """The row of a job, from the file if it is there and may be taken from there."""
-        if not again:
-            for row in self.rows:
-                if all(row.get(key) == value for key, value in job.name.items()):
-                    return row
+        if not again and (known := self.known(job)) is not None:
+            return known
         row = {**job.work(), "commit": self._commit, **_now()}
         assert all(row.get(key) == value for key, value in job.name.items()), "a row must have the name of its job"
         return self._append(row)
+
+    def known(self, job: Job) -> Row | None:
+        """Its row, where there is one."""
+        return next((row for row in self.rows if all(row.get(k) == v for k, v in job.name.items())), None)
 
     def _append(self, row: Row) -> Row:
         """Kept, and given back, as a later run would read it."""

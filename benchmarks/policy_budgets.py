@@ -1,0 +1,203 @@
+"""What policy searches have found after 1, 2, 5 and 20 plain trainings: `python benchmarks/policy_budgets.py SWEEP`.
+
+Reads a finished sweep of the recipe `policies` (or of any other) and confirms, on the same seeds and with the same
+averaging as the sweep, what each study would have ended with at a smaller budget: the incumbent at that cost, by the
+select split. A study whose first training had not ended by then has nothing to show. Rows of `pba` have the population
+that their whole budget holds, so no prefix of one is a smaller one: `pba-2` and `pba-5` are rows of their own.
+
+Every trained row is kept below benchmarks/results/ with its commit; a second call makes only what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from row_book import Book, Job, Row
+
+from search.account import trials
+from search.course import Asked
+from search.incumbents import at, incumbents
+from search.jobs import Jobs
+from search.statistics import Paired, estimate, holm, paired
+from search.sweep import Sweep
+from search.wanted import recorded
+from tracking.journal import Event
+from tracking.provenance import collect
+from tracking.record import Stage, Status
+from tracking.storage import Place
+from trainables.assignment import FIRST_SEED, Assignment
+from trainables.evolving import EvolvingConfig
+from trainables.harness import Harness
+
+HERE = Path(__file__).resolve().parent
+BUDGETS = (1.0, 2.0, 5.0)
+CONTROL = "random_policy"  # the same space without a search
+KEPT = {"accuracy": "test/score", "own_copies": "test/score_own_copies", "common_copies": "test/score_common_copies"}
+
+
+def confirmed(assignment: str, name: Row) -> Row:
+    """One training of an incumbent, as the sweep's own confirm stage would do it."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        job = Assignment.model_validate_json(assignment).model_copy(update={"place": folder, "exports": ""})
+        harness = Harness(job)
+        report = harness.advance()
+        while report.status is Status.RUNNING:
+            report = harness.advance()
+    return {**name, **{short: report.metrics[key] for short, key in KEPT.items()}, "flops": report.flops}
+
+
+class Finished:
+    """A sweep that has ended, and what it takes to train what it had found earlier."""
+
+    def __init__(self, place: Place) -> None:
+        self.sweep = Sweep(place)
+        self.events: list[Event] = self.sweep.events()
+        self.comparison = self.sweep.comparison()
+        self.units = {
+            t.problem: t.flops for t in trials(self.events).values()
+            if t.stage is Stage.UNIT and t.status is Status.COMPLETE
+        }
+        self._jobs = Jobs(self.comparison, place, None, recorded(self.events))
+
+    def studies(self) -> Iterator[tuple[str, str]]:
+        for problem in self.comparison.problems:
+            for method in self.comparison.methods:
+                yield problem.label, method.key
+
+    def ends(self) -> Iterator[Job]:
+        """The sweep's own confirm trainings, at its whole budget; they are there."""
+        for t in trials(self.events).values():
+            if t.stage is Stage.RERUN and t.status is Status.COMPLETE:
+                name = {"sweep": self.sweep.name, "problem": t.problem, "method": t.method, "incumbent": "last",
+                        "seed": t.index}
+                scores = {short: t.metrics[key] for short, key in KEPT.items()}
+                yield Job(name, partial(dict, {**name, **scores, "flops": t.flops}))
+
+    def earlier(self, budgets: Sequence[float]) -> Iterator[Job]:
+        """The trainings that are to be made; budgets that end with the same incumbent share theirs."""
+        for problem, row in self.studies():
+            spec = next(m for m in self.comparison.methods if m.key == row)
+            if issubclass(spec.config_class(), EvolvingConfig):
+                continue
+            found = list(incumbents(self.events, problem, row))
+            for budget in budgets:
+                one = at(found, budget * self.units[problem])
+                if one is None or one is found[-1]:
+                    continue
+                for seed in range(FIRST_SEED, FIRST_SEED + self.comparison.confirm_seeds):
+                    asked = Asked(f"{one.uid}/seed-{seed}", Stage.RERUN, seed, dict(one.config))
+                    job = self._jobs.assignment(problem, row, spec.name, asked)
+                    name = {"sweep": self.sweep.name, "problem": problem, "method": row, "incumbent": one.uid,
+                            "seed": seed}
+                    yield Job(name, partial(confirmed, job.model_dump_json(), name))
+
+    def table(self, made: Sequence[Row], budgets: Sequence[float]) -> list[Row]:
+        """One row per problem, method, budget and seed; the sweep's own rows at every budget that ended with the last.
+
+        Args:
+            made: of `ends` and `earlier`.
+        """
+        found = []
+        for problem, method in self.studies():
+            own = [row for row in made if (row["problem"], row["method"]) == (problem, method)]
+            line = list(incumbents(self.events, problem, method))
+            found += [{**row, "budget": self.comparison.budget} for row in own if row["incumbent"] == "last"]
+            for budget in budgets:
+                one = at(line, budget * self.units[problem])
+                if one is not None:
+                    named = "last" if one is line[-1] else one.uid
+                    found += [{**row, "budget": budget} for row in own if row["incumbent"] == named]
+        return found
+
+
+def report(problem: str, rows: Sequence[Row], methods: Sequence[str], budgets: Sequence[float]) -> dict[str, Any]:
+    """Prints a problem's table; returns its figures."""
+    print(f"\n{problem}: test accuracy in %, no averaging [95 %], by budget in plain trainings")
+    print(f"{'':28s}" + "".join(f"{f'{budget:g}x':>22s}" for budget in budgets) + f"{'over random, points':>26s}")
+    scores: dict[tuple[str, float], Mapping[int, float]] = {
+        (method, budget): {r["seed"]: r["accuracy"] for r in rows if (r["method"], r["budget"]) == (method, budget)}
+        for method in methods for budget in budgets
+    }
+    figures: dict[str, float | None] = {}
+    tests: dict[str, Paired] = {}
+    for method in methods:
+        own, control = scores[method, budgets[-1]], scores.get((CONTROL, budgets[-1]), {})
+        common = sorted(own.keys() & control.keys())
+        test = paired([own[s] for s in common], [control[s] for s in common])
+        if method != CONTROL and test is not None:
+            tests[method] = test
+    corrected = dict(zip(tests, holm([test.p for test in tests.values()]), strict=True))
+    for method in methods:
+        cells = []
+        for budget in budgets:
+            values = list(scores[method, budget].values())
+            cells.append("-" if not values else _said(values))
+            figures[f"{problem}/{method}/{budget:g}x"] = statistics.fmean(values) if values else None
+        gain = ""
+        if method in tests:
+            d = tests[method].difference
+            low, high = (100 * (end or 0.0) for end in (d.low, d.high))
+            gain = f"{100 * d.mean:+.1f} [{low:.1f}, {high:.1f}] p {corrected[method]:.3f}"
+            figures[f"{problem}/{method}/over_random"] = d.mean
+            figures[f"{problem}/{method}/p_holm"] = corrected[method]
+        print(f"{method:28s}" + "".join(f"{cell:>22s}" for cell in cells) + f"{gain:>26s}")
+    better = [m for m, p in corrected.items() if p <= 0.05 and (figures[f"{problem}/{m}/over_random"] or 0) > 0]
+    worse = [m for m, p in corrected.items() if p <= 0.05 and (figures[f"{problem}/{m}/over_random"] or 0) < 0]
+    same = [m for m in corrected if m not in (*better, *worse)]
+    print(f"{problem}: after Holm, better than {CONTROL}: {_list(better)}; worse: {_list(worse)}; no difference found: "
+          f"{_list(same)}.")
+    return figures
+
+
+def _said(values: Sequence[float]) -> str:
+    found = estimate([100 * v for v in values])
+    assert found is not None
+    return f"{found.mean:.1f}" + ("" if found.low is None else f" [{found.low:.1f}, {found.high:.1f}]")
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sweep", help="its folder")
+    parser.add_argument("--budgets", type=float, nargs="+", default=list(BUDGETS))
+    parser.add_argument("--results", type=Path, default=HERE / "results" / "policy_budgets.jsonl")
+    parser.add_argument("--processes", type=int, default=2)
+    options = parser.parse_args()
+    finished, book = Finished(Place.of(options.sweep)), Book(options.results)
+    jobs = {json.dumps(job.name, sort_keys=True): job for job in finished.earlier(options.budgets)}
+    made = [book.take(job) for job in finished.ends()]
+    with ProcessPoolExecutor(options.processes) as pool:
+        ahead = {key: pool.submit(job.work) for key, job in jobs.items() if book.known(job) is None}
+        made += [
+            book.take(job if key not in ahead else Job(job.name, ahead[key].result)) for key, job in jobs.items()
+        ]
+    rows, budgets = finished.table(made, options.budgets), [*options.budgets, finished.comparison.budget]
+    figures: dict[str, Any] = {}
+    for problem in finished.comparison.problems:
+        here = [row for row in rows if row["problem"] == problem.label]
+        figures |= report(problem.label, here, [m.key for m in finished.comparison.methods], budgets)
+    first = finished.events[0]
+    print(json.dumps({
+        **figures, "commits_of_rows": sorted({str(row["commit"]) for row in made}),
+        "commit_of_sweep": first.get("provenance", {}).get("commit"), "command": shlex.join(sys.argv),
+        "provenance": collect(HERE),
+    }))
+
+
+if __name__ == "__main__":
+    main()
