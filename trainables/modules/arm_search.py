@@ -14,7 +14,15 @@ from spaces.transforms import Operation
 from trainables.method import Context, State
 from trainables.modules.arms import ArmDraw, Arms
 from trainables.modules.bilevel_search import BilevelSearch, Update
-from trainables.modules.hypergradient import DARTS_STEP, Estimate, Weights, detached, inner_product, leaves_of
+from trainables.modules.hypergradient import (
+    DARTS_STEP,
+    Estimate,
+    Step,
+    Weights,
+    detached,
+    inner_product,
+    leaves_of,
+)
 from trainables.modules.policy_recipe import BilevelConfig
 from trainables.problems.problem import Batch
 
@@ -84,8 +92,7 @@ class ArmSearch(BilevelSearch):
         leaves = leaves_of(tuple(self.trunk.network.parameters()))
         loss = self._losses(leaves, x, batch.y).mean()
         gradients = torch.autograd.grad(loss, leaves)
-        rate, decay = self.trunk.learning_rate, self._recipe.weight_decay
-        ahead = leaves_of([w - rate * (g + decay * w) for w, g in zip(leaves, gradients, strict=True)])
+        ahead = Step(self.trunk.learning_rate, self._recipe.weight_decay).ahead(leaves, gradients)
         outer_loss = self._outer_loss(ahead, held_out)
         v = torch.autograd.grad(outer_loss, ahead)
         rewards = self._rewards(detached(leaves), v, x, batch.y)

@@ -82,6 +82,11 @@ class Step(NamedTuple):
     size: float
     weight_decay: float = 0.0
 
+    def ahead(self, theta: Sequence[Tensor], gradients: Sequence[Tensor]) -> Weights:
+        """theta - eta (g + wd theta) without momentum, as leaves; theta itself stays as it is."""
+        pairs = zip(theta, gradients, strict=True)
+        return leaves_of([w - self.size * (g + self.weight_decay * w) for w, g in pairs])
+
 
 @dataclass(frozen=True, slots=True)
 class OneStep:
@@ -114,10 +119,7 @@ class OneStep:
         leaves = leaves_of(theta)
         loss = inner(leaves)
         gradients = torch.autograd.grad(loss, leaves, create_graph=exact)
-        ahead = leaves_of([
-            weight - step.size * (gradient + step.weight_decay * weight)
-            for weight, gradient in zip(leaves, gradients, strict=True)
-        ])
+        ahead = step.ahead(leaves, gradients)
         outer_loss = outer(ahead)
         v = torch.autograd.grad(outer_loss, ahead)
         mixed = mixed_derivative(gradients, v, phi) if exact else central_difference(inner, leaves, v, phi)
