@@ -5,68 +5,23 @@ Seeds are fixed, so on one type of CPU the outcome is too; the rates stated are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
-import torch
 
-from tracking.cost import Meter
-from trainables.contract_trace import steps
-from trainables.method import Context, Describes, Method, MethodConfig
-from trainables.methods import augnet, fast_autoaugment, faster_autoaugment, implicit, plain, score_function, unrolled
-from trainables.modules import networks
+from tests.support.planted import BILEVEL, HALF_WIDTH_DEG, HELD_OUT, accuracy, digits, learned
+from tests.support.planted import trained as run
+from trainables.method import Method, MethodConfig
+from trainables.methods import augnet, fast_autoaugment, faster_autoaugment, plain
 from trainables.modules.density_recipe import Reference
 from trainables.modules.tolerance_recipe import Judged, Reward
 from trainables.problems.array_problem import ArrayProblem
-from trainables.problems.digits import Config as Digits
-from trainables.problems.nuisance import Config as Nuisance
 from trainables.problems.problem import Split
-from trainables.problems.spec import in_memory
 
 pytestmark = pytest.mark.slow
-HALF_WIDTH_DEG = 45.0
-HELD_OUT = (Split.OUTER, Split.SELECT, Split.TEST)
 EVERYWHERE = tuple(Split)
 
 
-BILEVEL = pytest.mark.parametrize(
-    "config", [unrolled.Config(), implicit.Config(), score_function.Config()],
-    ids=["unrolled", "implicit", "score_function"],
-)
-
-
-def digits(rotated: Sequence[Split]) -> ArrayProblem:
-    dataset = Digits().load(0)
-    if rotated:
-        dataset = Nuisance(ranges={"rotation": HALF_WIDTH_DEG}, on=tuple(rotated)).wrap(dataset, 0)
-    return in_memory(dataset, 0, 0)
-
-
 def trained(config: MethodConfig, problem: ArrayProblem, seed: int) -> Method:
-    meter = Meter("cpu")
-    context = Context(
-        problem=problem.view(meter),
-        horizon=600,
-        slice_updates=100,
-        seed=seed,
-        device=torch.device("cpu"),
-        meter=meter,
-        network=networks.builder("small_cnn"),
-    )
-    method = config.build(context)
-    for _ in steps(method):
-        pass
-    return method
-
-
-def learned(method: Method, name: str) -> float:
-    assert isinstance(method, Describes)
-    return method.describe()[name]
-
-
-def accuracy(method: Method, problem: ArrayProblem) -> float:
-    x, y = problem.examples(Split.TEST)
-    return float(problem.score(method.predict(x), y))
+    return run(config, problem, seed).end
 
 
 @pytest.mark.parametrize("seed", range(3))
