@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -21,3 +21,18 @@ def pareto(found: Iterable[tuple[float, float, T]]) -> list[T]:
             highest = score
             front.append(what)
     return front
+
+
+def hypervolume(points: Sequence[tuple[float, float]], worst: tuple[float, float]) -> float:
+    """The area that points (score, cost) beat, up to a worst score and a worst cost; points beyond those count nothing.
+
+    Args:
+        worst: (lowest score, highest cost) that are of interest.
+    """
+    least, dearest = worst
+    inside = [(score, cost, (score, cost)) for score, cost in points if score > least and cost < dearest]
+    area, reached = 0.0, least
+    for score, cost in pareto(inside):
+        area += (score - reached) * (dearest - cost)
+        reached = score
+    return area
