@@ -20,7 +20,7 @@ from trainables.problems.problem import Split
 from trainables.problems.spec import in_memory
 from trainables.problems.transform_label import Config as TransformLabel
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 SEEDS, ERRORS = 5, 2.0  # standard errors that a mean drift may have
 FALSE_ALARM = 2 * float(student.sf(ERRORS, SEEDS - 1))  # .12 per method and draw of seeds; these seeds are fixed
 

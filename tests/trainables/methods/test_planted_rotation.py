@@ -16,7 +16,7 @@ from trainables.modules.tolerance_recipe import Judged, Reward
 from trainables.problems.array_problem import ArrayProblem
 from trainables.problems.problem import Split
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 EVERYWHERE = tuple(Split)
 
 
