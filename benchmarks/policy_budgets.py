@@ -30,6 +30,7 @@ from search.course import Asked
 from search.incumbents import at, incumbents
 from search.jobs import Jobs
 from search.statistics import Paired, estimate, holm, paired
+from search.study import MethodSpec
 from search.sweep import Sweep
 from search.wanted import recorded
 from tracking.journal import Event
@@ -42,6 +43,7 @@ from trainables.harness import Harness
 
 HERE = Path(__file__).resolve().parent
 BUDGETS = (1.0, 2.0, 5.0)
+SLACK = 1.03  # policies cost a little beside the training that they are part of
 CONTROL = "random_policy"  # the same space without a search
 KEPT = {"accuracy": "test/score", "own_copies": "test/score_own_copies", "common_copies": "test/score_common_copies"}
 
@@ -76,6 +78,17 @@ class Finished:
             for method in self.comparison.methods:
                 yield problem.label, method.key
 
+    def _spec(self, row: str) -> MethodSpec:
+        return next(m for m in self.comparison.methods if m.key == row)
+
+    def _bred(self, row: str) -> bool:
+        return issubclass(self._spec(row).config_class(), EvolvingConfig)
+
+    def spent(self, problem: str, row: str) -> float:
+        """By the tuning, in plain trainings."""
+        own = (t for t in trials(self.events).values() if (t.problem, t.method, t.stage) == (problem, row, Stage.TUNE))
+        return sum(t.flops for t in own) / self.units[problem]
+
     def ends(self) -> Iterator[Job]:
         """The sweep's own confirm trainings, at its whole budget; they are there."""
         for t in trials(self.events).values():
@@ -88,8 +101,8 @@ class Finished:
     def earlier(self, budgets: Sequence[float]) -> Iterator[Job]:
         """The trainings that are to be made; budgets that end with the same incumbent share theirs."""
         for problem, row in self.studies():
-            spec = next(m for m in self.comparison.methods if m.key == row)
-            if issubclass(spec.config_class(), EvolvingConfig):
+            spec = self._spec(row)
+            if self._bred(row):
                 continue
             found = list(incumbents(self.events, problem, row))
             for budget in budgets:
@@ -115,17 +128,28 @@ class Finished:
             line = list(incumbents(self.events, problem, method))
             found += [{**row, "budget": self.comparison.budget} for row in own if row["incumbent"] == "last"]
             for budget in budgets:
-                one = at(line, budget * self.units[problem])
+                if self._bred(method):  # all of its generations, or nothing
+                    affordable = bool(line) and line[-1].spent <= SLACK * budget * self.units[problem]
+                    one = line[-1] if affordable else None
+                else:
+                    one = at(line, budget * self.units[problem])
                 if one is not None:
                     named = "last" if one is line[-1] else one.uid
                     found += [{**row, "budget": budget} for row in own if row["incumbent"] == named]
         return found
 
 
-def report(problem: str, rows: Sequence[Row], methods: Sequence[str], budgets: Sequence[float]) -> dict[str, Any]:
-    """Prints a problem's table; returns its figures."""
+def report(
+    problem: str, rows: Sequence[Row], spent: Mapping[str, float], budgets: Sequence[float]
+) -> dict[str, float | None]:
+    """Prints a problem's table; returns its figures.
+
+    Args:
+        spent: by the tuning of each method, in plain trainings.
+    """
+    methods = list(spent)
     print(f"\n{problem}: test accuracy in %, no averaging [95 %], by budget in plain trainings")
-    print(f"{'':28s}" + "".join(f"{f'{budget:g}x':>22s}" for budget in budgets) + f"{'over random, points':>26s}")
+    print(f"{'':28s}" + "".join(f"{f'{budget:g}x':>22s}" for budget in budgets) + f"{'spent':>7s}{'over random, points':>30s}")
     scores: dict[tuple[str, float], Mapping[int, float]] = {
         (method, budget): {r["seed"]: r["accuracy"] for r in rows if (r["method"], r["budget"]) == (method, budget)}
         for method in methods for budget in budgets
@@ -152,7 +176,7 @@ def report(problem: str, rows: Sequence[Row], methods: Sequence[str], budgets: S
             gain = f"{100 * d.mean:+.1f} [{low:.1f}, {high:.1f}] p {corrected[method]:.3f}"
             figures[f"{problem}/{method}/over_random"] = d.mean
             figures[f"{problem}/{method}/p_holm"] = corrected[method]
-        print(f"{method:28s}" + "".join(f"{cell:>22s}" for cell in cells) + f"{gain:>26s}")
+        print(f"{method:28s}" + "".join(f"{cell:>22s}" for cell in cells) + f"{spent[method]:7.1f}{gain:>30s}")
     better = [m for m, p in corrected.items() if p <= 0.05 and (figures[f"{problem}/{m}/over_random"] or 0) > 0]
     worse = [m for m, p in corrected.items() if p <= 0.05 and (figures[f"{problem}/{m}/over_random"] or 0) < 0]
     same = [m for m in corrected if m not in (*better, *worse)]
@@ -190,7 +214,8 @@ def main() -> None:
     figures: dict[str, Any] = {}
     for problem in finished.comparison.problems:
         here = [row for row in rows if row["problem"] == problem.label]
-        figures |= report(problem.label, here, [m.key for m in finished.comparison.methods], budgets)
+        spent = {m.key: finished.spent(problem.label, m.key) for m in finished.comparison.methods}
+        figures |= report(problem.label, here, spent, budgets)
     first = finished.events[0]
     print(json.dumps({
         **figures, "commits_of_rows": sorted({str(row["commit"]) for row in made}),

@@ -60,6 +60,10 @@ class QuadraticConfig(EvolvingConfig):
     schedule: tuple[Settings, ...] = ()
     mutates: bool = True
 
+    @property
+    def given(self) -> bool:
+        return bool(self.schedule)
+
     def begun(self, generator: np.random.Generator, member: int) -> Self:
         return self.model_copy(update={"schedule": (first(member),)})
 

@@ -88,7 +88,7 @@ class Trial:
     stage: Stage
     index: int
     config: Mapping[str, Any]
-    generation: int = 0
+    generation: int | None = None
     status: Status = Status.RUNNING
     reason: str | None = None
     score: float | None = None
@@ -119,7 +119,7 @@ def trials(events: Iterable[Event]) -> dict[str, Trial]:
             case "asked":
                 found[event["uid"]] = Trial(
                     event["uid"], event["problem"], event["method"], Stage(event["stage"]), event["index"],
-                    event["config"], event.get("generation") or 0,
+                    event["config"], event.get("generation"),
                 )
             case "result":
                 trial = found[event["uid"]]

@@ -8,6 +8,7 @@ from typing import Any
 
 from search.account import Cost, Trial, total, trials
 from search.front import pareto
+from search.lines import furthest
 from search.made import pretraining
 from search.plan import Plan, given_up, plan
 from search.row import Averaging, Effect, Invariance, Row, Tune
@@ -80,10 +81,12 @@ def _tune(tuned: Sequence[Trial], spent: Cost, unit_flops: float | None, planned
     outcomes = {status: sum(t.status is status for t in tuned) for status in Status}
     whole = [t for t in tuned if t.status is Status.COMPLETE and t.score is not None]
     multiples = spent.flops / unit_flops if unit_flops else None
-    if planned.comparison.get("sampler") == SamplerName.NSGA_II:
+    if any(t.generation is not None for t in tuned):
+        whole = [t for t in furthest(tuned) if t in whole]
+    elif planned.comparison.get("sampler") == SamplerName.NSGA_II:
         front = tuple(pareto((t.score or 0.0, t.flops, t) for t in whole))
         return Tune(len(tuned), outcomes, multiples, front[-1] if front else None, front)
-    best = max(whole, key=lambda t: (t.generation, t.score, -t.index), default=None)
+    best = max(whole, key=lambda t: (t.score, -t.index), default=None)
     return Tune(len(tuned), outcomes, multiples, best)
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from search.course import Asked, Course
 from search.jobs import UNIT_ROW, Jobs
+from search.lines import Line
 from search.preparation import Making as Stand
 from search.preparation import Preparation
 from search.wanted import Study
@@ -78,7 +79,9 @@ class Asking:
                 raise _drifted(event, "nothing more of this study")
             asked, method = course.ask(uid, recorded, belief is Belief.TRUST), course.method.name
             if belief is Belief.TRUST:
-                asked = replace(asked, settings=event["config"])
+                asked = replace(asked, settings=event["config"], line=_recorded_line(event, asked.line))
+            if _standing(asked.line) != (event.get("generation"), event.get("parent")):
+                raise _drifted(event, f"{asked.uid} to go on from {_standing(asked.line)[1]}")
         if (asked.uid, asked.settings) != (uid, event["config"]):
             raise _drifted(event, f"{asked.uid} with {asked.settings}")
         return self._jobs.assignment(problem, row, method, asked)
@@ -90,6 +93,15 @@ class Asking:
         if job.uid != event["uid"]:
             raise _drifted(event, job.uid)
         return job
+
+
+def _standing(line: Line | None) -> tuple[int | None, str | None]:
+    return (None, None) if line is None else (line.generation, line.parent)
+
+
+def _recorded_line(event: Event, now: Line | None) -> Line | None:
+    """What was trained, whatever this version would breed it from."""
+    return None if now is None else replace(now, generation=event["generation"], parent=event["parent"])
 
 
 def _drifted(event: Event, instead: str) -> DriftError:

@@ -88,7 +88,7 @@ class Course:
         if self.tuning is None:
             return self._comparison.budget * (self.unit_flops or 0) * 2
         if self.stand is Stand.TUNE:
-            left = max(0, self.tuning.budget_flops - self.tuning.spent_flops)
+            left = max(0, self.tuning.planned_flops - self.tuning.spent_flops)
             return left + seeds * self.tuning.full_flops
         waiting = 0 if self.confirm is None else self.confirm.waiting
         return float(waiting * self.tuning.full_flops)
@@ -173,8 +173,9 @@ class Course:
         return None if self.tuning is None else self.tuning.best
 
     def _line(self, trial: Tuned) -> Line | None:
-        last = trial.generation + 1 == round(1 / trial.share)
-        return Line(trial.generation, trial.parent, last) if trial.share < 1 else None
+        if trial.generation is None:
+            return None
+        return Line(trial.generation, trial.parent, last=trial.generation + 1 == round(1 / trial.share))
 
     @property
     def _prefix(self) -> str:

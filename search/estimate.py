@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from search.tuning import Verdict
 from search.tunings import tuning_of
 from search.wanted import wanted_of
 from trainables import plugins
+from trainables.evolving import EvolvingConfig
 from trainables.problems.spec import ProblemSpec
 
 START_SECONDS = 10.0  # Ray, its first workers with their imports, and the report at the end; measured on two cores
@@ -163,7 +163,8 @@ def _study(
     ends = own.final_flops + own.test_flops
     flops = tune_flops + 0.1 * own.full_flops + comparison.confirm_seeds * (own.trial_flops(slices, slices) + ends)
     flops += replays * (unit.trial_flops(slices, slices) + ends)
-    at_most = max(len(reports), _trials_at_most(comparison, unit.full_flops, own.full_flops))
+    bred = issubclass(method.config_class(), EvolvingConfig)
+    at_most = len(reports) if bred else _trials_at_most(comparison, unit.full_flops, own.full_flops)
     return StudyEstimate(
         problem, method.key, at_most, len(reports),
         comparison.confirm_seeds + replays, own.full_flops, own.trial_seconds(slices, slices), flops,
@@ -173,16 +174,20 @@ def _study(
 
 def _tuned(
     comparison: Comparison, problem: str, method: MethodSpec, unit_flops: int, own: Measured
-) -> tuple[list[int], int]:
-    """Reports of every tune trial, and how many reach their horizon: the real tune stage on made-up scores."""
+) -> tuple[list[float], int]:
+    """What every tune trial does, in slices of a whole training, and how many reach their horizon.
+
+    From the real tune stage on made-up scores.
+    """
     if own.full_flops > comparison.budget * unit_flops:
         return [], 0
     cheap = comparison.model_copy(update={"sampler": SamplerName.RANDOM, "warm_start": ()})
     tuning, noise = tuning_of(cheap, problem, method, unit_flops, own.full_flops), random.Random(0)
-    reports, whole = [], 0
+    reports: list[float] = []
+    whole = 0
     while tuning.may_ask:
         trial, level = tuning.ask(), noise.gauss(0.0, 1.0)
-        slices = math.ceil(comparison.slices * trial.share)
+        slices = max(1, round(comparison.slices * trial.share))
         for index in range(slices):
             share = (index + 1) / slices
             done, ready = index + 1 == slices, share > own.ready_share
@@ -190,8 +195,9 @@ def _tuned(
             flops = round(share * trial.share * own.full_flops)
             if tuning.report(trial.uid, index, flops, score, ready or done, done) is Verdict.STOP:
                 break
-        reports.append(index + 1)
-        whole += done and trial.share * (1 + trial.generation) > 1 - 1e-9  # what is bred ends with its last generation
+        reports.append((index + 1) / slices * trial.share * comparison.slices)
+        # What is bred ends, and is measured, with its last generation.
+        whole += done and (trial.generation is None or trial.generation + 1 == round(1 / trial.share))
     return reports, whole
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from search.lines import furthest
 from search.study import Comparison, MethodSpec
 from search.tuning import Tuned, Tuning
 from tracking.record import Status
@@ -31,7 +32,8 @@ class Evolved(Tuning):
         config = method.config_class().model_validate(method.settings)
         assert isinstance(config, EvolvingConfig)
         self._first, self._generations = config, config.generations
-        holds = min(self.budget_flops // full_flops, comparison.max_trials // config.generations)
+        limits = (comparison.max_trials, method.limits.trials or comparison.max_trials)
+        holds = min(self.budget_flops // full_flops, *(limit // config.generations for limit in limits))
         self.members = max(1, min(config.population, holds))
         self._lines: list[Tuned] = []  # of the generation before, by member: what each goes on from
         self._explores: set[int] = set()
@@ -41,10 +43,14 @@ class Evolved(Tuning):
         asked = len(self.trials)
         return (
             self.closed is not None
-            or asked >= self.members * self._generations
+            or asked >= min(self.members * self._generations, self._comparison.max_trials)
             or self.failures >= self._comparison.max_failures
             or (asked > 0 and asked % self.members == 0 and self.running == 0 and not self._survivors())
         )
+
+    @property
+    def planned_flops(self) -> int:
+        return self.members * self.full_flops
 
     @property
     def may_ask(self) -> bool:
@@ -83,6 +89,11 @@ class Evolved(Tuning):
             return Status.COMPLETE
         return Status.BUDGET if self._cut else None
 
+    def _improve(self, ended: Tuned) -> None:
+        """The best of the last generation whose members have all ended; before that, of those that have."""
+        whole = furthest(self.trials.values())
+        self.best = max((t for t in whole if t.status is Status.COMPLETE), key=self._rank, default=None)
+
     def _survivors(self) -> list[Tuned]:
         """Of the generation asked last, the best first."""
         asked = list(self.trials.values())[-self.members:]
@@ -93,8 +104,8 @@ class Evolved(Tuning):
         """What every member goes on from, and who mutates."""
         seed = stable_seed(self._comparison.seed, self._problem, self._method.key, "selection", generation)
         generator, ranked = np.random.default_rng(seed), self._survivors()
-        count = min(-(-self.members // QUARTER), self.members // 2)
-        worst = {trial.index for trial in ranked[len(ranked) - count:]} if len(ranked) > count else set()
+        count = min(-(-self.members // QUARTER), len(ranked) // 2)  # nobody is among the best and the worst
+        worst = {trial.index for trial in ranked[len(ranked) - count:]}
         best, before = ranked[: max(1, count)], list(self.trials.values())[-self.members:]
         self._explores = {k for k, t in enumerate(before) if t.status is not Status.COMPLETE or t.index in worst}
         self._lines = [

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from search.lines import furthest
 from tracking.journal import Event
 from tracking.record import Stage, Status
 
@@ -28,8 +29,7 @@ class Incumbent:
 def incumbents(events: Sequence[Event], problem: str, method: str) -> Iterator[Incumbent]:
     """Each better than the one before, in the order of the journal; a tie leaves the earlier one.
 
-    Where trials are bred, a member of a later generation is the incumbent whatever it scores: it has come further, and
-    what would be confirmed is of the last generation.
+    Where trials are bred, the best of the last whole generation is, whatever it scores: it has come further.
 
     Args:
         method: label of the row.
@@ -37,7 +37,8 @@ def incumbents(events: Sequence[Event], problem: str, method: str) -> Iterator[I
     asked: dict[str, Event] = {}
     flops: dict[str, int] = {}
     score: dict[str, float] = {}
-    best: tuple[int, float] | None = None
+    ended: dict[str, Status] = {}
+    best: tuple[int, float, int] | None = None
     for event in events:
         if event["kind"] == "asked" and (event["problem"], event["method"], event["stage"]) == (
             problem, method, Stage.TUNE
@@ -47,12 +48,30 @@ def incumbents(events: Sequence[Event], problem: str, method: str) -> Iterator[I
             flops[event["uid"]] = max(flops.get(event["uid"], 0), event["flops"])
             if event["score"] is not None:
                 score[event["uid"]] = event["score"]
-        elif event["kind"] == "ended" and event["uid"] in asked and event["status"] == Status.COMPLETE:
-            uid = event["uid"]
-            rank = asked[uid].get("generation") or 0, score[uid]
-            if best is None or rank > best:
-                best = rank
-                yield Incumbent(uid, asked[uid]["config"], score[uid], sum(flops.values()))
+        elif event["kind"] == "ended" and event["uid"] in asked:
+            uid, ended[event["uid"]] = event["uid"], Status(event["status"])
+            candidates = [uid] if asked[uid].get("generation") is None else _generation(asked, ended)
+            for one in candidates:
+                if ended[one] is not Status.COMPLETE:
+                    continue
+                rank = asked[one].get("generation") or 0, score[one], -asked[one]["index"]
+                if best is None or rank > best:
+                    best = rank
+                    yield Incumbent(one, asked[one]["config"], score[one], sum(flops.values()))
+
+
+def _generation(asked: Mapping[str, Event], ended: Mapping[str, Status]) -> list[str]:
+    """The members of the last generation that has just become whole, the best ones last; else none."""
+    members = [_Member(uid, event["generation"], ended.get(uid, Status.RUNNING)) for uid, event in asked.items()]
+    whole = furthest(members)
+    return [] if any(member.status is Status.RUNNING for member in whole) else [member.uid for member in whole]
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    uid: str
+    generation: int
+    status: Status
 
 
 def at(found: Sequence[Incumbent], budget: float) -> Incumbent | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from tracking.journal import Event
+from tracking.record import Status
 from tracking.storage import Place
 
 FOLDER = "lines"  # below the sweep; then by problem, row and generation
@@ -24,6 +26,35 @@ class Line:
     generation: int
     parent: str | None
     last: bool
+
+
+class Member(Protocol):
+    """A trial that is bred."""
+
+    @property
+    def generation(self) -> int | None: ...
+    @property
+    def status(self) -> Status: ...
+
+
+M = TypeVar("M", bound=Member)
+
+
+def furthest(trials: Iterable[M]) -> list[M]:
+    """The last generation whose members have all ended, the first one where none has.
+
+    All generations have as many members as the first: one that is cut short is judged by nobody, for its first members
+    to end would be the best of it whatever they score.
+    """
+    generations: dict[int, list[M]] = {}
+    for trial in trials:
+        generations.setdefault(trial.generation or 0, []).append(trial)
+    size = len(generations.get(0, ()))
+    whole = [
+        number for number, members in generations.items()
+        if len(members) == size and all(member.status is not Status.RUNNING for member in members)
+    ]
+    return generations.get(max(whole, default=0), [])
 
 
 def fields(sweep: Place, uid: str, line: Line | None) -> dict[str, Any]:

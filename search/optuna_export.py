@@ -27,6 +27,7 @@ from tracking.errors import UserError
 from tracking.events import JournalError
 from tracking.journal import Event
 from tracking.record import Stage, Status
+from trainables.evolving import EvolvingConfig
 
 SQLITE, SQLITE_ENDINGS, LOG_ENDINGS = "sqlite:///", (".db", ".sqlite", ".sqlite3"), (".log", ".journal")
 
@@ -110,9 +111,9 @@ def _fill(storage: BaseStorage, name: str, comparison: Comparison, events: Seque
     tuned = [trial for trial in trials(events).values() if trial.stage is Stage.TUNE]
     warm: Mapping[str, Any] = events[0].get("warm") or {} if events else {}
     steps, times = _steps(events), _times(events)
-    two = comparison.sampler is SamplerName.NSGA_II
     for problem in comparison.problems:
         for method in comparison.methods:
+            two = comparison.sampler is SamplerName.NSGA_II and not issubclass(method.config_class(), EvolvingConfig)
             study = optuna.create_study(
                 storage=storage, study_name=f"{name}/{problem.label}/{method.key}",
                 directions=[StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE][: 1 + two],

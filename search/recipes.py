@@ -57,6 +57,7 @@ def policies() -> dict[str, Any]:
         "methods": [*_policy_rows(), _oracle(60.0)],
         "horizon": 240,
         "budget": 20.0,
+        "max_trials": 200,  # a population of twenty has 160
         "confirm_seeds": 5,
     }
 

@@ -102,8 +102,13 @@ class Sampled(Tuning):
         self._proposer.end(trial.uid, status, trial.score, trial.flops)
         return super()._end(trial, status)
 
+    def _improve(self, ended: Tuned) -> None:
+        """Of trials that reached their horizon; looks at the one that ended alone: there may be ten thousand."""
+        if ended.status is Status.COMPLETE and (self.best is None or self._rank(ended) > self._rank(self.best)):
+            self.best = ended
+
     def _rank(self, trial: Tuned) -> tuple[float, ...]:
-        """The highest select score, of trials that reached their horizon; of equals on the front, else the earlier."""
+        """The highest select score; of equals the cheaper one on a front, else the earlier."""
         assert trial.score is not None
         cost = -trial.flops if self._two_objectives else 0
         return trial.score, cost, -trial.index

@@ -24,6 +24,7 @@ class StudyStanding:
     Args:
         confirmed: confirm trainings that have ended; `replayed` of them replays of what was found.
         finds: whether the method has something to replay.
+        generation: the last one that a trial was asked for, where they are bred; `members` of the first one.
     """
 
     stage: str = "waiting"
@@ -35,6 +36,8 @@ class StudyStanding:
     confirmed: int = 0
     replayed: int = 0
     finds: bool = False
+    generation: int | None = None
+    members: int = 0
 
 
 @dataclass
@@ -199,6 +202,10 @@ class Standing:
         if event["stage"] == Stage.TUNE:
             study = self._study(event["problem"], event["method"])
             study.tuned, study.stage = study.tuned + 1, "tune"
+            if (generation := event.get("generation")) is not None:
+                study.members += generation == 0
+                if generation != study.generation:  # what comes now has come further than the best so far
+                    study.generation, study.best = generation, None
 
     def _result(self, event: Event) -> None:
         uid, asked = event["uid"], self._trials[event["uid"]]
@@ -228,7 +235,8 @@ class Standing:
         study.confirmed += stage in CONFIRM
         study.replayed += stage == Stage.REPLAY
         if stage == Stage.TUNE and complete:
-            self._full[key] = self._flops[event["uid"]]
+            parts = 1 if study.generation is None else asked["config"]["generations"]
+            self._full[key] = self._flops[event["uid"]] * parts
             score = event["metrics"]["val/score"]
             study.best = score if study.best is None else max(study.best, score)
 
@@ -255,7 +263,8 @@ class Standing:
         for (problem, method), study in self.studies.items():
             unit = self.units.get(problem, usual)
             if study.stage in ("waiting", "tune"):
-                left += max(0.0, self.budget * unit - study.spent_flops)
+                own = study.members * self._full.get((problem, method), unit)
+                left += max(0.0, (own or self.budget * unit) - study.spent_flops)
             if study.stage in ("waiting", "tune", "confirm"):
                 left += max(0, self._seeds - study.confirmed + study.replayed) * self._full.get((problem, method), unit)
                 replays = self._seeds if study.finds and self._replay else 0

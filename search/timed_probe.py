@@ -57,11 +57,11 @@ class Measured:
     peak_host_bytes: int | None
     peak_device_bytes: int | None
 
-    def trial_seconds(self, reports: int, slices: int) -> float:
+    def trial_seconds(self, reports: float, slices: int) -> float:
         """Of a trial that makes so many of its `slices` reports, without the measurements at its end."""
         return self.start_seconds + reports * (self.work_seconds / slices + self.score_seconds)
 
-    def trial_flops(self, reports: int, slices: int) -> float:
+    def trial_flops(self, reports: float, slices: int) -> float:
         return reports * (self.full_flops / slices + self.score_flops)
 
 

@@ -27,7 +27,7 @@ class Tuned:
     Args:
         point: the tunable fields' values.
         share: of a training that the trial does.
-        generation: counted from 0, where trials are bred.
+        generation: counted from 0; None where trials are not bred.
         parent: uid of the trial whose state it goes on from.
     """
 
@@ -36,7 +36,7 @@ class Tuned:
     point: Point
     settings: dict[str, Any]
     share: float = 1.0
-    generation: int = 0
+    generation: int | None = None
     parent: str | None = None
     status: Status = Status.RUNNING
     score: float | None = None
@@ -84,6 +84,11 @@ class Tuning(ABC):
     @abstractmethod
     def notes(self) -> dict[str, str]:
         """What a person should know about how this study is sampled, by a short key; grows as it happens."""
+
+    @property
+    def planned_flops(self) -> int:
+        """What it is going to spend, about."""
+        return self.budget_flops
 
     @property
     def done(self) -> bool:
@@ -149,11 +154,14 @@ class Tuning(ABC):
         trial.status = status
         self.running -= 1
         self.failures += status is Status.FAILED
-        if status is Status.COMPLETE and (self.best is None or self._rank(trial) > self._rank(self.best)):
-            self.best = trial
+        self._improve(trial)
         return Verdict.STOP
 
+    @abstractmethod
+    def _improve(self, ended: Tuned) -> None:
+        """Choose the best trial anew."""
+
     def _rank(self, trial: Tuned) -> tuple[float, ...]:
-        """The highest select score of the trials that came furthest; of equals the earlier."""
+        """The highest select score; of equals the earlier."""
         assert trial.score is not None
-        return trial.generation, trial.score, -trial.index
+        return trial.score, -trial.index

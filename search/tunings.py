@@ -17,6 +17,7 @@ def tuning_of(
     warm: Sequence[Mapping[str, Any]] = (),
 ) -> Tuning:
     """See `Sampled` for the arguments."""
-    if issubclass(method.config_class(), EvolvingConfig):
+    config = method.config_class().model_validate(method.settings)
+    if isinstance(config, EvolvingConfig) and not config.given:
         return Evolved(comparison, problem, method, unit_flops, full_flops)
     return Sampled(comparison, problem, method, unit_flops, full_flops, warm)

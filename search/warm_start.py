@@ -17,6 +17,7 @@ from tracking.journal import Event
 from tracking.record import Stage, Status
 from tracking.storage import Place
 from trainables import methods
+from trainables.evolving import EvolvingConfig
 from trainables.problems.spec import ProblemSpec
 
 # What a score depends on beside problem and method. The seed draws the data: under another one, what an earlier
@@ -96,6 +97,9 @@ def _matching(
         if not theirs:
             differences.append(f"it has no problem like `{problem.label}`")
         for method in comparison.methods:
+            if issubclass(method.config_class(), EvolvingConfig):
+                differences.append(f"what is bred (`{method.key}`) begins with nothing")
+                continue
             rows = [
                 m["label"] or m["name"] for m in old["methods"]
                 if _same_method(method, m) and (method.name in methods.names() or same_plugins)

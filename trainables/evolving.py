@@ -19,8 +19,13 @@ class EvolvingConfig(MethodConfig):
         generations: that one training is cut into.
     """
 
-    population: int = Field(default=16, ge=1)
+    population: int = Field(default=32, ge=1)
     generations: int = Field(default=8, ge=1)
+
+    @property
+    def given(self) -> bool:
+        """Whether it tells a whole schedule already: then there is nothing to breed, and it is trained as it stands."""
+        raise NotImplementedError
 
     def begun(self, generator: np.random.Generator, member: int) -> Self:
         """The first generation of a member, counted from 0."""

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from search import analysis
+from search.account import Cost, trials
+from search.director import Belief, Director, DriftError
 from search.evolved import Evolved
 from search.lines import FOLDER, outgrown
+from search.plan import plan
+from search.sampled import Sampled
 from search.study import MethodSpec
 from search.tuning import Tuned, Verdict
+from search.tunings import tuning_of
 from tests.support.simulation import SLICES, Simulation, Stopped, comparison, decisions
 from tracking.journal import Event
 from tracking.record import Stage, Status
@@ -107,11 +114,11 @@ def test_the_best_is_of_the_last_generation_and_its_schedule_is_confirmed_over_t
 
 @pytest.mark.parametrize(
     ("changes", "members"),
-    [({"budget": 6.9}, 6), ({"budget": 50.0, "max_trials": 1000}, 16), ({"budget": 50.0}, 100 // 8),
-     ({"budget": 1.0}, 1)],
+    [({"budget": 6.9}, 6), ({"budget": 50.0, "max_trials": 1000}, 32), ({"budget": 50.0}, 100 // 8),
+     ({"budget": 1.0}, 1), ({"budget": 6.9, "methods": [{"name": "pba", "limits": {"trials": 17}}]}, 2)],
 )
 def test_there_are_as_many_members_as_the_budget_and_the_limits_hold(changes: dict[str, Any], members: int) -> None:
-    described = comparison(methods=[{"name": "pba"}], **changes)
+    described = comparison(**{"methods": [{"name": "pba"}], **changes})
     made = Evolved(described, "one", described.methods[0], FULL, FULL)
     assert made.members == members
     assert bool(made.notes()) == (members == 1)
@@ -120,6 +127,51 @@ def test_there_are_as_many_members_as_the_budget_and_the_limits_hold(changes: di
         ended(made, made.ask(), scored.random())
     assert len(made.trials) == members * 8
     assert made.spent_flops <= made.budget_flops
+
+
+def test_fewer_trials_than_generations_are_not_exceeded() -> None:
+    made = tuning(2, max_trials=GENERATIONS - 1)
+    while made.may_ask:
+        ended(made, made.ask(), 1.0)
+    assert len(made.trials) == GENERATIONS - 1
+
+
+def test_a_limit_in_mid_generation_leaves_the_choice_to_the_last_whole_one() -> None:
+    """The first member to end would else be the best of its generation, whatever it scores."""
+    made = tuning(3)
+    first = generation(made, [1.0, 3.0, 2.0])
+    ended(made, made.ask(), 0.5)
+    assert made.best is first[1]
+    running = made.ask()
+    made.close("a limit", cut=True)
+    assert made.report(running.uid, 0, 1, 9.0, ready=True, done=False) is Verdict.STOP
+    assert running.status is Status.BUDGET
+    assert made.done and made.best is first[1]
+
+
+def test_too_many_failures_end_the_study() -> None:
+    made = tuning(8, max_failures=3)
+    for _ in range(3):
+        assert not made.exhausted
+        ended(made, made.ask(), None)
+    assert made.exhausted
+
+
+def test_winners_are_drawn_anew_for_every_loser_and_generation() -> None:
+    """Of 16 members four go on from four: that all go on from one, or two generations draw alike, has odds of 1 in 64
+    and 1 in 256; the seeds are fixed.
+    """
+    made = tuning(16)
+    drawn = []
+    for _ in range(2):
+        generation(made, [float(member) for member in range(16)])
+        offset = len(made.trials) - 16
+        children = [made.ask() for _ in range(16)]
+        drawn.append([int(str(child.parent).rpartition("-")[2]) - offset for child in children[:4]])
+        for child in children:
+            ended(made, child, float(child.index))
+    assert all(set(some) <= {12, 13, 14, 15} and len(set(some)) > 1 for some in drawn)
+    assert drawn[0] != drawn[1]
 
 
 def test_members_begin_apart_and_the_first_one_with_nothing() -> None:
@@ -141,7 +193,7 @@ def bred(assignment: Assignment, index: int) -> Report:
 
 
 def simulation(events: list[Event], order: int = 0, stop_after: int | None = None, deaths: float = 0.0) -> Simulation:
-    described = comparison(methods=[{"name": "plain"}, PBA], parallel_trials=2)
+    described = comparison(methods=[{"name": "plain"}, PBA], parallel_trials=2, budget=20.0)
     return Simulation(described, events, order, stop_after=stop_after, curve=bred, deaths=deaths)
 
 
@@ -162,6 +214,7 @@ def test_a_killed_and_resumed_sweep_decides_as_an_undisturbed_one() -> None:
     asked = {e["uid"]: e for e in events if e["kind"] == "asked" and e["method"] == "pba" and e["stage"] == "tune"}
     assert all(asked[e["parent"]]["generation"] == e["generation"] - 1 for e in asked.values() if e["generation"])
     assert {e["generation"] for e in asked.values()} == set(range(GENERATIONS))
+    assert len(asked) == 2 * 5 * GENERATIONS, "two studies with five members"
 
 
 def test_states_are_kept_for_the_next_generation_and_no_longer() -> None:
@@ -174,6 +227,8 @@ def test_states_are_kept_for_the_next_generation_and_no_longer() -> None:
             study, _, trial = event["parent"].rpartition("/")
             assert f"{study}/{event['generation'] - 1}/{trial}" in kept, "what it goes on from is there"
         left = outgrown(place, event)
+        if event["kind"] == "asked" and (event.get("generation") or 0) >= 2:
+            assert left is not None and left.name == str(event["generation"] - 2), "and no longer"
         if left is not None:
             folder = left.uri.removeprefix((place / FOLDER).uri).strip("/")
             kept = {state for state in kept if not state.startswith(folder + "/" * bool(folder))}
@@ -181,6 +236,46 @@ def test_states_are_kept_for_the_next_generation_and_no_longer() -> None:
             study, _, trial = event["uid"].rpartition("/")
             kept.add(f"{study}/{event['generation']}/{trial}")
     assert not kept
+
+
+def test_the_report_names_what_was_confirmed_also_beside_two_objectives() -> None:
+    for sampler in ("tpe", "nsga_ii"):
+        events: list[Event] = []
+        described = comparison(methods=[{"name": "plain"}, PBA], sampler=sampler, budget=20.0)
+        made = Simulation(described, events, curve=bred)
+        made.run()
+        own = [t for t in trials(events).values() if (t.problem, t.method) == ("one", "pba")]
+        told = [t for t in own if t.stage is Stage.TUNE]
+        course = made.director.courses["one", "pba"]
+        assert course.best is not None
+        found = analysis._tune(told, Cost(), None, replace(plan(events), comparison={"sampler": sampler}))
+        assert found.best is not None and not found.front
+        assert found.best.uid == course.best.uid
+
+
+def test_another_parent_in_the_journal_is_noticed_and_where_it_is_trusted_obeyed() -> None:
+    events: list[Event] = []
+    simulation(events).run()
+    child = next(i for i, e in enumerate(events) if e["kind"] == "asked" and e.get("generation") == 1)
+    other = next(e["uid"] for e in events[:child] if e["kind"] == "asked" and e.get("generation") == 0
+                 and e["uid"] not in (events[child]["parent"],) and e["problem"] == events[child]["problem"])
+    forged = [*events[:child], {**events[child], "parent": other}]
+    with pytest.raises(DriftError, match="to go on from"):
+        simulation(list(forged))
+    described = comparison(methods=[{"name": "plain"}, PBA], parallel_trials=2, budget=20.0)
+    trusting = Director(described, Place.of("nowhere"), None, lambda kind, **more: {"kind": kind, **more})
+    trusting.replay(forged, Belief.TRUST)
+    job = trusting._open[events[child]["uid"]]
+    assert isinstance(job, Assignment)
+    assert job.parent == other and job.inherited.endswith(f"/0/{other.rpartition('/')[2]}")
+
+
+def test_a_given_schedule_is_trained_and_not_bred() -> None:
+    schedule = tuning(1).ask().settings["schedule"]
+    spec = MethodSpec(name="pba", settings={"schedule": schedule, "generations": 1})
+    described = comparison()
+    assert isinstance(tuning_of(described, "one", spec, FULL, FULL), Sampled)
+    assert isinstance(tuning_of(described, "one", MethodSpec(name="pba"), FULL, FULL), Evolved)
 
 
 def test_a_point_for_what_is_bred_is_refused() -> None:

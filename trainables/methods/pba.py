@@ -51,10 +51,15 @@ class Config(EvolvingConfig, SpaceConfig):
         if len(self.schedule) > self.generations:
             got = f"{len(self.schedule)} of {self.generations}"
             raise UserError("a schedule has `generations` policies at most", got)
-        others = sorted({name for genes in self.schedule for name in genes if name not in self.operations})
-        if others:
-            raise UserError("a schedule has operations of the space only", ", ".join(others))
+        for genes in self.schedule:
+            if set(genes) != set(self.operations):
+                got = f"{', '.join(sorted(genes))} instead of {', '.join(sorted(self.operations))}"
+                raise UserError("every policy of a schedule has all operations of the space and no others", got)
         return self
+
+    @property
+    def given(self) -> bool:
+        return bool(self.schedule)
 
     def begun(self, generator: np.random.Generator, member: int) -> Self:
         empty = {operation: Slot(probability=0, level=0) for operation in self.operations}
@@ -83,7 +88,8 @@ class Scheduled(Supervised):
 
     def __init__(self, context: Context, config: Config, operations: Sequence[Operation]) -> None:
         middle = {operation: Slot(probability=TENTHS // 2, level=LEVELS // 2) for operation in operations}
-        self._schedule, self._generations = config.schedule or (middle,), config.generations if config.schedule else 1
+        fitting = [{operation: genes[operation] for operation in operations} for genes in config.schedule]
+        self._schedule, self._generations = fitting or [middle], config.generations if config.schedule else 1
         self._policies = [policy_of(genes, operations) for genes in self._schedule]
         self._end = -(-context.horizon * len(self._schedule) // self._generations)  # rounded up: as `_present` cuts
         super().__init__(context, config, lambda x, generator: self._present().draw(x, generator))

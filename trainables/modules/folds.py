@@ -27,7 +27,8 @@ def shuffled_folds(problem: View, examples: Batch, count: int, share: float, gen
     Raises:
         UserError: a part would be empty.
     """
-    groups = examples.y if problem.kind is Kind.CLASSIFICATION else torch.zeros(len(examples.y), dtype=torch.int64)
+    classes = problem.kind is Kind.CLASSIFICATION
+    groups = examples.y.cpu() if classes else torch.zeros(len(examples.y), dtype=torch.int64)
     found = []
     for _ in range(count):
         judged = _judged(groups, share, generator)

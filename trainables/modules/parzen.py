@@ -10,8 +10,8 @@ from optuna.trial import create_trial
 
 from spaces.distributions import KnownSpaceTPE, distributions
 from spaces.domain import Choice, Domain, Point, Space, Value
-from trainables.method import State, stable_seed
-from trainables.modules.state import require_like
+from trainables.method import State, StateMismatchError, stable_seed
+from trainables.modules.state import require_cursor, require_like
 
 STARTUP = 10  # random proposals before the estimator's, as Optuna has it
 
@@ -61,9 +61,20 @@ class Parzen:
     def state_dict(self) -> State:
         return {"told": self._told, "points": self._points.clone(), "values": self._values.clone()}
 
-    def load_state_dict(self, state: State) -> None:
+    def check_state(self, state: State) -> None:
+        """Raises StateMismatchError where the numbers are no points of the space; changes nothing."""
         require_like(self.state_dict(), state)
-        self._told, self._points, self._values = state["told"], state["points"].clone(), state["values"].clone()
+        require_cursor(state["told"], len(self._values))
+        told = state["points"][: state["told"]].cpu()
+        for (name, domain), column in zip(self._space.root.items(), told.T, strict=True):
+            low, high = (0, len(domain.options) - 1) if isinstance(domain, Choice) else (domain.low, domain.high)
+            if not bool(((column >= low) & (column <= high)).all()):
+                raise StateMismatchError(f"saved values of {name} must lie in [{low}, {high}]")
+
+    def load_state_dict(self, state: State) -> None:
+        self.check_state(state)
+        self._told = state["told"]
+        self._points, self._values = state["points"].cpu().clone(), state["values"].cpu().clone()
         self._study = self._new_study()
         self._study.add_trials([
             create_trial(params=self._point(k), distributions=self._distributions, value=float(self._values[k]))

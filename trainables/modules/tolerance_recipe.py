@@ -41,6 +41,8 @@ class ToleranceConfig(SearchConfig):
         kept: best candidates per fold, whose arms make the policy together; published 10.
         judged_images: at most, per candidate.
         copies: of each of them; the public code has 5.
+
+    `tail` has no meaning here: nothing is averaged.
     """
 
     space: ClassVar[Space] = Space({**RECIPE_DOMAINS, "kept": Int(low=1, high=20, log=True)})

@@ -15,7 +15,7 @@ from spaces.domain import Choice, Float, Point, Space
 from spaces.policies import Policy, PolicyEntry
 from spaces.transforms import Operation
 from tracking.cost import Phase
-from trainables.method import Context, Role, State, stable_seed
+from trainables.method import Context, Role, State, StateMismatchError, stable_seed
 from trainables.modules.bilevel_search import SEARCH_STREAM, Update
 from trainables.modules.folds import Fold, shuffled_folds
 from trainables.modules.parzen import Parzen
@@ -69,7 +69,8 @@ class ToleranceSearch:
             self._fold += 1
             self._trunk = self._new_trunk()
             return Update(self._learn(), None)
-        return Update(torch.tensor(1 - self._parzen[self._fold].advance(self._worth)), None)
+        loss = 1 - self._parzen[self._fold].advance(self._worth)
+        return Update(torch.tensor(loss, device=self._context.device), None)
 
     def policy(self) -> Policy:
         """The arms of the best candidates of every fold, with equal weights, and every other operation with none."""
@@ -93,14 +94,22 @@ class ToleranceSearch:
     def load_state_dict(self, state: State) -> None:
         require_like(self.state_dict(), state)
         self._trunk.check_state(state["trunk"])
-        require_cursor(state["fold"], self._config.folds - 1)
-        for parzen in state["parzen"]:
-            require_cursor(parzen["told"], self._candidates)
+        self._check_turns(state)
         self._fold = state["fold"]
         self._trunk.load_state_dict(state["trunk"])
         for parzen, told in zip(self._parzen, state["parzen"], strict=True):
             parzen.load_state_dict(told)
         load_generators((self._order, self._noise), state["generators"])
+
+    def _check_turns(self, state: State) -> None:
+        """Folds before the present one are done with, those after it have not begun."""
+        fold, told = state["fold"], [parzen["told"] for parzen in state["parzen"]]
+        require_cursor(fold, self._config.folds - 1)
+        require_cursor(told[fold], self._candidates if state["trunk"]["cursor"] == self._updates else 0)
+        if told[:fold] != [self._candidates] * fold or any(told[fold + 1:]):
+            raise StateMismatchError(f"folds have their turns one after another, but fold {fold} with {told} told")
+        for parzen, saved in zip(self._parzen, state["parzen"], strict=True):
+            parzen.check_state(saved)
 
     def _cut(self) -> list[Fold]:
         context, config = self._context, self._config

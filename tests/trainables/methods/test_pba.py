@@ -123,7 +123,8 @@ def test_files_tell_the_schedule(tmp_path: Path) -> None:
     ("fields", "message"),
     [
         ({"generations": 1, "schedule": [NONE, TURN]}, "`generations` policies at most"),
-        ({"operations": ["rotation"], "schedule": [NONE]}, "operations of the space only"),
+        ({"operations": ["rotation"], "schedule": [NONE]}, "rotation, scale instead of rotation"),
+        ({"operations": ["rotation", "scale", "shear_x"], "schedule": [NONE]}, "all operations of the space"),
         ({"schedule": [{"rotation": {"probability": 11, "level": 0}}]}, "less than or equal to 10"),
     ],
 )

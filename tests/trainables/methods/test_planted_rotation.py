@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.planted import BILEVEL, HALF_WIDTH_DEG, HELD_OUT, accuracy, digits, learned
+from tests.support.planted import BILEVEL, HALF_WIDTH_DEG, HELD_OUT, accuracy, digits, learned, strength
 from tests.support.planted import trained as run
 from trainables.method import Method, MethodConfig
 from trainables.methods import augnet, fast_autoaugment, faster_autoaugment, plain
@@ -70,15 +70,15 @@ def test_what_a_network_tolerates_depends_on_how_copies_are_rewarded(judged: Jud
     """By the mean of copies, rotation is what an upright network does not tolerate; if one right copy is enough, it is
     how turned images are turned back. The first must not find the missing invariance, the second does.
 
-    Seed 0, when this was written: probability 0 (fold) and .03 (outer) against .13 and .34, at 76 and 83 degrees; the
-    space has a rotation in one arm of nine.
+    Seed 0, when this was written: probability 0 (fold) and .03 (outer) against .13 and .34, at 30, 13, 76, 83 degrees.
+    Twenty candidates drawn at random have .054 with a standard deviation of .018 and about 90 degrees: a strength of 5.
     """
     problem = digits(HELD_OUT)
     mean, any_copy = (
         trained(fast_autoaugment.Config(judged=judged, reward=reward), problem, 0)
         for reward in (Reward.MEAN, Reward.ANY)
     )
-    assert learned(mean, "policy/rotation/probability") < 0.05
+    assert strength(mean, "rotation") < 1
     assert learned(any_copy, "policy/rotation/probability") > 0.1
     assert learned(any_copy, "policy/rotation/range_deg") > 0.8 * HALF_WIDTH_DEG
     assert accuracy(any_copy, problem) > accuracy(mean, problem) + 0.01

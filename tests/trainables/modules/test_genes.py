@@ -52,7 +52,10 @@ def test_mutations_stay_in_range_and_have_the_published_rates() -> None:
     assert min(draws) == 0 and max(draws) == TENTHS
     far = np.mean([abs(draw - 5) > 3 for draw in draws])
     assert far == pytest.approx(0.2 * 4 / 11, abs=0.008)
+    assert np.mean([abs(draw - 5) == 3 for draw in draws]) == pytest.approx(0.8 / 4 + 0.2 * 2 / 11, abs=0.012)
     assert np.mean(draws) == pytest.approx(5, abs=0.08)
+    levels = [mutated(genes(5), rng)[Operation.ROTATION].level for _ in range(2000)]
+    assert set(levels) == set(range(LEVELS + 1)), "levels mutate too"
     edges = [mutated(genes(10, level=0), rng)[Operation.ROTATION] for _ in range(500)]
     assert all(0 <= slot.level <= LEVELS and 0 <= slot.probability <= TENTHS for slot in edges)
 

@@ -11,9 +11,11 @@ from torch import Generator, Tensor
 
 from spaces.policies import Policy, PolicyEntry
 from spaces.transforms import Operation
+from tests.support.toy_problems import regression_toy
+from tracking.cost import Phase
 from tracking.errors import UserError
 from trainables.contract_toy import toy_context
-from trainables.method import Context
+from trainables.method import Context, StateMismatchError
 from trainables.methods import fast_autoaugment
 from trainables.modules.folds import shuffled_folds
 from trainables.modules.tolerance_recipe import Judged, Reward
@@ -104,6 +106,53 @@ def test_every_network_and_every_candidate_has_its_turn() -> None:
         kinds.append((made._fold, "learn" if (made._trunk.cursor, made._fold) != before else "judge"))
     assert kinds == [(fold, kind) for fold in (0, 1) for kind in ["learn"] * 2 + ["judge"] * 3]
     assert sum(entry.weight for entry in made.policy().entries) <= 1 + 1e-6
+
+
+def test_the_policy_is_made_of_the_best_of_every_fold_which_propose_apart() -> None:
+    made = search(folds=2)
+    while made.left:
+        made.update()
+    first, second = (parzen.best(3) for parzen in made._parzen)
+    assert first != second, "each fold has proposals of its own"
+    found = {(e.operation, e.magnitude) for e in made.policy().entries}
+    for best in (first[0], second[0]):
+        assert {(e.operation, e.magnitude) for e in made._candidate(best).entries} <= found
+
+
+def test_a_candidate_is_charged_as_forward_passes() -> None:
+    """Three of them are one gradient evaluation."""
+    made = search(copies=4, judged_images=6)
+    for _ in range(4):
+        made.update()
+    before = made._context.meter.ledger().phases[Phase.SEARCH].examples
+    made.update()
+    assert made._context.meter.ledger().phases[Phase.SEARCH].examples - before == 8
+
+
+def test_regression_is_rewarded_by_its_loss() -> None:
+    made = search()
+    made._context = replace(made._context, problem=regression_toy().view())
+    y = torch.tensor([[0.0, 0.0], [0.0, 0.0]])
+    near, far = made._right(torch.tensor([[0.1, 0.0], [2.0, 0.0]]), y)
+    assert near > far and float(far) == pytest.approx(-2.0)
+
+
+@pytest.mark.parametrize("damage", ["fold", "told", "point"])
+def test_a_state_that_contradicts_itself_is_refused(damage: str) -> None:
+    made = search(folds=2)
+    for _ in range(6):  # one update into the second fold, whose network is not trained yet
+        made.update()
+    state = made.state_dict()
+    if damage == "fold":
+        state["fold"] = 0
+    elif damage == "told":
+        state["parzen"][1]["told"] = 2
+    else:
+        state["parzen"][0]["points"][0, 0] = 99.0
+    other = search(folds=2)
+    with pytest.raises(StateMismatchError):
+        other.load_state_dict(state)
+    assert (other._fold, other.left) == (0, search(folds=2).left), "nothing was changed"
 
 
 def test_folds_begin_with_networks_of_their_own() -> None:
