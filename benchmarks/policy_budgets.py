@@ -149,7 +149,8 @@ def report(
     """
     methods = list(spent)
     print(f"\n{problem}: test accuracy in %, no averaging [95 %], by budget in plain trainings")
-    print(f"{'':28s}" + "".join(f"{f'{budget:g}x':>22s}" for budget in budgets) + f"{'spent':>7s}{'over random, points':>30s}")
+    heads = "".join(f"{f'{budget:g}x':>22s}" for budget in budgets)
+    print(f"{'':28s}{heads}{'spent':>7s}{'over random, points':>30s}")
     scores: dict[tuple[str, float], Mapping[int, float]] = {
         (method, budget): {r["seed"]: r["accuracy"] for r in rows if (r["method"], r["budget"]) == (method, budget)}
         for method in methods for budget in budgets
