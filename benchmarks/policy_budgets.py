@@ -106,7 +106,7 @@ class Finished:
                 continue
             found = list(incumbents(self.events, problem, row))
             for budget in budgets:
-                one = at(found, budget * self.units[problem])
+                one = at(found, SLACK * budget * self.units[problem])
                 if one is None or one is found[-1]:
                     continue
                 for seed in range(FIRST_SEED, FIRST_SEED + self.comparison.confirm_seeds):
@@ -132,7 +132,7 @@ class Finished:
                     affordable = bool(line) and line[-1].spent <= SLACK * budget * self.units[problem]
                     one = line[-1] if affordable else None
                 else:
-                    one = at(line, budget * self.units[problem])
+                    one = at(line, SLACK * budget * self.units[problem])
                 if one is not None:
                     named = "last" if one is line[-1] else one.uid
                     found += [{**row, "budget": budget} for row in own if row["incumbent"] == named]
