@@ -15,6 +15,7 @@ from trainables import plugins
 from trainables.artefact import ArtefactSpec
 from trainables.artefact_store import FOLDER
 from trainables.assignment import Device, Protocol
+from trainables.evolving import EvolvingConfig
 from trainables.method import MethodConfig
 from trainables.plugins import PluginFile
 from trainables.problems.spec import ProblemSpec
@@ -258,6 +259,11 @@ class Comparison(_Frozen):
         if self.slices > self.horizon:
             raise UserError("a report needs at least one update: slices <= horizon",
                             f"slices={self.slices}, horizon={self.horizon}")
+        for method in self.methods:
+            config = method.config_class().model_validate(method.settings)
+            if isinstance(config, EvolvingConfig) and config.generations > self.horizon:
+                raise UserError(f"every generation of `{method.key}` needs an update: generations <= horizon",
+                                f"generations={config.generations}, horizon={self.horizon}")
         if self.sampler is SamplerName.GRID:
             for method in self.methods:
                 if (size := grid.size(method.space(), self.grid_points)) > grid.LARGEST:

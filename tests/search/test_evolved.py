@@ -278,6 +278,12 @@ def test_a_given_schedule_is_trained_and_not_bred() -> None:
     assert isinstance(tuning_of(described, "one", MethodSpec(name="pba"), FULL, FULL), Evolved)
 
 
+def test_more_generations_than_updates_are_told_before_anything_starts() -> None:
+    with pytest.raises(ValueError, match="generations=91, horizon=90"):
+        comparison(methods=[{"name": "pba", "settings": {"generations": 91}}])
+    assert comparison(methods=[{"name": "pba", "settings": {"generations": 90}}]).horizon == 90
+
+
 def test_a_point_for_what_is_bred_is_refused() -> None:
     with pytest.raises(ValueError, match="names tunable fields"):
         MethodSpec(name="pba", points=({"learning_rate": 0.1},))
