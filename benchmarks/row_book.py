@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class Book:
             if path.exists() and not path.read_bytes().endswith(b"\n"):  # a kill cut the last line short
                 with path.open("a") as file:
                     file.write("\n")
-            self._append({"part": "start", "command": shlex.join(sys.argv), "provenance": collect(HERE), **_now()})
+            self._append({"part": "start", "command": command(sys.argv), "provenance": collect(HERE), **_now()})
         self._commit = collect(HERE)["commit"]
 
     def take(self, job: Job, again: bool = False) -> Row:
@@ -66,6 +66,11 @@ class Book:
                 file.flush()
                 os.fsync(file.fileno())
         return row
+
+
+def command(words: Sequence[str]) -> str:
+    """As it was given; of absolute paths the last part alone, for where files lie is one machine's business."""
+    return shlex.join(Path(word).name if word.startswith("/") else word for word in words)
 
 
 def read(path: Path) -> Iterator[Row]:
