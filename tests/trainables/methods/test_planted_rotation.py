@@ -70,7 +70,7 @@ def test_what_a_network_tolerates_depends_on_how_copies_are_rewarded(judged: Jud
     """By the mean of copies, rotation is what an upright network does not tolerate; if one right copy is enough, it is
     how turned images are turned back. The first must not find the missing invariance, the second does.
 
-    Seed 0, with 200 candidates a fold: probability 0 (fold) and .03 (outer) against .13 and .34, at 30, 13, 76, 83 degrees.
+    Seed 0, 200 candidates a fold: probability 0 (fold) and .03 (outer) against .13 and .34, at 30, 13, 76, 83 degrees.
     Twenty candidates drawn at random have .054 with a standard deviation of .018 and about 90 degrees: a strength of 5.
     """
     problem = digits(HELD_OUT)
