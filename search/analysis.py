@@ -68,6 +68,7 @@ def _row(
         planned_seeds=planned.seeds, scores=scores,
         estimates={averaging: e for averaging, e in found.items() if e is not None},
         accuracy=problem in planned.accuracies,
+        seed_costs={t.index: t.cost for t in done},
         training=total(done).per(len(done)) if done else None,
         tuning=tuning, pretraining=before or Cost(),
         total=(before or Cost()) + total(stages[Stage.PROBE]) + tuning + confirmed,

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from search.row import Row
+from search.statistics import estimate
 from tracking.record import Stage
 
 
@@ -22,6 +23,8 @@ class BreakEven:
         pretraining_flops: P - P', above 0: what both have in common cancels.
         task_flops: c; `rival_task_flops`: c'.
         tasks: n*; None means never.
+        fewest, most: n* at the ends of the 95 % t-interval of c' - c over the seeds of the confirm trainings, the
+            tuning being what it was; both None with one seed, `most` alone where the interval holds c' <= c: never.
     """
 
     problem: str
@@ -31,6 +34,8 @@ class BreakEven:
     task_flops: float
     rival_task_flops: float
     tasks: int | None
+    fewest: int | None = None
+    most: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """With `tasks` null and `never` true where there is no such number."""
@@ -55,5 +60,18 @@ def task_flops(row: Row) -> float:
 def _against(own: Row, rival: Row) -> BreakEven:
     more = own.pretraining.flops - rival.pretraining.flops
     cost, rivals = task_flops(own), task_flops(rival)
-    tasks = math.ceil(more / (rivals - cost)) if rivals > cost else None
-    return BreakEven(own.problem, own.method, rival.method, more, cost, rivals, tasks)
+    tuned = rival.tuning.flops - own.tuning.flops
+    saved = estimate([
+        tuned + rival.seed_costs[seed].flops - own.seed_costs[seed].flops
+        for seed in sorted(own.seed_costs.keys() & rival.seed_costs.keys())
+    ])
+    low, high = (None, None) if saved is None else (saved.low, saved.high)
+    return BreakEven(
+        own.problem, own.method, rival.method, more, cost, rivals, _tasks(more, rivals - cost),
+        None if high is None else _tasks(more, high), None if low is None else _tasks(more, low),
+    )
+
+
+def _tasks(more: float, saved: float) -> int | None:
+    """How many savings make up for a cost; None where nothing is saved."""
+    return math.ceil(more / saved) if saved > 0 else None

@@ -147,7 +147,7 @@ class Director:
 
     def _result_fields(self, report: Report) -> dict[str, Any]:
         """Of the `result` event; `values` is what the sampler is told of a whole trial."""
-        exclude = {"artefact"} if report.artefact is None else None
+        exclude = {name for name in ("artefact", "hardware") if getattr(report, name) is None}
         two = self.comparison.sampler is SamplerName.NSGA_II
         values = [report.score, float(report.flops)] if two else [report.score]
         return {**report.model_dump(mode="json", exclude=exclude), "values": values}

@@ -13,7 +13,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from search import backlog
+from search import backlog, terminal
 from search import report as reports
 from search import store as stores
 from search import sweep as sweeps
@@ -21,7 +21,7 @@ from search.account import waste
 from search.analysis import rows
 from search.break_even import break_even
 from search.made import all_made, artefact_record
-from search.plan import missing
+from search.notices import notices
 from search.printing import console as a_console
 from search.printing import print_json
 from search.progress import standing_table, standing_view
@@ -138,11 +138,11 @@ def write_report(made: Sweep, console: Console, scratch: Path) -> list[Path]:
     """Write the report into the sweep; its files as local paths, in `scratch` where the sweep is not local."""
     events = _sound(made)
     folder = made.report.local or scratch
-    written = reports.write(events, folder)
+    written = reports.write(events, folder, made.exports)
     if made.report.local is None:
-        for path in written:
-            made.report.write(path.name, path.read_bytes())
-    console.print(*reports.terminal(rows(events), events), sep="\n")
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            made.report.write(path.relative_to(folder).as_posix(), path.read_bytes())
+    console.print(*terminal.terminal(rows(events), events), sep="\n")
     console.print(f"report: {made.report / 'report.html'}", highlight=False, soft_wrap=True)
     return written
 
@@ -189,7 +189,7 @@ def _reported(made: Sweep) -> Mapping[str, Any]:
     return {
         "name": made.name, "rows": [record(row) for row in found], "seeds": seed_records(found),
         "conclusions": {p: list(conclusions([row for row in found if row.problem == p])) for p in problems},
-        "missing": list(missing(events)),
+        "missing": list(notices(found, events)),
         "waste": {"flops": wasted.flops, "wall_seconds": wasted.wall_seconds},
         "artefacts": [artefact_record(one) for one in all_made(events).values()],
         "break_even": [one.to_json() for one in break_even(found)],

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from search import figures
+from search import gains, overview, winners
 from search.account import Trial, trials, waste
+from search.exhibit_tables import Table
+from search.exhibits import Exhibit, Exhibits
 from search.made import all_made
-from search.plan import missing, plan
+from search.notices import notices
 from search.pretraining_sentences import made_line
 from search.row import Averaging, Row
 from search.sentences import (
@@ -23,11 +25,27 @@ from search.sentences import (
     score_text,
     study_line,
     trials_text,
-    truth_text,
     verdict_text,
 )
+from search.strips import Strip
 from tracking.journal import Event
 from tracking.record import Stage
+
+MOST_IMAGE_BYTES = 3_400_000  # a third more in base64: the page stays below 5 MB
+LARGE_SVG_BYTES = 200_000  # from where on a PNG is the smaller one
+LEFT_OUT = "left out to keep this file small; it is beside it, in figures/"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A figure as the page holds it.
+
+    Args:
+        source: data URI; empty where there was no room.
+    """
+
+    exhibit: Exhibit
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +54,15 @@ class Section:
 
     problem: str
     rows: tuple[Row, ...]
+    leading: list[str]
     sentences: list[str]
-    figure: str  # data URI
-    caption: str
+    figures: list[Shown]
+    strips: list[tuple[str, str]]  # title, data URI
 
     @property
     def pretrained(self) -> bool:
         """Whether a row uses what was trained before."""
         return any(row.pretraining.flops for row in self.rows)
-
-    @property
-    def measured(self) -> list[tuple[str, list[str]]]:
-        """Action with its truth -> one cell per row."""
-        actions = {found.action: found for row in self.rows for found in row.invariances}
-        return [
-            (truth_text(found), [_measured(row, name) for row in self.rows])
-            for name, found in actions.items()
-        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +78,37 @@ class Study:
         return "" if best is None else json.dumps(dict(best.config), sort_keys=True)
 
 
-def page(rows: Sequence[Row], events: Sequence[Event]) -> str:
-    """Render the template; everything that comes from a user is escaped."""
-    planned, known = plan(events), list(trials(events).values())
+@dataclass
+class Room:
+    """Bytes of images that the page may still take."""
+
+    left: int = field(default=MOST_IMAGE_BYTES)
+
+    def image(self, exhibit: Exhibit) -> Shown:
+        """As SVG where that is small, else as PNG; without a picture where there is no room."""
+        svg, png = exhibit.images
+        if len(svg) <= LARGE_SVG_BYTES or len(svg) <= len(png):
+            return Shown(exhibit, self.uri(svg, "svg+xml"))
+        return Shown(exhibit, self.uri(png, "png"))
+
+    def uri(self, content: bytes, kind: str) -> str:
+        if len(content) > self.left:
+            return ""
+        self.left -= len(content)
+        return f"data:image/{kind};base64,{b64encode(content).decode()}"
+
+
+def page(
+    rows: Sequence[Row], events: Sequence[Event], shown: Exhibits | None = None, strips: Sequence[Strip] = ()
+) -> str:
+    """Render the template; everything that comes from a user is escaped.
+
+    Args:
+        shown: the figures; made anew where not given.
+        strips: example images under what was learned.
+    """
+    exhibits = shown or Exhibits(rows, events)
+    planned, known, room = exhibits.plan, list(trials(events).values()), Room()
     environment = Environment(
         loader=PackageLoader("search"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
@@ -78,15 +116,15 @@ def page(rows: Sequence[Row], events: Sequence[Event]) -> str:
     environment.filters |= {
         "multiples": multiples_text, "amount": amount, "trials": trials_text, "verdict": verdict_text,
     }
+    everything = overview.overall(rows)
     return environment.get_template("report.html").render(
-        plan=planned, notices=missing(events), sections=[_section(rows, p) for p in planned.problems],
-        studies=[
-            Study(row, [t for t in known if t.stage is Stage.TUNE and _study(t) == (row.problem, row.method)])
-            for row in rows if row.way is Stage.RERUN
-        ],
+        plan=planned, notices=notices(rows, events), overall=everything, overall_said=overview.sentences(everything),
+        overall_table=overall_table(everything),
+        sections=[_section(rows, problem, exhibits, strips, room) for problem in planned.problems],
+        studies=[Study(row, exhibits.tuned(row)) for row in rows if row.way is Stage.RERUN],
         study_line=study_line, front_line=front_line, score_text=score_text, Averaging=Averaging, wasted=waste(events),
         failures=[trial for trial in known if trial.reason], provenance=_flat(planned.provenance),
-        comparison=json.dumps(planned.comparison, indent=2), unit_trials=_units(known),
+        comparison=json.dumps(planned.comparison, indent=2), unit_trials=_units(known), left_out=LEFT_OUT,
         pretrained=[made_line(found) for found in all_made(events).values()],
     )
 
@@ -101,22 +139,29 @@ def amount(value: float | None) -> str:
     return f"{value:.3g}"
 
 
-def _section(rows: Sequence[Row], problem: str) -> Section:
+def overall_table(found: Sequence[overview.Overall]) -> Table:
+    """One line per method over all problems."""
+    return Table(
+        ["method", "mean rank", "interquartile mean, % [95 %]", "better than the best control", "worse",
+         "everything, plain trainings (mean)"],
+        [
+            [one.method, "-" if one.rank is None else f"{one.rank:.2f}", score_text(one.middle, accuracy=True),
+             f"{one.better} of {one.problems}", f"{one.worse} of {one.problems}", multiples_text(one.cost)]
+            for one in found
+        ],
+    )
+
+
+def _section(
+    rows: Sequence[Row], problem: str, exhibits: Exhibits, strips: Sequence[Strip], room: Room
+) -> Section:
     here = tuple(row for row in rows if row.problem == problem)
-    image = b64encode(figures.svg(figures.picture(rows, problem))).decode()
-    source = f"data:image/svg+xml;base64,{image}"
-    return Section(problem, here, conclusions(here), source, figures.describe(here))
-
-
-def _measured(row: Row, action: str) -> str:
-    found = next((one for one in row.invariances if one.action == action), None)
-    if found is None or not found.measured:
-        return "-"
-    return ", ".join(f"{quantity} {value:.3f}" for quantity, value in found.measured.items())
-
-
-def _study(trial: Trial) -> tuple[str, str]:
-    return trial.problem, trial.method
+    figures = [room.image(exhibit) for exhibit in exhibits.of(problem)]
+    leading = winners.summary(here) + gains.sentences(exhibits.gains(here))
+    pictures = [
+        (strip.title, uri) for strip in strips if strip.problem == problem and (uri := room.uri(strip.png, "png"))
+    ]
+    return Section(problem, here, leading, conclusions(here), figures, pictures)
 
 
 def _units(known: Sequence[Trial]) -> list[Trial]:

@@ -25,6 +25,7 @@ class Plan:
         units: action -> physical unit.
         provenance: commit, versions, hardware.
         controls: labels of the rows that search nothing.
+        random_controls: label of a row -> label of the row that draws from the same space without a search.
         accuracies: problems whose score is an accuracy.
     """
 
@@ -38,6 +39,7 @@ class Plan:
     units: Mapping[str, str]
     provenance: Mapping[str, Any]
     controls: frozenset[str]
+    random_controls: Mapping[str, str]
     accuracies: frozenset[str]
 
 
@@ -58,7 +60,7 @@ def plan(events: Sequence[Event]) -> Plan:
         budget=float(comparison.get("budget", 0.0)),
         comparison=comparison,
         truths=head.get("truths", {}), units=head.get("units", {}), provenance=head.get("provenance", {}),
-        controls=frozenset(head.get("controls", ())),
+        controls=frozenset(head.get("controls", ())), random_controls=head.get("random_controls", {}),
         accuracies=frozenset(p for p, kind in head.get("kinds", {}).items() if kind == CLASSIFICATION),
     )
 

@@ -47,6 +47,8 @@ def _break_even_sentence(found: BreakEven, rows: Sequence[Row]) -> str:
             f"training) costs {cost} against {rivals}, and the pre-training comes on top."
         )
     tasks = "the first task" if found.tasks == 1 else f"{found.tasks} tasks"
+    if found.fewest is not None and (found.fewest, found.most) != (found.tasks, found.tasks):
+        tasks += f" [95 %: {found.fewest} to {found.most or 'never'}]"
     return (
         f"{found.problem}: {found.method} is no dearer than {found.rival} from {tasks} on: a task (tuning and one "
         f"training) costs {cost} against {rivals}, after a pre-training of {_plain(row, found.pretraining_flops)}."

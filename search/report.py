@@ -1,107 +1,74 @@
-"""A sweep's report: in the terminal, as CSV, as PNG and as one self-contained HTML file."""
+"""A sweep's report as files: one self-contained HTML file, a Markdown summary, every figure and every table."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
-from rich.console import RenderableType
-from rich.table import Table
-from rich.text import Text
-
-from search import figures
-from search.account import waste
+from search import gains, overview
 from search.analysis import rows as analyse
-from search.made import all_made
+from search.exhibits import Exhibits, Records
+from search.figures.accuracy_cost import picture
+from search.figures.style import png
 from search.page import page
-from search.plan import missing
-from search.pretraining_sentences import made_line
-from search.row import Effect, Invariance, Row
-from search.sentences import (
-    conclusions,
-    front_line,
-    multiples_text,
-    score_text,
-    truth_text,
-    verdict_text,
-)
-from search.tables import record, seed_records, to_csv
+from search.row import Row
+from search.strips import strips
+from search.summary import summary
+from search.tables import record, seed_records, to_csv, to_parquet
 from tracking.journal import Event
-from tracking.record import Stage
+from tracking.storage import Place
 
-LONGEST_NAME = 16  # of a method's words that are never broken: the longest of the house
+FIGURES = "figures"  # the folder below the report
 
 
-def write(events: Sequence[Event], folder: Path) -> list[Path]:
-    """Write table.csv, scores.csv, accuracy_cost.png and report.html; each is there in full or not at all."""
+def write(events: Sequence[Event], folder: Path, exports: Place | None = None) -> list[Path]:
+    """Write the report; each file is there in full or not at all.
+
+        report.html, summary.md, accuracy_cost.png
+        table, scores, gains, overall   as .csv and .parquet
+        figures/                        every figure as .svg and .png, what it shows as .csv and .parquet
+
+    Args:
+        exports: where the sweep's methods left what people take away; its example images are shown.
+
+    Returns:
+        Files and the folder of figures.
+    """
     found = analyse(events)
-    contents = {
-        "table.csv": to_csv([record(row) for row in found]).encode(),
-        "scores.csv": to_csv(seed_records(found)).encode(),
-        "accuracy_cost.png": figures.png(figures.picture(found)),
-        "report.html": page(found, events).encode(),
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    return [_replace(folder / name, content) for name, content in contents.items()]
+    exhibits = Exhibits(found, events)
+    shown = [] if exports is None else strips(exports, exhibits.plan)
+    (folder / FIGURES).mkdir(parents=True, exist_ok=True)
+    written = [_replace(folder / name, content) for name, content in _files(found, events, exhibits)]
+    written.append(_replace(folder / "report.html", page(found, events, exhibits, shown).encode()))
+    for problem in exhibits.plan.problems:
+        for exhibit in exhibits.of(problem):
+            for kind, content in zip(("svg", "png"), exhibit.images, strict=True):
+                _replace(folder / FIGURES / f"{exhibit.name}.{kind}", content)
+            for name, content in _table(exhibit.name, exhibit.records):
+                _replace(folder / FIGURES / name, content)
+    return [*written, folder / FIGURES]
 
 
-def terminal(rows: Sequence[Row], events: Sequence[Event]) -> list[RenderableType]:
-    """What is missing, then per problem a table and its sentences; fits in 110 columns."""
-    shown: list[RenderableType] = [Text(line, style="bold yellow") for line in missing(events)]
-    shown += [Text(made_line(found)) for found in all_made(events).values()]
-    for problem in dict.fromkeys(row.problem for row in rows):
-        here = [row for row in rows if row.problem == problem]
-        shown += [_table(problem, here), *(Text(line) for line in conclusions(here))]
-        shown += [Text(line) for row in here if row.way is Stage.RERUN and (line := front_line(row))]
-    wasted = waste(events)
-    if wasted.flops:
-        shown.append(Text(f"Repeated after crashes, in no figure above: {wasted.flops:.3g} FLOPs."))
-    return shown
-
-
-def _table(problem: str, rows: Sequence[Row]) -> Table:
-    table = Table(title=Text(problem, style="bold"), title_justify="left", pad_edge=False, box=SIMPLE_HEAD)
-    accuracy = any(row.accuracy for row in rows)
-    longest = max(len(word) for row in rows for word in row.label.split())
-    table.add_column("method", overflow="fold", min_width=min(longest, LONGEST_NAME))
-    table.add_column(f"{'accuracy, %' if accuracy else 'score'}\n[95 %]", justify="right", no_wrap=True)
-    table.add_column("against the\nbest control", min_width=13, max_width=20)
-    before = any(row.pretraining.flops for row in rows)
-    for name in ("trials", *(("pre-\ntraining*",) if before else ()), "tuning*", "one\ntraining*", "every-\nthing*"):
-        table.add_column(name, justify="right")
-    planted = [found for found in rows[0].invariances if found.effect is not Effect.UNKNOWN]
-    for found in planted:
-        table.add_column(Text(_heading(found)), justify="right", max_width=12)
-    for row in rows:
-        table.add_row(*map(Text, _cells(row, [found.action for found in planted], before)))
-    table.caption = "* in plain trainings of this problem"
-    table.caption_justify = "left"
-    return table
-
-
-def _heading(found: Invariance) -> str:
-    quantity = "agreement" if "agreement" in found.measured or not found.measured else "change"
-    return f"{quantity},\n{truth_text(found)}"
-
-
-def _cells(row: Row, actions: Sequence[str], before: bool) -> list[str]:
-    one = None if row.training is None else row.multiples(row.training.flops)
-    measured = {found.action: found.measured for found in row.invariances}
-    return [
-        row.label, score_text(row.test, row.accuracy), verdict_text(row),
-        str(row.tune.trials), *([multiples_text(row.multiples(row.pretraining.flops))] if before else []),
-        multiples_text(row.tune.multiples),
-        multiples_text(one), multiples_text(row.multiples(row.total.flops)),
-        *(_agreement(measured.get(action, {})) for action in actions),
+def _files(found: Sequence[Row], events: Sequence[Event], exhibits: Exhibits) -> Iterator[tuple[str, bytes]]:
+    gained = [
+        line for problem in exhibits.plan.problems
+        for line in gains.records(exhibits.gains([row for row in found if row.problem == problem]))
     ]
+    yield from _table("table", [record(row) for row in found])
+    yield from _table("scores", seed_records(found))
+    if gained:
+        yield from _table("gains", gained)
+    if overall := overview.records(overview.overall(found)):
+        yield from _table("overall", overall)
+    yield "accuracy_cost.png", png(picture(found))
+    yield "summary.md", summary(found, events, exhibits).encode()
 
 
-def _agreement(measured: Mapping[str, float]) -> str:
-    value = measured.get("agreement", measured.get("change"))
-    return "-" if value is None else f"{value:.3f}"
+def _table(name: str, records: Records) -> Iterator[tuple[str, bytes]]:
+    yield f"{name}.csv", to_csv(records).encode()
+    yield f"{name}.parquet", to_parquet(records)
 
 
 def _replace(path: Path, content: bytes) -> Path:

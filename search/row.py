@@ -97,7 +97,8 @@ class Row:
         way: rerun (search and train again on every seed) or replay (what was found, frozen, from scratch).
         scores: averaging -> seed index -> test score.
         estimates: the same, as mean and interval.
-        training: mean cost of one final training; pretraining: of the artefacts that the method uses, each in full;
+        seed_costs: seed index -> cost of that final training.
+        training: their mean; pretraining: of the artefacts that the method uses, each in full;
             total: everything that led to this row, pre-training included.
         unit_flops: one plain training of the problem.
         learned: mean over seeds of what the method says it learned.
@@ -112,6 +113,7 @@ class Row:
     scores: Mapping[Averaging, Mapping[int, float]]
     estimates: Mapping[Averaging, Estimate]
     accuracy: bool
+    seed_costs: Mapping[int, Cost]
     training: Cost | None
     tuning: Cost
     pretraining: Cost

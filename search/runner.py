@@ -149,6 +149,19 @@ def prepare(comparison: Comparison) -> dict[str, Any]:
         }
         units |= {action.name: action.unit for action in problem.transform_bank}
     controls = [method.key for method in comparison.methods if method.config_class().control]
-    return {"truths": truths, "units": units, "kinds": kinds, "controls": controls}
+    return {
+        "truths": truths, "units": units, "kinds": kinds, "controls": controls,
+        "random_controls": _random_controls(comparison),
+    }
+
+
+def _random_controls(comparison: Comparison) -> dict[str, str]:
+    """Row -> the first row that draws from the same space without a search."""
+    rows = {method.name: method.key for method in reversed(comparison.methods)}
+    wanted = {
+        method.key: rows.get(kind.random_control or "") for method in comparison.methods
+        if not (kind := method.config_class()).control
+    }
+    return {row: random for row, random in wanted.items() if random is not None}
 
 

@@ -17,6 +17,7 @@ ALPHA = 0.05
 POWER = 0.8
 # Scores are means taken in float32: what differs by less than this does not differ.
 RESOLUTION = 1e-6
+MOST_PAIRS = 2**20
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(200)  # on [-1, 1]
 
 
@@ -115,6 +116,35 @@ def detectable(sd: float, pairs: int, alpha: float = ALPHA, power: float = POWER
 
     shift = brentq(lacking, 0.0, 10 + float(spread.max()), rtol=1e-9)
     return float(shift) * sd / math.sqrt(pairs)
+
+
+def pairs_needed(sd: float, difference: float, alpha: float = ALPHA, power: float = POWER) -> int | None:
+    """The fewest pairs with which a two-sided paired t-test finds a true difference with the given power.
+
+    None where there is no difference, or where it takes more than a million pairs.
+
+    Args:
+        sd: of the differences; 0 needs two pairs.
+        difference: of either sign, in the same unit.
+    """
+    if difference == 0:
+        return None
+    if sd <= 0:
+        return 2
+    low, high = 1, 2  # `low` pairs are too few
+
+    def enough(pairs: int) -> bool:
+        least = detectable(sd, pairs, alpha, power)
+        return least is not None and least <= abs(difference)
+
+    while not enough(high):
+        low, high = high, 2 * high
+        if high > MOST_PAIRS:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def _sd(values: Sequence[float]) -> float:

@@ -49,6 +49,11 @@ class Sweep:
     def report(self) -> Place:
         return self.place / "report"
 
+    @property
+    def exports(self) -> Place:
+        """What the methods give people to take away, by problem and row."""
+        return self.place / "exports"
+
     def comparison(self) -> Comparison:
         """The frozen description; see `described`."""
         return self.described()[0]

@@ -7,6 +7,9 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pyarrow
+from pyarrow import parquet
+
 from search.account import Cost
 from search.row import Averaging, Row
 from tracking.record import Status
@@ -51,6 +54,26 @@ def to_csv(records: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(records)
     return text.getvalue()
+
+
+def to_parquet(records: Sequence[Mapping[str, Any]]) -> bytes:
+    """Apache Parquet; a column holds numbers or text, and text where it would hold both."""
+    columns = dict.fromkeys(name for one in records for name in one)
+    arrays = {name: _column([one.get(name) for one in records]) for name in columns}
+    target = pyarrow.BufferOutputStream()
+    parquet.write_table(pyarrow.table(arrays), target)
+    return bytes(target.getvalue().to_pybytes())
+
+
+def _column(values: Sequence[Any]) -> pyarrow.Array:
+    known = [value for value in values if value is not None]
+    if all(isinstance(value, bool) for value in known):
+        return pyarrow.array(values, pyarrow.bool_() if known else pyarrow.null())
+    if all(isinstance(value, int) and not isinstance(value, bool) for value in known):
+        return pyarrow.array(values, pyarrow.int64())
+    if all(isinstance(value, int | float) for value in known):
+        return pyarrow.array([None if value is None else float(value) for value in values], pyarrow.float64())
+    return pyarrow.array([None if value is None else str(value) for value in values], pyarrow.string())
 
 
 def _scores(row: Row) -> Record:

@@ -9,7 +9,10 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 SOURCES = ("search", "trainables", "spaces", "tracking")
 PACKAGES = ("invsearch", "torch", "torchvision", "ray", "optuna", "mlflow", "numpy")
@@ -43,6 +46,13 @@ def collect(root: Path | None = None) -> dict[str, Any]:
             "gpus": _gpus(),
         },
     }
+
+
+def device_name(device: torch.device) -> str:
+    """Model of the CPU or of the GPU that a trial ran on."""
+    if device.type == "cuda":
+        return str(sys.modules["torch"].cuda.get_device_name(device))
+    return _cpu_model() or "unknown CPU"
 
 
 def code_digest(base: Path | None = None) -> str:

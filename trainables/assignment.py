@@ -165,6 +165,7 @@ class Report(BaseModel):
         cause: what kind of failure it was.
         note: what a person should know although the trial went on, such as a damaged checkpoint.
         artefact: `key`, `sha256`, `size` in bytes and `ledger` of what is in the store, in the last report of a making.
+        hardware: what it ran on, in the last report: seconds of unlike machines do not compare.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -182,3 +183,4 @@ class Report(BaseModel):
     cause: Cause | None = None
     note: str | None = None
     artefact: dict[str, Any] | None = None
+    hardware: str | None = None

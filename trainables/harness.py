@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from tracking.cost import Meter, Phase, PhaseCost
+from tracking.provenance import device_name
 from tracking.record import NotFiniteError, Stage, Status, check_metrics
 from tracking.storage import Place
 from trainables import invariance, plugins
@@ -176,6 +177,7 @@ class Harness:
         extra: dict[str, Any] = {"note": "; ".join(told) or None}
         if piece.done:
             extra["ledger"] = self.meter.ledger().to_json()
+            extra["hardware"] = device_name(self._device)
             if isinstance(self.method, Finds):
                 extra["found"] = self.method.found().model_dump(mode="json")
         return Report(

@@ -167,6 +167,7 @@ class MethodConfig(BaseModel):
 
     Class attributes: `space` names the fields that may be tuned and their domains (their defaults lie inside).
     `control` marks a baseline that searches nothing: the rows that others are compared with.
+    `random_control` is the method that draws from this one's space without a search, where there is one.
     `scales_with_horizon` is False where a training takes the same work whatever the horizon is (a head in closed form);
     such a training may be a single slice.
     A house method lives in `trainables/methods/NAME.py` as `Config`; a user's method sets `name`.
@@ -176,6 +177,7 @@ class MethodConfig(BaseModel):
 
     space: ClassVar[Space]
     control: ClassVar[bool] = False
+    random_control: ClassVar[str | None] = None
     scales_with_horizon: ClassVar[bool] = True
 
     def needs(self, problem: ProblemSpec, data_seed: int) -> Mapping[str, ArtefactSpec]:

@@ -8,22 +8,26 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from search import looking
+from search.account import Cost
 from search.analysis import decision_table, rows
 from search.break_even import break_even, task_flops
 from search.made import all_made, pretraining
 from search.page import page
 from search.plan import missing
 from search.pretraining_sentences import made_line, pretraining_sentences
-from search.report import terminal
 from search.row import Row
 from search.tables import record, to_csv
+from search.terminal import terminal
 from tests.support.journals import FACTOR, UNIT_FLOPS, journal, pretrained, stored
+from tests.support.rows import row, seeds
 from tracking.journal import Event
 from tracking.record import Stage
 
@@ -66,6 +70,21 @@ def test_at_exactly_n_tasks_it_is_no_dearer() -> None:
     saved = round(task_flops(row_of(journal(SCORES), "unrolled")) - task_flops(row_of(journal(SCORES), "plain")))
     found = [tasks(using("plain", flops))["plain", "unrolled"] for flops in (1, saved, saved + 1, 2 * saved)]
     assert found == [1, 1, 2, 2]
+
+
+def test_the_interval_over_seeds_is_that_of_the_savings() -> None:
+    """P = 10; tunings alike; a training saves 1, 2 or 3: mean 2, so 5 tasks; t-interval 2 +- 2.484: 3 to never."""
+    own = row("own", seeds(0.8, 0.8, 0.8), flops=1.0)
+    own = replace(own, pretraining=Cost(10.0))
+    costs = {1: Cost(2.0), 2: Cost(3.0), 3: Cost(4.0)}
+    rival = replace(row("rival", seeds(0.8, 0.8, 0.8), flops=3.0), seed_costs=costs)
+    (found,) = break_even([own, rival])
+    assert (found.tasks, found.fewest, found.most) == (5, math.ceil(10 / (2 + 2.4841377)), None)
+    near = {1: Cost(2.99), 2: Cost(3.0), 3: Cost(3.01)}
+    (found,) = break_even([own, replace(rival, seed_costs=near)])
+    assert (found.tasks, found.fewest, found.most) == (5, 5, 6)
+    (found,) = break_even([own, replace(rival, seed_costs={9: Cost(3.0)})])
+    assert (found.tasks, found.fewest, found.most) == (5, None, None), "no seed in common"
 
 
 def test_a_dearer_method_never_pays() -> None:

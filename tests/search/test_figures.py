@@ -7,7 +7,8 @@ from matplotlib import rcParams
 from matplotlib._pylab_helpers import Gcf
 
 from search.analysis import rows
-from search.figures import COLOURS, MARKERS, describe, picture, png, svg
+from search.figures.accuracy_cost import describe, picture
+from search.figures.style import COLOURS, MARKERS, png, svg
 from tests.support.journals import SCORES, journal
 
 

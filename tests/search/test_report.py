@@ -1,29 +1,37 @@
-"""The four files and the terminal: whole, self-contained, escaped, and equal to the rows."""
+"""The files and the terminal: whole, self-contained, escaped, and equal to the rows."""
 
 from __future__ import annotations
 
 import base64
 import csv
 import io
-import os
 import re
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from pyarrow import parquet
 from rich.console import Console
 
 from search import report
 from search.analysis import rows
-from search.page import amount, page
+from search.exhibits import Exhibits, slugs
+from search.figures.style import png, sheet
+from search.page import Room, amount, page
 from search.row import Averaging
-from search.tables import record, seed_records, to_csv
+from search.summary import summary
+from search.tables import record, seed_records, to_csv, to_parquet
+from search.terminal import terminal
 from tests.support.journals import SCORES, Writer, journal
 from tracking.journal import Event
 from tracking.record import Stage, Status
+from tracking.storage import Place
 
-FILES = ["table.csv", "scores.csv", "accuracy_cost.png", "report.html"]
+TABLES = ["table", "scores", "overall"]
+FILES = [f"{name}.{kind}" for name in TABLES for kind in ("csv", "parquet")]
+FILES += ["accuracy_cost.png", "summary.md", "report.html"]
+KINDS = ("accuracy-cost", "anytime", "ledger", "invariance", "learned")  # nothing is pre-trained
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 HOSTILE = '<script>alert("$x$ & \'y\'")</script>'
 
@@ -66,9 +74,9 @@ def check_self_contained(text: str) -> Parsed:
     """Parses, and needs nothing from outside: neither in the page nor inside its figures."""
     parsed = Parsed(text)
     assert not {"script", "link", "iframe", "object"} & set(parsed.tags), "foreign elements"
-    figures = [base64.b64decode(s.partition(",")[2]).decode() for s in parsed.sources if s.startswith("data:")]
-    assert len(figures) == len(parsed.sources), "a source that is not inside the file"
-    for piece in (text, *figures):
+    assert all(s.startswith("data:image/") for s in parsed.sources), "a source that is not inside the file"
+    vectors = [base64.b64decode(s.partition(",")[2]).decode() for s in parsed.sources if "svg+xml" in s[:20]]
+    for piece in (text, *vectors):
         # Names of XML namespaces and of the document type look like addresses and are never fetched.
         names = re.compile(r'xmlns(:\w+)?="[^"]*"|"-//W3C//DTD SVG 1\.1//EN"\s+"[^"]*"|rdf:resource="[^"]*"')
         assert not re.search(r"https?://|url\((?!#)|@import", names.sub("", piece)), "an address"
@@ -84,21 +92,31 @@ def html(events: Sequence[Event]) -> str:
     return page(rows(events), events)
 
 
-def test_four_files_whole_and_nothing_else(tmp_path: Path) -> None:
-    written = report.write(journal(), tmp_path / "report")
-    assert [path.name for path in written] == FILES
-    assert sorted(os.listdir(tmp_path / "report")) == sorted(FILES)
-    assert (tmp_path / "report" / "accuracy_cost.png").read_bytes().startswith(b"\x89PNG")
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_every_figure_and_table_whole_and_nothing_else(tmp_path: Path) -> None:
+    written = report.write(journal(), tmp_path)
+    assert [path.name for path in written] == [*FILES, "figures"]
+    figures = [f"figures/{kind}-{problem}" for kind in KINDS for problem in SCORES]
+    beside = [f"{name}.{end}" for name in figures for end in ("svg", "png", "csv", "parquet")]
+    found = content(tmp_path)
+    assert sorted(found) == sorted([*FILES, *beside])
+    starts = {".png": b"\x89PNG", ".svg": b"<?xml", ".parquet": b"PAR1"}
+    for name, data in found.items():
+        assert data.startswith(starts.get(Path(name).suffix, data[:1]))
 
 
 def test_the_same_journal_gives_the_same_bytes(tmp_path: Path) -> None:
-    once, twice = (report.write(small(), tmp_path / name) for name in ("a", "b"))
-    assert [path.read_bytes() for path in once] == [path.read_bytes() for path in twice]
+    for name in ("a", "b"):
+        report.write(small(), tmp_path / name)
+    assert content(tmp_path / "a") == content(tmp_path / "b")
 
 
 def test_a_failed_write_leaves_the_old_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report.write(small(), tmp_path)
-    before = {name: (tmp_path / name).read_bytes() for name in FILES}
+    before = content(tmp_path)
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -106,7 +124,45 @@ def test_a_failed_write_leaves_the_old_report(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OSError, match="No space"):
         report.write(small(seconds=2.0), tmp_path)
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert content(tmp_path) == before
+
+
+def test_parquet_holds_what_the_csv_holds() -> None:
+    records = [record(row) for row in rows(journal())]
+    table = parquet.read_table(io.BytesIO(to_parquet(records))).to_pylist()
+    columns = dict.fromkeys(name for one in records for name in one)
+    assert table == [{name: one.get(name) for name in columns} for one in records]
+    mixed: list[dict[str, object]] = [{"a": 1, "b": None, "c": True}, {"a": "x", "b": None, "c": None}, {"a": 0.5}]
+    assert parquet.read_table(io.BytesIO(to_parquet(mixed))).to_pylist() == [
+        {"a": "1", "b": None, "c": True}, {"a": "x", "b": None, "c": None}, {"a": "0.5", "b": None, "c": None},
+    ]
+    assert parquet.read_table(io.BytesIO(to_parquet([]))).num_columns == 0
+
+
+def test_a_page_without_room_for_its_figures_says_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Room, "__init__", lambda self: setattr(self, "left", 0))
+    text = html(small())
+    assert "data:image" not in text
+    assert text.count("it is beside it, in figures/") == 4
+
+
+def test_the_images_that_a_method_exports_are_shown(tmp_path: Path) -> None:
+    pixel = png(sheet(0.1, 0.1))
+    (tmp_path / "exports" / "one" / "augnet").mkdir(parents=True)
+    (tmp_path / "exports" / "one" / "augnet" / "contact_sheet.png").write_bytes(pixel)
+    (tmp_path / "exports" / "one" / "nobody").mkdir()
+    report.write(small(), tmp_path / "report", Place.of(tmp_path / "exports"))
+    parsed = check_self_contained((tmp_path / "report" / "report.html").read_text())
+    assert [a for a in parsed.alternatives if a.startswith("Example images of one, augnet")]
+    assert f"data:image/png;base64,{base64.b64encode(pixel).decode()}" in parsed.sources
+
+
+def test_markdown_shows_labels_as_they_are() -> None:
+    events = journal({"a|b*c_": {"plain": (0.8, 0.82), "<i>": (0.9, 0.95)}}, replays=())
+    text = summary(rows(events), events, Exhibits(rows(events), events))
+    assert "## a\\|b\\*c\\_" in text and "| \\<i\\> |" in text
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {6}, "every line of the table has its cells"
 
 
 def test_the_page_needs_nothing_else_and_says_the_sentences() -> None:
@@ -116,8 +172,8 @@ def test_the_page_needs_nothing_else_and_says_the_sentences() -> None:
     assert "tuning spent 4.48 plain trainings" in said
     assert "rotation: helps up to 60 deg" in said
     assert "0123abc" in said
-    assert len(parsed.alternatives) == len(SCORES)
-    assert all("augnet 95.1 % at 9.4 plain trainings" in a for a in parsed.alternatives[:1])
+    assert len(parsed.alternatives) == len(SCORES) * len(KINDS)
+    assert "augnet 95.1 % at 9.4 plain trainings" in parsed.alternatives[0]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +204,9 @@ def hostile() -> list[Event]:
 def test_everything_of_a_user_is_escaped(tmp_path: Path) -> None:
     parsed = check_self_contained(html(hostile()))
     assert HOSTILE in " ".join(parsed.text)
-    assert all(path.stat().st_size for path in report.write(hostile(), tmp_path))
+    report.write(hostile(), tmp_path)
+    assert all(content(tmp_path).values())
+    assert all(re.fullmatch(r"[\w./-]+", name) for name in content(tmp_path)), "a label is no path"
 
 
 def test_labels_that_look_like_markup_stay_as_they_are_in_the_terminal() -> None:
@@ -158,7 +216,7 @@ def test_labels_that_look_like_markup_stay_as_they_are_in_the_terminal() -> None
 
 def printed(events: Sequence[Event], width: int) -> str:
     console = Console(width=width, file=io.StringIO(), force_terminal=False)
-    console.print(*report.terminal(rows(events), events), sep="\n")
+    console.print(*terminal(rows(events), events), sep="\n")
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -230,3 +288,10 @@ def test_waste_is_told_apart() -> None:
 )
 def test_amounts(value: float | None, shown: str) -> None:
     assert amount(value) == shown
+
+
+def test_slugs_are_fit_for_files_and_differ() -> None:
+    labels = ["a b", "a-b", "A B", "", "../..", "x" * 300, "旋转"]
+    found = slugs(labels)
+    assert len({slug.lower() for slug in found.values()}) == len(labels)
+    assert all(re.fullmatch(r"[A-Za-z0-9.-]{1,70}", slug) and not slug.startswith(".") for slug in found.values())

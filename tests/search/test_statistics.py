@@ -11,7 +11,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from search.statistics import Paired, detectable, estimate, holm, paired
+from search.statistics import Paired, detectable, estimate, holm, paired, pairs_needed
 
 VALUES = (0.81, 0.84, 0.80, 0.87, 0.85)
 
@@ -114,6 +114,23 @@ def test_the_detectable_difference_is_found_in_four_of_five(pairs: int, alpha: f
 @pytest.mark.parametrize(("sd", "pairs"), [(0.0, 3), (1.0, 1)])
 def test_without_spread_or_pairs_nothing_is_said_of_power(sd: float, pairs: int) -> None:
     assert detectable(sd, pairs) is None
+
+
+@pytest.mark.parametrize("difference", [0.2, -0.5, 1.0, 3.0])
+@pytest.mark.parametrize("alpha", [0.05, 0.01])
+def test_the_seeds_that_a_difference_needs_are_those_of_statsmodels(difference: float, alpha: float) -> None:
+    """Its number is real, ours the next whole one; below three pairs its solver does not go."""
+    expected = float(TTestPower().solve_power(effect_size=abs(difference), alpha=alpha, power=0.8))
+    found = pairs_needed(1.0, difference, alpha)
+    assert found == math.ceil(expected - 1e-6)
+    least, fewer = detectable(1.0, found, alpha), detectable(1.0, found - 1, alpha)
+    assert least is not None and fewer is not None and least <= abs(difference) < fewer
+
+
+def test_no_difference_needs_no_number_of_seeds_and_no_spread_two() -> None:
+    assert pairs_needed(1.0, 0.0) is None
+    assert pairs_needed(1.0, 1e-9) is None, "more than anybody will run"
+    assert pairs_needed(0.0, 0.1) == 2
 
 
 def unpaired(a: list[float], b: list[float]) -> Paired | None:

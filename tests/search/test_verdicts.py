@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pytest
 
-from search.account import Cost
-from search.row import Averaging, Row, Tune, Verdict
-from search.statistics import estimate
+from search.row import Verdict
 from search.verdicts import best_control, judged
-from tracking.record import Stage
-
-
-def row(method: str, scores: Mapping[int, float], control: bool = False) -> Row:
-    found = estimate(list(scores.values()))
-    return Row(
-        problem="one", method=method, way=Stage.RERUN, control=control, planned_seeds=len(scores),
-        scores={Averaging.NONE: scores}, estimates={} if found is None else {Averaging.NONE: found},
-        accuracy=True, training=None, tuning=Cost(), pretraining=Cost(), total=Cost(), unit_flops=1.0,
-        tune=Tune(0, {}, None, None), invariances=(), learned={}, failures=(),
-    )
-
-
-def seeds(*values: float) -> dict[int, float]:
-    return dict(enumerate(values, start=1))
+from tests.support.rows import row, seeds
 
 
 def test_the_reference_is_the_control_with_the_highest_mean() -> None:

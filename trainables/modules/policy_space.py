@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from pydantic import Field, field_validator
@@ -32,6 +33,8 @@ class SpaceConfig(RecipeConfig):
         operations: all different; those that do not fit the images (colour on grey ones) are left out. The limit of
             rotation is 180 degrees, of the others that of `spaces.transforms`.
     """
+
+    random_control: ClassVar[str | None] = "random_policy"
 
     operations: tuple[Operation, ...] = Field(default=OPERATIONS, min_length=1)
 

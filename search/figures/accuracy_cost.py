@@ -1,37 +1,22 @@
-"""The picture: accuracy against cost. Object-oriented matplotlib only: no global figure, no display."""
+"""The picture of a comparison: test score with its interval against cost in plain trainings."""
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from matplotlib import rc_context
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import ScaledTranslation
 
+from search.figures.style import Style, costs_across, empty, frame, plain, sheet, styles
 from search.row import Row
 from search.statistics import Estimate
 from tracking.record import Stage
 
-# Okabe and Ito's palette without its yellow, which vanishes on white: told apart by colour-blind readers.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "h")
 DODGE_POINTS = 3.0
-MANY_TICKS = 500.0  # dearest over cheapest from where on only powers of ten are labelled
-DPI = 150
-
-
-class Style(NamedTuple):
-    """How a method is drawn."""
-
-    colour: str
-    marker: str
+LEGEND_INCHES = 0.2  # a line of the legend below a panel
 
 
 def picture(rows: Sequence[Row], only: str | None = None) -> Figure:
@@ -48,29 +33,18 @@ def picture(rows: Sequence[Row], only: str | None = None) -> Figure:
     problems = list(dict.fromkeys(row.problem for row in rows if only in (None, row.problem)))
     across = max(1, min(2, len(problems)))
     down = max(1, -(-len(problems) // across))
-    figure = Figure(figsize=(4.4 * across, 4.0 * down), layout="constrained", dpi=DPI)
-    FigureCanvasAgg(figure)
+    most = max((sum(row.problem == problem for row in rows) for problem in problems), default=0)
+    figure = sheet(4.4 * across, (3.4 + LEGEND_INCHES * (most / 2)) * down)
     panels = figure.subplots(down, across, squeeze=False).ravel()
-    styles = _styles(rows)
+    looks = styles(rows)
     for panel, problem in zip(panels, problems, strict=False):
-        _panel(panel, [row for row in rows if row.problem == problem], styles)
+        _panel(panel, [row for row in rows if row.problem == problem], looks)
     for panel in panels[len(problems) :]:
         panel.set_axis_off()
     if not problems:
         panels[0].set_axis_off()
-        panels[0].text(0.5, 0.5, "no results yet", ha="center")
+        empty(panels[0])
     return figure
-
-
-def png(figure: Figure) -> bytes:
-    """The figure as PNG; the same figure, the same bytes."""
-    return _saved(figure, "png", {"Software": None})
-
-
-def svg(figure: Figure) -> bytes:
-    """The figure as SVG with letters as outlines: no font is needed to show it."""
-    with rc_context({"svg.hashsalt": "invsearch", "svg.fonttype": "path"}):
-        return _saved(figure, "svg", {"Date": None, "Creator": None})
 
 
 def describe(rows: Sequence[Row]) -> str:
@@ -84,38 +58,25 @@ def describe(rows: Sequence[Row]) -> str:
     return "Test score against total cost: " + ("; ".join(parts) if parts else "no results yet") + "."
 
 
-def _panel(panel: Axes, rows: Sequence[Row], styles: Mapping[str, Style]) -> None:
+def _panel(panel: Axes, rows: Sequence[Row], looks: Mapping[str, Style]) -> None:
     drawn = [(row, row.test, row.multiples(row.total.flops)) for row in rows]
     known = [(row, test, cost) for row, test, cost in drawn if test is not None and cost]
-    _frame(panel, _plain(rows[0].problem), any(row.accuracy for row in rows))
+    score = "test accuracy (%)" if any(row.accuracy for row in rows) else "test score"
+    costs = "cost in plain trainings\n(small: one training, large: everything)"
+    frame(panel, rows[0].problem, costs, f"{score}, 95 % interval")
     if not known:
-        panel.text(0.5, 0.5, "no results yet", ha="center", transform=panel.transAxes)
+        empty(panel)
         return
     handles = [
-        _mark(panel, row, test, cost, styles[row.method], (place - (len(known) - 1) / 2) * DODGE_POINTS)
+        _mark(panel, row, test, cost, looks[row.method], (place - (len(known) - 1) / 2) * DODGE_POINTS)
         for place, (row, test, cost) in enumerate(known)
     ]
-    panel.set_xscale("log")
-    low, high = panel.get_xlim()
-    panel.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high > MANY_TICKS * low else (1.0, 2.0, 5.0)))
-    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    panel.xaxis.set_minor_formatter(NullFormatter())
+    costs_across(panel)
     panel.margins(x=0.12)
     panel.legend(
-        handles, [_plain(row.label) for row, _, _ in known], fontsize=8, frameon=False, ncols=2,
+        handles, [plain(row.label) for row, _, _ in known], fontsize=8, frameon=False, ncols=2,
         loc="upper center", bbox_to_anchor=(0.5, -0.25),
     )
-
-
-def _frame(panel: Axes, title: str, accuracy: bool) -> None:
-    panel.set_title(title, fontsize=11, loc="left")
-    panel.set_xlabel("cost in plain trainings\n(small: one training, large: everything)", fontsize=9)
-    score = "test accuracy (%)" if accuracy else "test score"
-    panel.set_ylabel(f"{score}, 95 % interval", fontsize=9)
-    panel.grid(color="#dddddd", linewidth=0.6)
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.tick_params(labelsize=9)
 
 
 def _mark(panel: Axes, row: Row, test: Estimate, cost: float, style: Style, shift: float) -> Artist:
@@ -145,26 +106,3 @@ def _shift(panel: Axes, artists: Sequence[Artist], points: float) -> None:
     moved = panel.transData + ScaledTranslation(points / 72, 0, figure.dpi_scale_trans)
     for artist in artists:
         artist.set_transform(moved)
-
-
-def _styles(rows: Sequence[Row]) -> dict[str, Style]:
-    """method -> (colour, marker), the same in every panel."""
-    methods = list(dict.fromkeys(row.method for row in rows))
-    return {
-        method: Style(COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)])
-        for place, method in enumerate(methods)
-    }
-
-
-def _plain(text: str) -> str:
-    """A user's label as it is: `$` would begin a formula, a leading `_` would hide it from the legend."""
-    escaped = text.replace("$", r"\$")
-    return f" {escaped}" if escaped.startswith("_") else escaped
-
-
-def _saved(figure: Figure, kind: str, metadata: dict[str, str | None]) -> bytes:
-    target = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # a script that the font lacks shows as boxes
-        figure.savefig(target, format=kind, metadata=metadata)
-    return target.getvalue()

@@ -1,0 +1,134 @@
+"""The short table beside each figure of the page; the files beside the report hold every point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from search.break_even import BreakEven
+from search.curves import Anytime
+from search.ledger_parts import Ledger, Part
+from search.row import Row
+from search.sentences import multiples_text, score_text, truth_text
+from tracking.record import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Text only; the first cell of a line names it."""
+
+    heads: list[str]
+    lines: list[list[str]]
+
+
+def anytime_table(rows: Sequence[Row], figures: Mapping[str, Anytime]) -> Table:
+    """Area under each curve, and what it cost within a training to reach what the best control reached."""
+    lines = []
+    for row in rows:
+        one = figures.get(row.method)
+        if one is None or row.way is not Stage.RERUN:
+            continue
+        hit = one.to_target
+        lines.append([
+            row.label, "-" if one.area is None else _score(one.area, row),
+            "-" if hit is None else f"{hit.hits} of {hit.runs}",
+            *("-" if cost is None else multiples_text(row.multiples(cost)) for cost in (
+                (hit.median, hit.expected) if hit else (None, None)
+            )),
+        ])
+    return Table([
+        "method", "best select score so far, mean over log cost", "seeds that reached the best control",
+        "median cost of these, plain trainings", "expected running time, plain trainings",
+    ], lines)
+
+
+def ledger_table(rows: Sequence[Row], ledgers: Sequence[Ledger]) -> Table:
+    """Every part that cost something, in plain trainings, and how many trials failed."""
+    parts = [part for part in Part if any(one.parts[part].flops for one in ledgers)]
+    return Table(
+        ["method", *map(str, parts), "failed trials"],
+        [
+            [row.label, *(multiples_text(row.multiples(one.parts[part].flops)) for part in parts),
+             str(one.discarded_trials)]
+            for row, one in zip(rows, ledgers, strict=True)
+        ],
+    )
+
+
+def invariance_table(rows: Sequence[Row]) -> Table:
+    """What was measured, action by action."""
+    actions = {found.action: found for row in rows for found in row.invariances}
+    return Table(
+        ["action", *(row.label for row in rows)],
+        [[truth_text(found), *(_measured(row, name) for row in rows)] for name, found in actions.items()],
+    )
+
+
+def learned_table(rows: Sequence[Row]) -> Table:
+    """Means over seeds, quantity by quantity."""
+    learners = [row for row in rows if row.learned]
+    names = dict.fromkeys(name for row in learners for name in row.learned)
+    return Table(
+        ["quantity, mean over seeds", *(row.label for row in learners)],
+        [[name, *(f"{row.learned[name]:.3g}" if name in row.learned else "-" for row in learners)] for name in names],
+    )
+
+
+def break_even_table(found: Sequence[BreakEven], rows: Sequence[Row]) -> Table:
+    """From how many tasks on, with the interval over seeds."""
+    unit = next((row.unit_flops for row in rows if row.unit_flops), None)
+
+    def plain(flops: float) -> str:
+        return multiples_text(flops / unit if unit else None)
+
+    return Table(
+        ["method", "against", "no dearer from tasks", "95 %", "a task, plain trainings", "the rival's",
+         "pre-training, plain trainings"],
+        [
+            [one.method, one.rival, "never" if one.tasks is None else str(one.tasks), interval(one),
+             plain(one.task_flops), plain(one.rival_task_flops), plain(one.pretraining_flops)]
+            for one in found
+        ],
+    )
+
+
+def interval(one: BreakEven) -> str:
+    """"12 to 15", "12 to never"; "-" where one seed tells none."""
+    if one.fewest is None and one.most is None:
+        return "-" if one.tasks is not None else "never"
+    return f"{one.fewest} to {'never' if one.most is None else one.most}"
+
+
+def front_table(rows: Sequence[Row]) -> Table:
+    """The points of each front."""
+    return Table(
+        ["method", "select score", "one training, plain trainings"],
+        [
+            [row.label, _score(trial.score or 0.0, row), multiples_text(row.multiples(trial.flops))]
+            for row in rows for trial in row.tune.front
+        ],
+    )
+
+
+def accuracy_table(rows: Sequence[Row]) -> Table:
+    """Test score and cost."""
+    return Table(
+        ["method", "test score [95 %]", "one training", "everything, plain trainings"],
+        [
+            [row.label, score_text(row.test, row.accuracy),
+             multiples_text(row.multiples(row.training.flops) if row.training else None),
+             multiples_text(row.multiples(row.total.flops))]
+            for row in rows
+        ],
+    )
+
+
+def _measured(row: Row, action: str) -> str:
+    found = next((one for one in row.invariances if one.action == action), None)
+    if found is None or not found.measured:
+        return "-"
+    return ", ".join(f"{quantity} {value:.3f}" for quantity, value in found.measured.items())
+
+
+def _score(value: float, row: Row) -> str:
+    return f"{100 * value:.1f} %" if row.accuracy else f"{value:.3f}"

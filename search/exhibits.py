@@ -1,0 +1,230 @@
+"""The figures of a report, each with its table, its caption and its words for those who do not see it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from search import curves, gains, ledger_parts
+from search.account import Trial, trials
+from search.break_even import break_even
+from search.curves import Anytime, Study, anytime, reached
+from search.exhibit_tables import (
+    Table,
+    accuracy_table,
+    anytime_table,
+    break_even_table,
+    front_table,
+    invariance_table,
+    learned_table,
+    ledger_table,
+)
+from search.figures import accuracy_cost, bars, learned, ledger, radar
+from search.figures import break_even as break_even_figure
+from search.figures import curves as curves_figure
+from search.figures import front as front_figure
+from search.figures.style import png, svg
+from search.front import hypervolume
+from search.plan import Plan, plan
+from search.row import Row
+from search.tables import record
+from search.verdicts import best_control
+from tracking.journal import Event
+from tracking.record import Stage
+
+Records = list[dict[str, Any]]
+ACCURACY_COST = (
+    "Test score with 95 % interval over seeds against cost. Small marks: one training; large marks: everything. Open "
+    "marks: replays. Large marks are shifted a few points sideways so that intervals can be told apart."
+)
+ANYTIME = (
+    "The best score on the select split by each point of the cost. Left: over the trials of the tuning, all costs of "
+    "stopped trials included. Right: within the confirm training of every seed. The test split is in neither. The mean "
+    "over log cost goes from one plain training to the budget; before a study has found anything, its score is 0."
+)
+LEDGER = (
+    "Where the cost went. Search and retraining are the two phases of the confirm trainings. The harness's own scoring "
+    "and trials that failed are in the table."
+)
+RADAR = (
+    "Agreement of predictions before and after each action: 0 in the middle, 1 at the rim, grey the best control. "
+    "Bold green: planted invariance, where the rim is the aim. Bold red: the label depends on it."
+)
+BARS = "How far predictions stay the same under each action."
+LEARNED = "What the methods say they learned, mean over seeds, a panel for each unit."
+BREAK_EVEN = (
+    "What n tasks cost in all: pre-training once, then the tuning and one training for each task. Thick lines: with a "
+    "pre-training."
+)
+FRONT = "Trials of the tuning with two objectives; those on the line are beaten by no other in both."
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One figure of one problem.
+
+    Args:
+        name: kind and problem, fit for a file.
+        draw: makes the figure anew.
+        alt: the figure in words.
+        table: beside it on the page.
+        records: everything that it shows, as flat lines.
+    """
+
+    name: str
+    title: str
+    draw: Callable[[], Figure]
+    alt: str
+    caption: str
+    table: Table
+    records: Records
+
+    @cached_property
+    def images(self) -> tuple[bytes, bytes]:
+        """As SVG and as PNG, drawn once."""
+        figure = self.draw()
+        return svg(figure), png(figure)
+
+
+class Exhibits:
+    """Of a sweep; what all its figures need is worked out once.
+
+    Args:
+        rows: all rows of the report.
+    """
+
+    def __init__(self, rows: Sequence[Row], events: Sequence[Event]) -> None:
+        self._rows, self._plan = rows, plan(events)
+        self._curves = curves.curves(events)
+        self._trials: dict[Study, list[Trial]] = {}
+        for trial in trials(events).values():
+            self._trials.setdefault((trial.problem, trial.method), []).append(trial)
+        self._slugs = slugs(self._plan.problems)
+        self._made: dict[str, list[Exhibit]] = {}
+
+    @property
+    def plan(self) -> Plan:
+        return self._plan
+
+    def of(self, problem: str) -> list[Exhibit]:
+        """What there is to show of one problem; accuracy against cost comes first."""
+        if problem not in self._made:
+            self._made[problem] = list(self._exhibits(problem))
+        return self._made[problem]
+
+    def _exhibits(self, problem: str) -> Iterator[Exhibit]:
+        here = [row for row in self._rows if row.problem == problem]
+        slug = self._slugs[problem]
+        yield self._exhibit(
+            "accuracy-cost", slug, "Accuracy against cost", partial(accuracy_cost.picture, self._rows, problem),
+            accuracy_cost.describe(here), ACCURACY_COST, accuracy_table(here),
+            [record(row) for row in here],
+        )
+        figures = self.anytime(here)
+        if lines := curves.records(here, self._curves):
+            yield self._exhibit(
+                "anytime", slug, "What was reached by when",
+                partial(curves_figure.picture, self._rows, self._curves, problem),
+                curves_figure.describe(here, figures), ANYTIME, anytime_table(here, figures), lines,
+            )
+        ledgers = [self._ledger(row) for row in here]
+        yield self._exhibit(
+            "ledger", slug, "Where the cost went", partial(ledger.picture, here, ledgers),
+            ledger.describe(here, ledgers), LEDGER, ledger_table(here, ledgers),
+            [line for row, one in zip(here, ledgers, strict=True) for line in ledger_parts.records(row, one)],
+        )
+        if bars.measured(here):
+            drawing = radar.picture if radar.drawable(here) else bars.picture
+            yield self._exhibit(
+                "invariance", slug, "Measured invariance beside the planted truth",
+                partial(drawing, self._rows, problem), radar.describe(here), RADAR if radar.drawable(here) else BARS,
+                invariance_table(here), _invariance_records(here),
+            )
+        if any(row.learned for row in here):
+            yield self._exhibit(
+                "learned", slug, "What was learned", partial(learned.picture, self._rows, problem),
+                learned.describe(here), LEARNED, learned_table(here), _learned_records(here),
+            )
+        if pays := break_even(here):
+            yield self._exhibit(
+                "break-even", slug, "When pre-training pays", partial(break_even_figure.picture, self._rows, problem),
+                break_even_figure.describe(pays), BREAK_EVEN, break_even_table(pays, here),
+                [one.to_json() for one in pays],
+            )
+        if fronts := [row for row in here if row.tune.front and row.way is Stage.RERUN]:
+            yield self._exhibit(
+                "front", slug, "Score against cost in the tuning",
+                partial(front_figure.picture, self._rows, self._tuned(fronts), problem),
+                front_figure.describe(fronts), FRONT, front_table(fronts), front_records(fronts),
+            )
+
+    def anytime(self, here: Sequence[Row]) -> dict[str, Anytime]:
+        """Of one problem's rows: area, and cost to what the best control reached."""
+        control = best_control(here)
+        own = None if control is None else self._curves.get((control.problem, control.method))
+        return anytime(here, self._curves, self._plan.budget, None if own is None else reached(own))
+
+    def gains(self, here: Sequence[Row]) -> list[gains.Gain]:
+        """Of one problem's rows over the random control of their space."""
+        return gains.gains(here, self._plan.random_controls)
+
+    def tuned(self, row: Row) -> list[Trial]:
+        """The row's trials of the tuning."""
+        own = self._trials.get((row.problem, row.method), ())
+        return [trial for trial in own if trial.stage is Stage.TUNE]
+
+    def _tuned(self, rows: Sequence[Row]) -> dict[str, list[Trial]]:
+        return {row.method: self.tuned(row) for row in rows}
+
+    def _ledger(self, row: Row) -> ledger_parts.Ledger:
+        return ledger_parts.ledger(row, self._trials.get((row.problem, row.method), ()))
+
+    @staticmethod
+    def _exhibit(
+        kind: str, slug: str, title: str, draw: Callable[[], Figure], alt: str, caption: str, table: Table,
+        records: Records,
+    ) -> Exhibit:
+        return Exhibit(f"{kind}-{slug}", title, draw, alt, caption, table, records)
+
+
+def slugs(labels: Sequence[str]) -> dict[str, str]:
+    """label -> a name for files, each its own: letters, digits, dots and dashes, the place where two would be one."""
+    found: dict[str, str] = {}
+    for place, label in enumerate(labels, start=1):
+        slug = re.sub(r"[^A-Za-z0-9.-]+", "-", label).strip("-.")[:60]
+        found[label] = f"{slug}-{place}" if not slug or slug.lower() in map(str.lower, found.values()) else slug
+    return found
+
+
+def front_records(rows: Sequence[Row]) -> Records:
+    """The points of every front, and the hypervolume up to the worst score and the dearest trial of its front."""
+    lines: Records = []
+    for row in rows:
+        points = [(trial.score or 0.0, float(trial.flops)) for trial in row.tune.front]
+        beaten = hypervolume(points, (0.0, 2 * max(cost for _, cost in points)))
+        lines += [
+            {"problem": row.problem, "method": row.method, "trial": trial.uid, "select_score": score, "flops": cost,
+             "plain_trainings": row.multiples(cost), "hypervolume": beaten}
+            for trial, (score, cost) in zip(row.tune.front, points, strict=True)
+        ]
+    return lines
+
+
+def _invariance_records(rows: Sequence[Row]) -> Records:
+    return [
+        {"problem": row.problem, "method": row.method, "way": str(row.way), "action": one.action, "unit": one.unit,
+         "effect": str(one.effect), "planted": one.half_width, **one.measured}
+        for row in rows for one in row.invariances if one.measured
+    ]
+
+
+def _learned_records(rows: Sequence[Row]) -> Records:
+    return [
+        {"problem": row.problem, "method": row.method, "way": str(row.way), "quantity": name, "mean": value}
+        for row in rows for name, value in row.learned.items()
+    ]

@@ -1,0 +1,100 @@
+"""What methods say they learned: one panel per unit, a mark per row and quantity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from search.figures.style import frame, plain, sheet, styles
+from search.row import Row
+
+ACROSS, MOST = 3, 9  # panels
+LONGEST = 34  # letters of a name beside the axis
+
+
+class Group(NamedTuple):
+    """Quantities of one unit."""
+
+    unit: str
+    names: list[str]
+
+
+def groups(rows: Sequence[Row]) -> list[Group]:
+    """Learned quantities by their last word, which is their unit (`rotation/range_deg`), the most frequent first."""
+    found: dict[str, dict[str, None]] = {}
+    for row in rows:
+        for name in row.learned:
+            found.setdefault(_unit(name), {})[name] = None
+    ordered = sorted(found.items(), key=lambda pair: -len(pair[1]))
+    return [Group(unit, list(names)) for unit, names in ordered[:MOST]]
+
+
+def picture(rows: Sequence[Row], only: str) -> Figure:
+    """The means over seeds, of the rows of one problem.
+
+    Args:
+        rows: all of the report, so that a method looks the same everywhere.
+        only: the problem.
+    """
+    here = [row for row in rows if row.problem == only and row.learned]
+    shown = groups(here)
+    across = max(1, min(ACROSS, len(shown)))
+    down = max(1, -(-len(shown) // across))
+    tallest = max((len(group.names) for group in shown), default=1)
+    figure = sheet(4.2 * across, max(2.4, 1.2 + 0.22 * tallest) * down)
+    panels = figure.subplots(down, across, squeeze=False).ravel()
+    for panel in panels[len(shown) :]:
+        panel.set_axis_off()
+    for panel, group in zip(panels, shown, strict=False):
+        _panel(panel, group, here, rows)
+    handles: dict[str, Artist] = {}
+    for panel in panels[: len(shown)]:
+        handles |= {label: handle for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
+    if handles:
+        figure.legend(
+            list(handles.values()), list(handles), fontsize=8, frameon=False, ncols=4, loc="outside lower center"
+        )
+    return figure
+
+
+def describe(rows: Sequence[Row]) -> str:
+    """The figure in words: the largest of what each row learned in each unit."""
+    said = []
+    for row in rows:
+        strongest = [
+            f"{name} {value:.3g}" for group in groups([row])
+            for name, value in [max(((n, row.learned[n]) for n in group.names), key=lambda pair: abs(pair[1]))]
+        ]
+        if strongest:
+            said.append(f"{row.label}: {', '.join(strongest)}")
+    return "What was learned, the largest in each unit. " + "; ".join(said) + "."
+
+
+def _panel(panel: Axes, group: Group, here: Sequence[Row], rows: Sequence[Row]) -> None:
+    looks, places = styles(rows), {name: place for place, name in enumerate(group.names)}
+    frame(panel, group.unit, "", "")
+    for row in here:
+        marks = [(row.learned[name], places[name]) for name in group.names if name in row.learned]
+        if marks:
+            look = looks[row.method]
+            panel.plot(
+                *zip(*marks, strict=True), look.marker, color=look.colour, markersize=5, alpha=0.8,
+                markerfacecolor="none", label=plain(row.label),
+            )
+    panel.set_yticks(range(len(group.names)), [plain(_short(name)) for name in group.names], fontsize=7)
+    panel.set_ylim(len(group.names) - 0.5, -0.5)
+
+
+def _unit(name: str) -> str:
+    """The part after the last slash: "range_deg", "probability"."""
+    return name.rpartition("/")[2]
+
+
+def _short(name: str) -> str:
+    """Without the unit, and from its end where it is long."""
+    head = name.rpartition("/")[0] or name
+    return head if len(head) <= LONGEST else f"...{head[3 - LONGEST :]}"

@@ -1,0 +1,87 @@
+"""What a search gains over the same space without a search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from search.row import Averaging, Row
+from search.statistics import ALPHA, Paired, holm, paired
+from tracking.record import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """A row minus the row that draws from its space at random, seed by seed.
+
+    Args:
+        relative: 100 (mean - mean of random) / mean of random, in percent (Yang et al. 2020).
+        p_holm: over all such pairs of the problem.
+    """
+
+    row: Row
+    random: Row
+    test: Paired
+    relative: float
+    p_holm: float
+
+
+def gains(rows: Sequence[Row], random_controls: Mapping[str, str]) -> list[Gain]:
+    """Of the rows of one problem that search a space which another row draws from.
+
+    Args:
+        random_controls: label of a row -> label of that other row.
+    """
+    reruns = {row.method: row for row in rows if row.way is Stage.RERUN and row.test is not None}
+    tested = []
+    for method, row in reruns.items():
+        random = reruns.get(random_controls.get(method, ""))
+        if random is None:
+            continue
+        own, drawn = row.scores[Averaging.NONE], random.scores[Averaging.NONE]
+        seeds = sorted(own.keys() & drawn.keys())
+        test = paired([own[seed] for seed in seeds], [drawn[seed] for seed in seeds])
+        base = sum(drawn[seed] for seed in seeds) / len(seeds) if seeds else 0.0
+        if test is not None and base:
+            tested.append((row, random, test, 100 * test.difference.mean / base))
+    corrected = holm([test.p for _, _, test, _ in tested])
+    return [Gain(*parts, p) for parts, p in zip(tested, corrected, strict=True)]
+
+
+def sentences(found: Sequence[Gain]) -> list[str]:
+    """Which searches gained something over their random control, and which were not seen to."""
+    if not found:
+        return []
+    problem, control = found[0].row.problem, found[0].random.label
+    said = [
+        f"{problem}: {one.row.label} gains {_size(one)} over {one.random.label}, the same space without a search "
+        f"(p = {one.p_holm:.2g} after Holm)."
+        for one in found if one.p_holm <= ALPHA and one.test.difference.mean > 0
+    ]
+    lost = [one.row.label for one in found if one.p_holm <= ALPHA and one.test.difference.mean < 0]
+    if lost:
+        said.append(f"{problem}: worse than {control}: {', '.join(lost)}.")
+    if not said:
+        said.append(f"{problem}: no search was found to gain anything over {control}, its space without a search.")
+    return said
+
+
+def records(found: Sequence[Gain]) -> list[dict[str, Any]]:
+    """One line per pair."""
+    return [
+        {
+            "problem": one.row.problem, "method": one.row.method, "random_control": one.random.method,
+            "gain_mean": one.test.difference.mean, "gain_low95": one.test.difference.low,
+            "gain_high95": one.test.difference.high, "gain_relative_percent": one.relative, "p": one.test.p,
+            "p_holm": one.p_holm, "seeds": one.test.difference.count,
+        }
+        for one in found
+    ]
+
+
+def _size(one: Gain) -> str:
+    gap, scale = one.test.difference, 100.0 if one.row.accuracy else 1.0
+    assert gap.low is not None and gap.high is not None
+    unit = " points" if one.row.accuracy else ""
+    return f"{scale * gap.mean:.3g}{unit} [{scale * gap.low:.3g}, {scale * gap.high:.3g}]"

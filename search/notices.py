@@ -1,0 +1,39 @@
+"""What a reader must know before believing a report: said at its top."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from search.plan import missing
+from search.row import Row
+from tracking.journal import Event
+from tracking.record import Stage
+
+
+def notices(rows: Sequence[Row], events: Sequence[Event]) -> tuple[str, ...]:
+    """What lies between the journal and a whole sweep, and what the comparison itself lacks."""
+    return (*missing(events), *_one_seed(rows), *_without_control(rows), *_mixed_hardware(events))
+
+
+def _one_seed(rows: Sequence[Row]) -> list[str]:
+    tested = [row for row in rows if row.test is not None]
+    if tested and all(row.test is not None and row.test.count == 1 for row in tested):
+        return ["There is one seed: no interval and no test can be given, and no difference claimed."]
+    return []
+
+
+def _without_control(rows: Sequence[Row]) -> list[str]:
+    """Problems whose rows have nothing to be compared with."""
+    return [
+        f"{problem}: there is no control, so no method can be said to gain anything."
+        for problem in dict.fromkeys(row.problem for row in rows)
+        if not any(row.control for row in rows if row.problem == problem and row.way is Stage.RERUN)
+    ]
+
+
+def _mixed_hardware(events: Sequence[Event]) -> list[str]:
+    """Trials ran on more than one kind of machine: their seconds do not compare."""
+    kinds = sorted({str(kind) for event in events if (kind := event.get("hardware")) is not None})
+    if len(kinds) < 2:
+        return []
+    return [f"Hardware was mixed ({'; '.join(kinds)}): compare FLOPs, not seconds."]

@@ -1,0 +1,115 @@
+"""All problems of a sweep together: interquartile mean, mean rank, and how often a method led or fell behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from search.aggregate import interquartile_mean, mean_ranks
+from search.row import Averaging, Row, Verdict
+from search.statistics import Estimate
+from search.words import listed
+from tracking.record import Stage
+
+SEED = 0  # of the bootstrap: the same journal gives the same report
+
+
+@dataclass(frozen=True, slots=True)
+class Overall:
+    """One method over the problems.
+
+    Args:
+        problems: on which it has a score.
+        middle: interquartile mean of its test scores with the interval of a stratified bootstrap; None unless all
+            problems score alike (accuracies, say), since a mean over units says nothing.
+        rank: mean over the problems that all methods have scores on, 1 the best; None without such problems.
+        better, worse: on how many problems, than the best control.
+        cost: mean of everything that it has cost, in plain trainings; None where none was measured.
+    """
+
+    method: str
+    control: bool
+    problems: int
+    middle: Estimate | None
+    rank: float | None
+    better: int
+    worse: int
+    cost: float | None
+
+
+def overall(rows: Sequence[Row]) -> list[Overall]:
+    """One line per method, by mean rank; none where there is a single problem."""
+    reruns = [row for row in rows if row.way is Stage.RERUN]
+    problems = list(dict.fromkeys(row.problem for row in reruns))
+    methods = list(dict.fromkeys(row.method for row in reruns))
+    if len(problems) < 2:
+        return []
+    table = {(row.method, row.problem): row for row in reruns}
+    ranks = _ranks(table, methods, problems)
+    alike = len({row.accuracy for row in reruns}) == 1 and reruns[0].accuracy
+    found = [
+        _overall(method, [table[method, p] for p in problems if (method, p) in table], ranks.get(method), alike)
+        for method in methods
+    ]
+    return sorted(found, key=lambda one: (one.rank is None, one.rank or 0.0))
+
+
+def sentences(found: Sequence[Overall]) -> list[str]:
+    """Who stands best over all problems, and who beat the best control how often."""
+    ranked = [one for one in found if one.rank is not None]
+    if not ranked:
+        return []
+    said = [f"Over all problems the best mean rank has {ranked[0].method} ({ranked[0].rank:.3g} of {len(ranked)})."]
+    winning = [f"{one.method} on {one.better} of {one.problems}" for one in found if one.better]
+    if winning:
+        said.append(f"Better than the best control: {listed(winning)} problems.")
+    losing = [f"{one.method} on {one.worse} of {one.problems}" for one in found if one.worse and not one.control]
+    if losing:
+        said.append(f"Worse than the best control: {listed(losing)} problems.")
+    return said
+
+
+def records(found: Sequence[Overall]) -> list[dict[str, Any]]:
+    """One line per method."""
+    return [
+        {
+            "method": one.method, "control": one.control, "problems": one.problems,
+            "interquartile_mean": one.middle.mean if one.middle else None,
+            "interquartile_mean_low95": one.middle.low if one.middle else None,
+            "interquartile_mean_high95": one.middle.high if one.middle else None,
+            "mean_rank": one.rank, "better_than_best_control": one.better, "worse_than_best_control": one.worse,
+            "mean_total_plain_trainings": one.cost,
+        }
+        for one in found
+    ]
+
+
+def _overall(method: str, own: Sequence[Row], rank: float | None, alike: bool) -> Overall:
+    scored = [row for row in own if row.test is not None]
+    runs = [list(row.scores[Averaging.NONE].values()) for row in scored]
+    costs = [cost for row in scored if (cost := row.multiples(row.total.flops)) is not None]
+    return Overall(
+        method, any(row.control for row in own), len(scored),
+        interquartile_mean(runs, np.random.default_rng(SEED)) if alike and runs else None,
+        rank, sum(row.verdict is Verdict.BETTER for row in scored),
+        sum(row.verdict is Verdict.WORSE for row in scored), sum(costs) / len(costs) if costs else None,
+    )
+
+
+def _ranks(
+    table: dict[tuple[str, str], Row], methods: Sequence[str], problems: Sequence[str]
+) -> dict[str, float]:
+    """Over methods that have a score somewhere, on the problems on which all of these have one."""
+    def mean(method: str, problem: str) -> float | None:
+        row = table.get((method, problem))
+        return None if row is None or row.test is None else row.test.mean
+
+    able = [m for m in methods if any(mean(m, p) is not None for p in problems)]
+    shared = [p for p in problems if all(mean(m, p) is not None for m in able)]
+    if not able or not shared:
+        return {}
+    scores = np.array([[mean(m, p) for p in shared] for m in able], dtype=np.float64)
+    return dict(zip(able, map(float, mean_ranks(scores)), strict=True))

@@ -1,0 +1,57 @@
+"""The report as Markdown: what a careful person would write, and the table it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from search import gains, overview, winners
+from search.exhibits import Exhibits
+from search.notices import notices
+from search.row import Row
+from search.sentences import conclusions, multiples_text, score_text, verdict_text
+from tracking.journal import Event
+
+
+def summary(rows: Sequence[Row], events: Sequence[Event], exhibits: Exhibits) -> str:
+    """Notices first, then all problems together, then each with its table."""
+    return "\n".join(_lines(rows, events, exhibits)) + "\n"
+
+
+def _lines(rows: Sequence[Row], events: Sequence[Event], exhibits: Exhibits) -> Iterator[str]:
+    yield f"# {_text(exhibits.plan.name or 'Comparison')}"
+    yield ""
+    for notice in notices(rows, events):
+        yield f"- **Read with care:** {_text(notice)}"
+    if overall := overview.sentences(overview.overall(rows)):
+        yield "## Over all problems"
+        yield ""
+        yield from (f"- {_text(sentence)}" for sentence in overall)
+        yield ""
+    for problem in exhibits.plan.problems:
+        here = [row for row in rows if row.problem == problem]
+        yield f"## {_text(problem)}"
+        yield ""
+        said = [*winners.summary(here), *gains.sentences(exhibits.gains(here))] or conclusions(here)
+        yield from (f"- {_text(sentence)}" for sentence in said)
+        yield ""
+        yield from _table(here)
+        yield ""
+
+
+def _table(rows: Sequence[Row]) -> Iterator[str]:
+    yield "| method | test [95 %] | against the best control | one training | everything, in plain trainings |"
+    yield "|---|---|---|---|---|"
+    for row in rows:
+        one = None if row.training is None else row.multiples(row.training.flops)
+        cells = (
+            row.label, score_text(row.test, row.accuracy), verdict_text(row), multiples_text(one),
+            multiples_text(row.multiples(row.total.flops)),
+        )
+        yield f"| {' | '.join(map(_text, cells))} |"
+
+
+def _text(words: str) -> str:
+    """Without what Markdown would take for its own: a user's label is shown as it is."""
+    for sign in "\\`*_[]<>|#$":
+        words = words.replace(sign, f"\\{sign}")
+    return " ".join(words.split())

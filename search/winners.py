@@ -1,0 +1,143 @@
+"""What a careful person would write about one problem: which rows lead, whether they differ, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from search.break_even import task_flops
+from search.row import Averaging, Row, Verdict
+from search.sentences import p_text, score_text
+from search.statistics import ALPHA, Paired, holm, paired, pairs_needed
+from search.words import listed
+from tracking.record import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two rows that both beat the best control, a minus b.
+
+    Args:
+        p_holm: over all pairs of such rows of the problem.
+        needed: seeds with which a true difference as large as this would be found in four of five such sweeps, with
+            these differences' spread; None where there is no difference.
+    """
+
+    a: Row
+    b: Row
+    test: Paired
+    p_holm: float
+    needed: int | None
+
+
+def winners(rows: Sequence[Row]) -> list[Row]:
+    """Searches of one problem that are better than its best control, the best first; replays only repeat them."""
+    better = [
+        row for row in rows
+        if row.verdict is Verdict.BETTER and row.test is not None and row.way is Stage.RERUN
+    ]
+    return sorted(better, key=lambda row: -row.test.mean if row.test else 0.0)
+
+
+def pairs(rows: Sequence[Row]) -> list[Pair]:
+    """Paired t-tests between the winners, corrected after Holm over their pairs.
+
+    Two gates, each at 5 %: the first is the test against the best control, so where nothing differs from the control
+    nothing comes here.
+    """
+    found = []
+    for a, b in combinations(winners(rows), 2):
+        own, others = a.scores[Averaging.NONE], b.scores[Averaging.NONE]
+        seeds = sorted(own.keys() & others.keys())
+        test = paired([own[seed] for seed in seeds], [others[seed] for seed in seeds])
+        if test is not None:
+            found.append((a, b, test))
+    corrected = holm([test.p for _, _, test in found])
+    return [
+        Pair(a, b, test, p, pairs_needed(test.sd, test.difference.mean, ALPHA / len(found)))
+        for (a, b, test), p in zip(found, corrected, strict=True)
+    ]
+
+
+def summary(rows: Sequence[Row]) -> list[str]:
+    """One problem in a few sentences; none before a verdict is there."""
+    control = next((row for row in rows if row.verdict is Verdict.CONTROL), None)
+    if control is None or all(row.contrast is None for row in rows):
+        return []
+    problem, leading = control.problem, winners(rows)
+    worse = [row.label for row in rows if row.verdict is Verdict.WORSE and row.way is Stage.RERUN]
+    said = [f"{problem}: {_standing(leading, control)}"]
+    if worse:
+        said.append(f"{problem}: worse than {control.label}: {listed(worse)}.")
+    return [*said, *_told_apart(problem, pairs(rows)), *_cheapest(problem, leading)]
+
+
+def _standing(leading: Sequence[Row], control: Row) -> str:
+    gaps = [one.contrast.test.difference for one in leading if one.contrast is not None]
+    if not gaps:
+        at = score_text(control.test, control.accuracy)
+        return f"no method was found to be better than the best control, {control.label}, at {at}."
+    row, first = leading[0], gaps[0]
+    if len(gaps) == 1:
+        assert first.low is not None and first.high is not None
+        half = _size(row, (first.high - first.low) / 2)
+        return f"{row.label} alone beats {control.label}, the best control, by {_number(row, first.mean)} +- {half}."
+    least, most = (_number(row, end(gap.mean for gap in gaps)) for end in (min, max))
+    span = _size(row, gaps[0].mean) if least == most else f"{least} to {_size(row, max(gap.mean for gap in gaps))}"
+    names = listed([one.label for one in leading])
+    return f"{names} beat {control.label}, the best control, by {span}."
+
+
+def _told_apart(problem: str, compared: Sequence[Pair]) -> list[str]:
+    """Which of the leaders differ, that the others do not, and how many seeds it would take."""
+    apart = [pair for pair in compared if pair.p_holm <= ALPHA]
+    unclear = [pair for pair in compared if pair.p_holm > ALPHA]
+    said = []
+    for label in dict.fromkeys(_better(pair) for pair in apart):
+        gaps = [
+            f"{_other(pair)} (by {_size(pair.a, abs(pair.test.difference.mean))}, {p_text(pair.p_holm)} after Holm)"
+            for pair in apart if _better(pair) == label
+        ]
+        said.append(f"{problem}: of these, {label} is better than {listed(gaps)}.")
+    if not unclear:
+        return said
+    seeds = min(pair.test.difference.count for pair in unclear)
+    names = listed(list(dict.fromkeys(row.label for pair in unclear for row in (pair.a, pair.b))))
+    first = f"no other pair of these is distinguishable at {seeds} seeds" if apart else (
+        f"{names} are not distinguishable at {seeds} seeds"
+    )
+    widest = max(unclear, key=lambda pair: abs(pair.test.difference.mean))
+    size = _size(widest.a, abs(widest.test.difference.mean))
+    power = "" if widest.needed is None else (
+        f"; a true difference as large as the one seen between {widest.a.label} and {widest.b.label} ({size}) would "
+        f"take about {widest.needed:,} seeds"
+    )
+    return [*said, f"{problem}: {first}{power}."]
+
+
+def _better(pair: Pair) -> str:
+    return pair.a.label if pair.test.difference.mean > 0 else pair.b.label
+
+
+def _other(pair: Pair) -> str:
+    return pair.b.label if pair.test.difference.mean > 0 else pair.a.label
+
+
+def _cheapest(problem: str, leading: Sequence[Row]) -> list[str]:
+    """What one more task costs with the leader that is cheapest, beside the others."""
+    paid = [row for row in leading if row.training is not None]
+    if len(paid) < 2:
+        return []
+    costs = {row.label: task_flops(row) for row in paid}
+    least = min(costs, key=lambda label: costs[label])
+    rest = [f"1/{costs[label] / costs[least]:.2g} of {label}" for label in costs if label != least]
+    return [f"{problem}: for one more task (tuning and one training), {least} costs {listed(rest)}."]
+
+
+def _size(row: Row, value: float) -> str:
+    return f"{_number(row, value)} points" if row.accuracy else _number(row, value)
+
+
+def _number(row: Row, value: float) -> str:
+    return f"{100 * value:.1f}" if row.accuracy else f"{value:.3g}"

@@ -1,0 +1,78 @@
+"""The parts of a row's cost add up to its total, in every unit, and nothing is counted twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from search.account import trials
+from search.analysis import rows
+from search.ledger_parts import SUMMED, UNITS, Part, ledger, records
+from tests.support.journals import UNIT_FLOPS, Writer, journal, pretrained
+from tracking.journal import Event
+from tracking.record import Stage, Status
+
+P = "digits-rotated"
+
+
+def whole() -> list[Event]:
+    return pretrained(journal(), {(P, "augnet"): ["k"]}, {"k": 7 * UNIT_FLOPS})
+
+
+def test_parts_of_every_row_add_up_to_its_total() -> None:
+    events = whole()
+    known = list(trials(events).values())
+    for row in rows(events):
+        parts = ledger(row, known).parts
+        for unit in ("flops", "examples", "cpu_seconds", "label_reads", "wall_seconds"):
+            amounts = [getattr(parts[part], unit) for part in SUMMED]
+            total = getattr(row.total, unit)
+            if None in amounts:
+                assert total is None
+            else:
+                assert sum(amounts) == pytest.approx(total), (row.label, unit)
+
+
+def test_search_and_training_are_told_apart_where_the_meter_did() -> None:
+    writer = Writer()
+    writer.begin([P], ["a"], 2, {})
+    writer.trial(P, "budget-unit", Stage.UNIT, 0, UNIT_FLOPS)
+    for seed in (1, 2):
+        phases = {"cost/search/flops": 600.0, "cost/search/examples": 6.0, "cost/train/flops": 400.0}
+        writer.trial(P, "a", Stage.RERUN, seed, 1000, extra=phases)
+    (row,) = rows(writer.events)
+    found = ledger(row, list(trials(writer.events).values())).parts
+    assert (found[Part.SEARCH].flops, found[Part.RETRAINING].flops) == (1200, 800)
+    assert (found[Part.SEARCH].examples, found[Part.RETRAINING].examples) == (12, None)
+
+
+def test_what_failed_and_what_the_harness_did_are_told_beside() -> None:
+    writer = Writer()
+    writer.begin([P], ["a"], 1, {})
+    writer.trial(P, "budget-unit", Stage.UNIT, 0, UNIT_FLOPS)
+    writer.trial(P, "a", Stage.TUNE, 0, 1000, status=Status.FAILED, reason="x")
+    writer.trial(P, "a", Stage.TUNE, 1, 1000)
+    (row,) = rows(writer.events)
+    found = ledger(row, list(trials(writer.events).values()))
+    assert (found.discarded_trials, found.parts[Part.DISCARDED].flops) == (1, 500)
+    assert found.parts[Part.TUNING].flops == 1500, "the failed one was paid for"
+    assert found.parts[Part.SELECTION].flops == 50 + 100
+
+
+def test_a_replay_is_in_no_rerun_and_a_rerun_in_every_replay() -> None:
+    events = whole()
+    known = list(trials(events).values())
+    rerun, replay = (row for row in rows(events) if (row.problem, row.method) == (P, "augnet"))
+    one, two = ledger(rerun, known).parts, ledger(replay, known).parts
+    assert two[Part.RETRAINING].flops - one[Part.RETRAINING].flops == 3 * UNIT_FLOPS
+    assert two[Part.SELECTION].flops > one[Part.SELECTION].flops
+
+
+def test_records_have_every_part_and_unit_and_no_guess_of_energy() -> None:
+    events = whole()
+    row = next(row for row in rows(events) if row.method == "augnet")
+    lines = records(row, ledger(row, list(trials(events).values())))
+    assert [line["part"] for line in lines] == [str(part) for part in Part]
+    by = {line["part"]: line for line in lines}
+    assert all(unit in line for unit in UNITS for line in lines)
+    assert by["tuning"]["energy_joules"] is None
+    assert by["pre-training"]["plain_trainings"] == 7.0

@@ -1,0 +1,66 @@
+"""All problems together, on tables that can be ranked by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from scipy.stats import trim_mean
+
+from search.overview import overall, records, sentences
+from search.row import Row, Verdict
+from tests.support.rows import row, seeds
+
+
+def table(**scores: tuple[float, float]) -> list[Row]:
+    return [
+        row(method, seeds(mean - 0.01, mean, mean + 0.01), method == "plain", problem=problem)
+        for problem, place in (("p", 0), ("q", 1)) for method, mean in ((m, s[place]) for m, s in scores.items())
+    ]
+
+
+def test_ranks_and_interquartile_means_by_hand() -> None:
+    made = table(plain=(0.5, 0.6), a=(0.9, 0.5), b=(0.7, 0.9))
+    found = {one.method: one for one in overall(made)}
+    assert {name: one.rank for name, one in found.items()} == {"b": 1.5, "a": 2.0, "plain": 2.5}
+    assert [one.method for one in overall(made)] == ["b", "a", "plain"]
+    for name, means in {"plain": (0.5, 0.6), "a": (0.9, 0.5), "b": (0.7, 0.9)}.items():
+        middle = found[name].middle
+        assert middle is not None and middle.low is not None and middle.high is not None
+        values = [mean + step for mean in means for step in (-0.01, 0.0, 0.01)]
+        assert middle.mean == pytest.approx(float(trim_mean(values, 0.25)))
+        assert middle.low <= middle.mean <= middle.high
+    assert overall(made) == overall(made), "the bootstrap has a seed of its own"
+
+
+def test_verdicts_are_counted_and_said() -> None:
+    made = [
+        replace(one, verdict=Verdict.BETTER) if (one.method, one.problem) in {("a", "p"), ("b", "q")}
+        else replace(one, verdict=Verdict.WORSE) if (one.method, one.problem) == ("a", "q") else one
+        for one in table(plain=(0.5, 0.6), a=(0.9, 0.5), b=(0.7, 0.9))
+    ]
+    said = sentences(overall(made))
+    assert said == [
+        "Over all problems the best mean rank has b (1.5 of 3).",
+        "Better than the best control: b on 1 of 2 and a on 1 of 2 problems.",
+        "Worse than the best control: a on 1 of 2 problems.",
+    ]
+    assert {line["method"]: line["better_than_best_control"] for line in records(overall(made))} == {
+        "a": 1, "b": 1, "plain": 0,
+    }
+
+
+def test_a_problem_that_a_method_lacks_is_in_no_rank() -> None:
+    made = table(plain=(0.5, 0.9), a=(0.9, 0.5))[:3]  # `a` has no row on q
+    found = {one.method: one for one in overall(made)}
+    assert (found["a"].rank, found["plain"].rank, found["a"].problems) == (1.0, 2.0, 1)
+
+
+def test_scores_of_unlike_units_have_ranks_and_no_mean() -> None:
+    made = [replace(one, accuracy=one.problem == "p") for one in table(plain=(0.5, 0.6), a=(0.9, 0.5))]
+    assert all(one.middle is None and one.rank == 1.5 for one in overall(made))
+
+
+def test_one_problem_and_none_are_no_overview() -> None:
+    assert overall([one for one in table(plain=(0.5, 0.6)) if one.problem == "p"]) == []
+    assert overall([]) == [] and sentences([]) == []

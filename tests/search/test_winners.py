@@ -1,0 +1,114 @@
+"""What is said of the leaders: which differ, which do not, how many seeds it would take, and what a task costs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_rel
+
+from search.row import Averaging, Row, Verdict
+from search.verdicts import judged
+from search.winners import pairs, summary, winners
+from tests.support.rows import row, seeds
+
+SEEDS = 5
+NOISE = np.array([0.004, -0.003, 0.001, -0.004, 0.002])
+
+
+def scored(mean: float, shift: int = 0, scale: float = 1.0) -> dict[int, float]:
+    return seeds(*(mean + scale * np.roll(NOISE, shift)).tolist())
+
+
+def table(*more: Row) -> list[Row]:
+    return judged([row("plain", scored(0.70), control=True, flops=1.0, tuning=10.0), *more])
+
+
+def test_the_sentence_that_a_careful_person_would_write() -> None:
+    made = table(
+        row("augnet", scored(0.762, 1), flops=4.0, tuning=76.0),
+        row("descriptor", scored(0.761, 2), flops=1.0, tuning=1.0), row("bad", scored(0.60, 3)),
+    )
+    said = summary(made)
+    assert said[0] == "one: augnet and descriptor beat plain, the best control, by 6.1 to 6.2 points."
+    assert said[1] == "one: worse than plain: bad."
+    assert said[2].startswith("one: augnet and descriptor are not distinguishable at 5 seeds; a true difference")
+    assert said[3] == "one: for one more task (tuning and one training), descriptor costs 1/40 of augnet."
+    assert len(said) == 4
+
+
+def test_leaders_that_differ_are_told_apart_whatever_their_order() -> None:
+    for names in (("a", "b"), ("b", "a")):
+        means = {"a": 0.80, "b": 0.78}
+        said = summary(table(*(row(name, scored(means[name], 1 + (name == "b"))) for name in names)))
+        assert any(line.startswith("one: of these, a is better than b (by 2.0 points, p =") for line in said)
+        assert not any("distinguishable" in line for line in said)
+
+
+def test_one_leader_and_none() -> None:
+    alone = summary(table(row("a", scored(0.76, 1))))
+    assert alone[0].startswith("one: a alone beats plain, the best control, by 6.0 +- ")
+    none = summary(table(row("a", scored(0.70, 1))))
+    assert none == ["one: no method was found to be better than the best control, plain, at 70.0 [69.6, 70.4]."]
+    assert summary([]) == [] and summary([row("a", seeds(0.5, 0.6))]) == []
+
+
+def test_pairs_are_paired_tests_with_holm_over_the_pairs_of_leaders() -> None:
+    made = table(
+        row("a", scored(0.80, 1)), row("b", scored(0.79, 2)), row("c", scored(0.785, 3)), row("d", scored(0.7))
+    )
+    assert [one.method for one in winners(made)] == ["a", "b", "c"]
+    found = {(pair.a.method, pair.b.method): pair for pair in pairs(made)}
+    assert set(found) == {("a", "b"), ("a", "c"), ("b", "c")}
+    by = {one.method: list(one.scores[Averaging.NONE].values()) for one in made}
+    raw = {key: float(ttest_rel(by[key[0]], by[key[1]]).pvalue) for key in found}
+    for (key, p), rank in zip(sorted(raw.items(), key=lambda kv: kv[1]), (3, 2, 1), strict=True):
+        assert found[key].test.p == pytest.approx(p)
+        assert found[key].p_holm >= min(1.0, rank * p) - 1e-12
+    least = min(raw, key=lambda key: raw[key])
+    assert found[least].p_holm == pytest.approx(min(1.0, 3 * raw[least]))
+
+
+def claims(gap: float, sweeps: int, seed: int) -> float:
+    """Share of sweeps in which two searches of one true score, `gap` above the control's, are told apart."""
+    generator, wrong = np.random.default_rng(seed), 0
+    for _ in range(sweeps):
+        noise = generator.normal(0.0, 0.01, (3, SEEDS))
+        made = judged([
+            row("plain", seeds(*(0.7 + noise[0])), control=True), row("a", seeds(*(0.7 + gap + noise[1]))),
+            row("same", seeds(*(0.7 + gap + noise[2]))),
+        ])
+        wrong += any(pair.p_holm <= 0.05 for pair in pairs(made))
+    return wrong / sweeps
+
+
+@pytest.mark.slow
+def test_the_same_method_under_two_names_is_no_difference() -> None:
+    """Both far above the control: told apart in 5 % of sweeps, as stated; both equal to it: the first gate holds, too.
+
+    2,000 sweeps: the share has a standard error of .5 %, and the bounds are four of them; a seed outside 1 in 16,000.
+    """
+    assert abs(claims(0.2, 2000, 0) - 0.05) < 0.02
+    assert claims(0.0, 2000, 1) < 0.02
+
+
+def test_twenty_repeats_of_a_null_comparison() -> None:
+    """Twenty sweeps of one method under two names: at 5 % each, more than four claims come in .3 % of such draws.
+
+    The control of the test: two methods that do differ are told apart in most.
+    """
+    assert claims(0.2, 20, 2) * 20 <= 4
+    generator, found = np.random.default_rng(3), 0
+    for _ in range(20):
+        noise = generator.normal(0.0, 0.01, (3, SEEDS))
+        made = judged([
+            row("plain", seeds(*(0.7 + noise[0])), control=True), row("a", seeds(*(0.95 + noise[1]))),
+            row("b", seeds(*(0.90 + noise[2]))),
+        ])
+        found += any(pair.p_holm <= 0.05 for pair in pairs(made))
+    assert found >= 15
+
+
+def test_only_what_beats_the_control_leads() -> None:
+    made = table(row("a", scored(0.70, 2)), row("b", scored(0.80, 1)))
+    assert {one.method: one.verdict for one in made}["a"] is Verdict.EQUAL
+    assert [one.method for one in winners(made)] == ["b"]
