@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -31,7 +31,7 @@ from search.strips import Strip
 from tracking.journal import Event
 from tracking.record import Stage
 
-MOST_IMAGE_BYTES = 3_400_000  # a third more in base64: the page stays below 5 MB
+MOST_BYTES = 4_900_000  # of the page
 LARGE_SVG_BYTES = 200_000  # from where on a PNG is the smaller one
 LEFT_OUT = "left out to keep this file small; it is beside it, in figures/"
 
@@ -80,9 +80,9 @@ class Study:
 
 @dataclass
 class Room:
-    """Bytes of images that the page may still take."""
+    """Characters of images that the page may still take."""
 
-    left: int = field(default=MOST_IMAGE_BYTES)
+    left: int
 
     def image(self, exhibit: Exhibit) -> Shown:
         """As SVG where that is small, else as PNG; without a picture where there is no room."""
@@ -92,10 +92,11 @@ class Room:
         return Shown(exhibit, self.uri(png, "png"))
 
     def uri(self, content: bytes, kind: str) -> str:
-        if len(content) > self.left:
+        found = f"data:image/{kind};base64,{b64encode(content).decode()}"
+        if len(found) > self.left:
             return ""
-        self.left -= len(content)
-        return f"data:image/{kind};base64,{b64encode(content).decode()}"
+        self.left -= len(found)
+        return found
 
 
 def page(
@@ -103,12 +104,21 @@ def page(
 ) -> str:
     """Render the template; everything that comes from a user is escaped.
 
+    The words come first: images take what they leave of five megabytes.
+
     Args:
         shown: the figures; made anew where not given.
         strips: example images under what was learned.
     """
     exhibits = shown or Exhibits(rows, events)
-    planned, known, room = exhibits.plan, list(trials(events).values()), Room()
+    words = _rendered(rows, events, exhibits, strips, Room(0))
+    return _rendered(rows, events, exhibits, strips, Room(MOST_BYTES - len(words.encode())))
+
+
+def _rendered(
+    rows: Sequence[Row], events: Sequence[Event], exhibits: Exhibits, strips: Sequence[Strip], room: Room
+) -> str:
+    planned, known = exhibits.plan, list(trials(events).values())
     environment = Environment(
         loader=PackageLoader("search"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,

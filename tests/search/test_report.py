@@ -18,7 +18,7 @@ from search import report
 from search.analysis import rows
 from search.exhibits import Exhibits, slugs
 from search.figures.style import png, sheet
-from search.page import Room, amount, page
+from search.page import amount, page
 from search.row import Averaging
 from search.summary import summary
 from search.tables import record, seed_records, to_csv, to_parquet
@@ -140,10 +140,15 @@ def test_parquet_holds_what_the_csv_holds() -> None:
 
 
 def test_a_page_without_room_for_its_figures_says_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Room, "__init__", lambda self: setattr(self, "left", 0))
+    whole = len(html(journal()).encode())
+    monkeypatch.setattr("search.page.MOST_BYTES", 0)
     text = html(small())
     assert "data:image" not in text
     assert text.count("it is beside it, in figures/") == 4
+    monkeypatch.setattr("search.page.MOST_BYTES", whole - 50_000)
+    part = html(journal())
+    assert len(part.encode()) <= whole - 50_000 + 1000, "a thousand for the words about what is left out"
+    assert 0 < part.count("it is beside it") < part.count("<figure>")
 
 
 def test_the_images_that_a_method_exports_are_shown(tmp_path: Path) -> None:
