@@ -168,6 +168,17 @@ def sync(name: str, root: Root = None, experiment: Experiment = None) -> None:
 
 
 @app.command()
+def ui(
+    root: Root = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="On this machine alone.")] = 5000,
+) -> None:
+    """Open MLflow on the store of the sweeps: every run, curve, figure and table, side by side."""
+    from search.ui import show
+
+    raise typer.Exit(show(root, port))
+
+
+@app.command()
 def export(
     name: str,
     optuna: Annotated[str, typer.Option(metavar="FILE", help="sqlite:///x.db or x.db; or x.log, Optuna's journal.")],

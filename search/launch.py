@@ -14,10 +14,13 @@ from rich.console import Console
 from search import configuration, looking, pretraining, runner
 from search import store as stores
 from search import sweep as sweeps
+from search.analysis import rows
 from search.backlog import Backlog
+from search.best_network import best_networks
 from search.cluster import Connection
 from search.printing import console as a_console
 from search.progress import Screen
+from search.results import results
 from search.runner import ExitCode, Outcome
 from search.study import Comparison
 from search.sweep import Observer, Sweep
@@ -140,6 +143,9 @@ def _watched(
                 console.print(f"{STOPPED[outcome.code]}; go on with: {again}", highlight=False, soft_wrap=True)
             else:
                 mlflow.attach(looking.write_report(made, console, Path(scratch)))
+                events = made.events()
+                mlflow.results(results(rows(events)))
+                mlflow.networks(best_networks(events, made.exports))
         except (UserError, StartError):
             refused = True
             raise

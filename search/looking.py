@@ -19,12 +19,14 @@ from search import store as stores
 from search import sweep as sweeps
 from search.account import waste
 from search.analysis import rows
+from search.best_network import best_networks
 from search.break_even import break_even
 from search.made import all_made, artefact_record
 from search.notices import notices
 from search.printing import console as a_console
 from search.printing import print_json
 from search.progress import standing_table, standing_view
+from search.results import results
 from search.sentences import conclusions
 from search.status import RUNNING, Standing
 from search.sweep import Sweep
@@ -166,6 +168,8 @@ def sync(name: str, root: str | None, experiment: str | None) -> int:
     log = MlflowLog(store, made.name, backlog.Backlog(made.place))
     for event in events:
         log.observe(event)
+    log.results(results(rows(events)))
+    log.networks(best_networks(events, made.exports))
     left = log.close(SYNC_SECONDS)
     if left:
         print(f"error: MLflow ({store.uri}) missed {left} events: {'; '.join(log.errors)}", file=sys.stderr)

@@ -21,7 +21,9 @@ MAY_IMPORT = {
 # Foreign frameworks live behind few files.
 OWNERS = {
     "ray": ("search/", "trainables/trial.py"),
-    "mlflow": ("tracking/mlflow_log.py", "tracking/read.py"),
+    "mlflow": (
+        "tracking/mlflow_writer.py", "tracking/mlflow_results.py", "tracking/mlflow_network.py", "tracking/read.py"
+    ),
     "optuna": ("search/", "spaces/distributions.py", "trainables/modules/parzen.py"),
 }
 

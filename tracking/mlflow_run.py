@@ -17,6 +17,7 @@ class Run:
         seq: the last event stored.
         step: the last report seen.
         latest: the last value of each metric.
+        has_data: whether its data set is stored; `data` waits to be.
     """
 
     run_id: str
@@ -25,6 +26,9 @@ class Run:
     seq: int = -1
     step: int = 0
     latest: dict[str, float] = field(default_factory=dict)
+    problem: str = ""
+    has_data: bool = False
+    data: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
     points: list[tuple[str, float, int, int]] = field(default_factory=list)  # name, value, time_ms, step
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
@@ -43,3 +47,4 @@ class Run:
 
     def drop_waiting(self) -> None:
         self.points, self.params, self.tags, self.final, self.waiting = [], {}, {}, None, []
+        self.data = None

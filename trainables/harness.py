@@ -75,7 +75,9 @@ class Harness:
         if piece.done:
             metrics |= self._final()
             if self.assignment.stage is Stage.RERUN and self.assignment.index == FIRST_SEED:
-                self._notes = take_away(self.method, self.assignment.exports)
+                self._notes = take_away(
+                    self.method, self.assignment.exports, tuple(self.problem.shape), self._device
+                )
             if self.assignment.bequest:
                 bequeath(self.method, self.assignment.bequest)
         self.meter.stop(clock, Phase.SELECT)

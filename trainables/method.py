@@ -89,6 +89,13 @@ class Exports(Protocol):
 
 
 @runtime_checkable
+class Deploys(Protocol):
+    """Optional: the trained network alone, (B, *shape) -> (B, outputs), which computes what `predict` does."""
+
+    def deployed(self) -> nn.Module: ...
+
+
+@runtime_checkable
 class Warns(Protocol):
     """Optional: what a person should know about this task, one sentence each; asked once, after the last step."""
 

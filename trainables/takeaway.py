@@ -3,32 +3,50 @@
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
+
+import torch
 
 from tracking.errors import StorageError
 from tracking.storage import Place
-from trainables.method import Exports, Method, Warns
+from trainables.method import Deploys, Exports, Method, Warns
+from trainables.program import NAME, program
+
+CPU = torch.device("cpu")
 
 
-def take_away(method: Method, where: str) -> list[str]:
+def take_away(method: Method, where: str, shape: tuple[int, ...], device: torch.device = CPU) -> list[str]:
     """Export into a place and collect the method's warnings. Nothing here fails a trial: its results are in.
 
     Args:
         where: a path or a URI; empty exports nothing.
+        shape: of one input; device: that the method computes on.
 
     Returns:
         One sentence each.
     """
     notes = list(method.warnings()) if isinstance(method, Warns) else []
-    if where and isinstance(method, Exports):
-        try:
-            with tempfile.TemporaryDirectory(prefix="invsearch-") as folder:
-                files = method.export(Path(folder))
-                place = Place.of(where)
-                for name in files.values():
-                    place.write(name, (Path(folder) / name).read_bytes())
-        except StorageError as error:
-            notes.append(f"the export could not be written: {error}")
-        except Exception as error:
-            notes.append(f"the export failed: {type(error).__name__}: {error}")
+    if where:
+        for leave in (_files, partial(_network, shape=shape, device=device)):
+            try:
+                for name, content in leave(method).items():
+                    Place.of(where).write(name, content)
+            except StorageError as error:
+                notes.append(f"the export could not be written: {error}")
+            except Exception as error:
+                notes.append(f"the export failed: {type(error).__name__}: {error}")
     return notes
+
+
+def _files(method: Method) -> dict[str, bytes]:
+    """What the method itself exports."""
+    if not isinstance(method, Exports):
+        return {}
+    with tempfile.TemporaryDirectory(prefix="invsearch-") as folder:
+        return {name: (Path(folder) / name).read_bytes() for name in method.export(Path(folder)).values()}
+
+
+def _network(method: Method, shape: tuple[int, ...], device: torch.device) -> dict[str, bytes]:
+    """The trained network as a program."""
+    return {NAME: program(method.deployed(), shape, device)} if isinstance(method, Deploys) else {}

@@ -84,7 +84,7 @@ def test_an_abandoned_store_says_nothing_more(place: Place, monkeypatch: pytest.
         let.wait(60)
         return 0
 
-    monkeypatch.setattr("tracking.mlflow_log._Writer.write", write)
+    monkeypatch.setattr("tracking.mlflow_writer.Writer.write", write)
     log = MlflowLog(Store("unused", "e", None), "mine", lambda left, error: told.append((left, error)))
     log.observe({"kind": "sweep", "seq": 0, "time_ms": 0})
     assert began.wait(60) and log.close(0.0) == 1

@@ -300,3 +300,17 @@ def test_slugs_are_fit_for_files_and_differ() -> None:
     found = slugs(labels)
     assert len({slug.lower() for slug in found.values()}) == len(labels)
     assert all(re.fullmatch(r"[A-Za-z0-9.-]{1,70}", slug) and not slug.startswith(".") for slug in found.values())
+
+
+def test_a_search_for_cost_and_score_together_shows_its_front() -> None:
+    """Whole trials of the synthetic journal cost the same: the better one is the front; area .74 x (2 - 1)."""
+    events = journal({"one": {"plain": (0.8, 0.82), "augnet": (0.9, 0.95)}}, replays=())
+    events[0]["comparison"]["sampler"] = "nsga_ii"
+    found = {exhibit.name: exhibit for exhibit in Exhibits(rows(events), events).of("one")}
+    front = found["front-one"]
+    assert front.images[0].startswith(b"<?xml")
+    lines = {line["method"]: line for line in front.records}
+    assert (lines["plain"]["select_score"], lines["plain"]["plain_trainings"]) == (0.74, 1.0)
+    assert lines["plain"]["hypervolume"] == pytest.approx(0.74 * 1e6)
+    assert "augnet: 0.740 at 1.6" in front.alt
+    assert "front-one" not in {exhibit.name for exhibit in Exhibits(rows(small()), small()).of("one")}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.tracking.test_mlflow_log import database, observe, store  # noqa: F401 - the fixtures
-from tracking import mlflow_log
+from tracking import mlflow_writer
 from tracking.ledger import Ledger, Phase, PhaseCost
 from tracking.mlflow_log import MlflowLog, Store
 from tracking.mlflow_models import model_name
@@ -115,7 +115,7 @@ def test_a_registry_that_fails_hurts_nothing_and_is_asked_again(
         raise RuntimeError("no registry here")
 
     with monkeypatch.context() as patch:
-        patch.setattr(mlflow_log, "register", refused)
+        patch.setattr(mlflow_writer, "register", refused)
         log = MlflowLog(store, "s")
         for event in journal():
             log.observe(event)

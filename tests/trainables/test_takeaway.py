@@ -6,8 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor, nn
 
+from trainables import methods
+from trainables.contract_toy import toy_context
+from trainables.contract_trace import steps
+from trainables.program import program
 from trainables.takeaway import take_away
+
+SHAPE = (1, 8, 8)
 
 
 class Leaves:
@@ -27,35 +35,31 @@ class Leaves:
 
 
 def test_files_go_where_they_are_asked_for(tmp_path: Path) -> None:
-    assert take_away(Leaves(), str(tmp_path / "a")) == ["the data are odd"]  # type: ignore[arg-type]
+    assert take_away(Leaves(), str(tmp_path / "a"), SHAPE) == ["the data are odd"]  # type: ignore[arg-type]
     assert (tmp_path / "a" / "card.json").read_text() == "{}"
-    assert take_away(Leaves(), "") == ["the data are odd"]  # type: ignore[arg-type]
+    assert take_away(Leaves(), "", SHAPE) == ["the data are odd"]  # type: ignore[arg-type]
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_a_failing_export_is_a_note(tmp_path: Path) -> None:
-    notes = take_away(Leaves(RuntimeError("planted")), str(tmp_path / "a"))  # type: ignore[arg-type]
+    notes = take_away(Leaves(RuntimeError("planted")), str(tmp_path / "a"), SHAPE)  # type: ignore[arg-type]
     assert notes[1] == "the export failed: RuntimeError: planted"
 
 
 def test_a_place_that_cannot_be_written_is_a_note(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    notes = take_away(Leaves(), str(tmp_path / "file" / "below"))  # type: ignore[arg-type]
+    notes = take_away(Leaves(), str(tmp_path / "file" / "below"), SHAPE)  # type: ignore[arg-type]
     assert "could not be written" in notes[1]
 
 
 def test_methods_without_either_leave_nothing(tmp_path: Path) -> None:
-    assert take_away(object(), str(tmp_path / "a")) == []  # type: ignore[arg-type]
+    assert take_away(object(), str(tmp_path / "a"), SHAPE) == []  # type: ignore[arg-type]
     assert not (tmp_path / "a").exists()
 
 
 @pytest.mark.parametrize("factor", [0.3, 1.0])
 def test_images_unlike_those_of_pre_training_are_told(factor: float) -> None:
     """The reference is moved instead of the images: what is compared is the same."""
-    import torch
-
-    from trainables import methods
-    from trainables.contract_toy import toy_context
     from trainables.modules.closed_form import ClosedForm
     from trainables.modules.control import invariance
     from trainables.modules.report_card import probed
@@ -67,6 +71,37 @@ def test_images_unlike_those_of_pre_training_are_told(factor: float) -> None:
     reference = here.clone()
     reference[0] += 0.2 * (factor < 1)
     method.task.extractor.reference = reference
-    told = take_away(method, "")
+    told = take_away(method, "", SHAPE)
     assert len(told) == (factor < 1)
     assert all("invariance to rotation" in text for text in told)
+
+
+@pytest.mark.parametrize("name", ["plain", "learned_ranges", "unrolled"])
+def test_a_trained_network_is_left_as_a_program_that_predicts_alike(name: str, tmp_path: Path) -> None:
+    """Of a plain training, of a learned layer, and of what is trained after a policy search."""
+    context = toy_context()
+    method = methods.config_class(name).quick().build(context)
+    for _ in steps(method):
+        pass
+    assert take_away(method, str(tmp_path), tuple(context.problem.shape)) == []
+    loaded = torch.export.load(tmp_path / "model.pt2").module()
+    for count in (1, 7):
+        x = torch.rand(count, *context.problem.shape)
+        assert torch.allclose(loaded(x), method.predict(x), atol=1e-5)
+
+
+class Forgetful(nn.Module):
+    """Another function at every call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return x * self.calls
+
+
+def test_a_program_that_computes_something_else_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="must equal"):
+        program(Forgetful(), (3,), torch.device("cpu"))

@@ -49,6 +49,9 @@ class LayerTraining:
     def predict(self, x: Tensor, support: Batch | None = None) -> Tensor:
         return self.trunk.predict(x)
 
+    def deployed(self) -> nn.Module:
+        return self.trunk.network
+
     def sample(self, x: Tensor, generator: Generator) -> Tensor:
         return self.layer.draw(x, generator)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from spaces.policies import Policy
 from spaces.transforms import Operation
@@ -98,6 +98,10 @@ class PolicyMethod:
 
     def predict(self, x: Tensor, support: Batch | None = None) -> Tensor:
         return self._trained().predict(x) if self._search is None else self._search.predict(x)
+
+    def deployed(self) -> nn.Module:
+        """Raises AssertionError before the search has ended: its own network is thrown away."""
+        return self._trained().deployed()
 
     def describe(self) -> Mapping[str, float]:
         return self._policy().physical()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from tracking.cost import Phase
 from trainables.method import Context, Role, Slice, State
@@ -41,6 +41,9 @@ class Supervised:
 
     def predict(self, x: Tensor, support: Batch | None = None) -> Tensor:
         return self.trunk.predict(x)
+
+    def deployed(self) -> nn.Module:
+        return self.trunk.network
 
     def state_dict(self) -> State:
         return {

@@ -1,0 +1,141 @@
+"""What MLflow's own views compare: results on parent runs, data sets, and the best network as a model that loads."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from search.analysis import rows
+from search.best_network import best_networks
+from search.results import results
+from tests.support.journals import Writer, journal
+from tests.tracking.test_mlflow_log import database, store  # noqa: F401 - the fixtures
+from tracking.journal import Event
+from tracking.mlflow_log import MlflowLog, Store
+from tracking.read import connect
+from tracking.record import Stage
+from tracking.storage import Place
+from trainables.program import program
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning:mlflow", "ignore::UserWarning"
+)
+SECONDS, SHAPE = 120.0, (1, 6, 6)
+
+
+def told(into: Store, events: list[Event], networks: list[Any] | None = None) -> MlflowLog:
+    log = MlflowLog(into, "s")
+    for event in events:
+        log.observe(event)
+    log.results(results(rows(events)))
+    log.networks(networks or [])
+    assert log.close(SECONDS) == 0
+    return log
+
+
+def parents(within: Store) -> dict[str, Any]:
+    client = connect(within)
+    experiment = client.get_experiment_by_name(within.experiment)
+    assert experiment is not None
+    found = client.search_runs([experiment.experiment_id], "tags.role = 'parent'")
+    return {run.info.run_name: run for run in found}
+
+
+def test_a_studys_result_is_on_its_parent_run_once(store: Store) -> None:  # noqa: F811
+    events = journal()
+    told(store, events)
+    before = {name: (dict(run.data.metrics), dict(run.data.params)) for name, run in parents(store).items()}
+    told(store, events)
+    after = {name: (dict(run.data.metrics), dict(run.data.params)) for name, run in parents(store).items()}
+    assert before == after
+    metrics, params = before["digits-rotated / augnet"]
+    row = next(row for row in rows(events) if (row.problem, row.method) == ("digits-rotated", "augnet"))
+    assert row.test is not None
+    assert metrics["result/test_score"] == row.test.mean
+    assert metrics["result/total_plain_trainings"] == pytest.approx(row.multiples(row.total.flops))
+    assert metrics["result/invariance/rotation/agreement"] == 0.9
+    assert (params["problem"], params["method"]) == ("digits-rotated", "augnet")
+    assert "chosen.learning_rate" in params
+    assert parents(store)["digits-rotated / augnet"].info.status == "FINISHED"
+
+
+def test_every_parent_names_its_data_set_and_its_digest_is_that_of_its_description(store: Store) -> None:  # noqa: F811
+    events = journal()
+    told(store, events)
+    inputs = {name: run.inputs.dataset_inputs for name, run in parents(store).items()}
+    assert all(len(found) == 1 for found in inputs.values())
+    named = {name: found[0].dataset for name, found in inputs.items()}
+    assert named["digits-rotated / plain"].name == "digits-rotated"
+    assert named["digits-rotated / plain"].digest == named["digits-rotated / augnet"].digest
+    assert named["digits-rotated / plain"].digest != named["which-rotation / plain"].digest
+    assert '"rotation": 60.0' in named["digits-rotated / plain"].profile
+
+
+def test_trials_have_a_seed_and_a_stage_to_search_by(store: Store) -> None:  # noqa: F811
+    told(store, journal())
+    client = connect(store)
+    experiment = client.get_experiment_by_name(store.experiment)
+    assert experiment is not None
+    query = "tags.problem = 'digits-rotated' and tags.method = 'plain' and tags.stage = 'rerun' and tags.seed = '7'"
+    assert [run.data.tags["uid"] for run in client.search_runs([experiment.experiment_id], query)] == [
+        "digits-rotated/plain/rerun-1"
+    ]
+
+
+def two_networks(exports: Path) -> dict[str, bytes]:
+    """A linear network in the exports of each of two methods."""
+    made = {}
+    for method in ("plain", "augnet"):
+        torch.manual_seed(len(made))
+        network = nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
+        made[method] = program(network, SHAPE, torch.device("cpu"))
+        (exports / "p" / method).mkdir(parents=True)
+        (exports / "p" / method / "model.pt2").write_bytes(made[method])
+    return made
+
+
+def compared() -> list[Event]:
+    """`plain` is better on the test split, `augnet` on the select split, a third on both and leaves no network."""
+    writer = Writer("s")
+    writer.begin(["p"], ["plain", "augnet", "other"], 1, {})
+    for method, select, test in (("plain", 0.7, 0.99), ("augnet", 0.8, 0.5), ("other", 0.9, 0.9)):
+        writer.trial("p", method, Stage.RERUN, 1, 10, score=select, extra={"test/score": test})
+    writer.emit("sweep_done")
+    return writer.events
+
+
+def test_the_best_by_the_select_split_is_registered_with_a_signature_and_predicts(
+    store: Store, tmp_path: Path  # noqa: F811
+) -> None:
+    made = two_networks(tmp_path / "exports")
+    best = list(best_networks(compared(), Place.of(tmp_path / "exports")))
+    assert [(one["problem"], one["method"], one["select_score"]) for one in best] == [("p", "augnet", 0.8)]
+    assert told(store, compared(), best).errors == []
+    told(store, compared(), best)  # again: still one version
+    (version,) = connect(store).search_model_versions("name = 'invsearch.p.best'")
+    assert version.tags["method"] == "augnet"
+    import mlflow.pyfunc
+
+    loaded = mlflow.pyfunc.load_model(version.source)
+    assert [spec.shape for spec in loaded.metadata.signature.inputs] == [(-1, *SHAPE)]
+    assert [spec.shape for spec in loaded.metadata.signature.outputs] == [(-1, 3)]
+    x = np.random.default_rng(0).random((5, *SHAPE), dtype=np.float32)
+    expected = torch.export.load(io.BytesIO(made["augnet"])).module()(torch.from_numpy(x)).detach()
+    assert np.allclose(loaded.predict(x), expected.numpy(), atol=1e-6)
+
+
+def test_a_network_that_is_none_is_told_and_loses_nothing(store: Store) -> None:  # noqa: F811
+    bad = [{"problem": "p", "method": "plain", "select_score": 0.5, "program": b"nonsense"}]
+    log = told(store, compared(), bad)
+    assert any("could not be registered" in error for error in log.errors)
+    assert "p / plain" in parents(store)
+
+
+def test_no_network_is_no_best(tmp_path: Path) -> None:
+    assert list(best_networks(compared(), Place.of(tmp_path))) == []
