@@ -22,7 +22,7 @@ def best_networks(events: Sequence[Event], exports: Place) -> Iterator[Mapping[s
     Of the rows that left a network, the one of the highest mean select score; the network is that of its first seed.
     """
     for problem in plan(events).problems:
-        ranked = sorted(_scores(events, problem).items(), key=lambda pair: -pair[1])
+        ranked = sorted(mean_select_scores(events, problem).items(), key=lambda pair: -pair[1])
         for method, score in ranked:
             try:
                 program = (exports / problem / method).read(NAME)
@@ -32,7 +32,7 @@ def best_networks(events: Sequence[Event], exports: Place) -> Iterator[Mapping[s
             break
 
 
-def _scores(events: Sequence[Event], problem: str) -> dict[str, float]:
+def mean_select_scores(events: Sequence[Event], problem: str) -> dict[str, float]:
     """method -> mean select score of its confirm trainings."""
     found: dict[str, list[float]] = {}
     for trial in trials(events).values():

@@ -90,6 +90,27 @@ def compare(
 
 
 @app.command()
+def fit(
+    folder: Annotated[Path, typer.Argument(help="Your images: FOLDER/CLASS/*, or FOLDER/train and FOLDER/test.")],
+    minutes: Annotated[float, typer.Option(help="About how long it may take.")] = 5.0,
+    size: Annotated[int, typer.Option(min=8, max=1024, help="Side of the images as they are read.")] = 32,
+    grey: Annotated[bool, typer.Option("--grey", help="Read them as one channel.")] = False,
+    name: Annotated[str | None, typer.Option(help="Of the sweep; one that exists goes on.")] = None,
+    root: Root = None,
+    experiment: Experiment = None,
+    address: Address = None,
+    cpus: Cpus = None,
+) -> None:
+    """Which invariances do my own images want? A ranked list, the best method, transforms to paste, a model card."""
+    from search.fit import check_minutes
+    from search.fit import fit as run
+
+    check_minutes(minutes)
+    options = _options(root, experiment, address, cpus, False, None, None, 0.0)
+    raise typer.Exit(run(folder, minutes, {"size": size, "grey": grey}, name, options))
+
+
+@app.command()
 def pretrain(
     source: Annotated[str, typer.Argument(metavar="[RECIPE|FILE.yaml]")] = "digits",
     name: Annotated[str | None, typer.Option(help="Of the sweep [default: `pretrain`, recipe and time].")] = None,

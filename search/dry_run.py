@@ -45,7 +45,7 @@ def dry_run(comparison: Comparison, made: Sweep, experiment: str, connection: Co
     """
     if made.exists():
         raise UserError("a new sweep needs a name of its own", made.place, "choose another --name")
-    slots = _slots(comparison, connection)
+    slots = slots_of(comparison, connection)
     if comparison.parallel_trials is None:
         studies = len(comparison.problems) * len(comparison.methods)
         comparison = comparison.model_copy(update={"parallel_trials": parallel_for(slots, studies)})
@@ -62,8 +62,9 @@ def dry_run(comparison: Comparison, made: Sweep, experiment: str, connection: Co
         _show(plan, found)
 
 
-def _slots(comparison: Comparison, connection: Connection) -> int:
+def slots_of(comparison: Comparison, connection: Connection | None) -> int:
     """Of the cluster where one is named, else of this machine as Ray would count it."""
+    connection = connection or Connection()
     if connection.address is not None or os.environ.get("RAY_ADDRESS"):
         cluster.start(connection)
         return cluster.slots(comparison.resources, connection.wait_seconds)

@@ -40,14 +40,14 @@ def write(events: Sequence[Event], folder: Path, exports: Place | None = None) -
     exhibits = Exhibits(found, events)
     shown = [] if exports is None else strips(exports, exhibits.plan)
     (folder / FIGURES).mkdir(parents=True, exist_ok=True)
-    written = [_replace(folder / name, content) for name, content in _files(found, events, exhibits)]
-    written.append(_replace(folder / "report.html", page(found, events, exhibits, shown).encode()))
+    written = [replace(folder / name, content) for name, content in _files(found, events, exhibits)]
+    written.append(replace(folder / "report.html", page(found, events, exhibits, shown).encode()))
     for problem in exhibits.plan.problems:
         for exhibit in exhibits.of(problem):
             for kind, content in zip(("svg", "png"), exhibit.images, strict=True):
-                _replace(folder / FIGURES / f"{exhibit.name}.{kind}", content)
+                replace(folder / FIGURES / f"{exhibit.name}.{kind}", content)
             for name, content in _table(exhibit.name, exhibit.records):
-                _replace(folder / FIGURES / name, content)
+                replace(folder / FIGURES / name, content)
     return [*written, folder / FIGURES]
 
 
@@ -71,7 +71,7 @@ def _table(name: str, records: Records) -> Iterator[tuple[str, bytes]]:
     yield f"{name}.parquet", to_parquet(records)
 
 
-def _replace(path: Path, content: bytes) -> Path:
+def replace(path: Path, content: bytes) -> Path:
     """Write beside the target and rename: a reader never sees half a file."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:

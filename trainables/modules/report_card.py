@@ -25,6 +25,7 @@ from trainables.modules.counted_features import CountedFeatures
 from trainables.modules.descriptor_search import SearchConfig
 from trainables.modules.evaluated import Evaluated, Judge
 from trainables.modules.extractor import Extractor
+from trainables.modules.factor_tests import factor_tests, split
 from trainables.modules.risk_bound import risk_bound
 
 DRIFT = 0.1            # of measured invariance below that of pre-training, from where on a person should know
@@ -82,6 +83,10 @@ def report_card(task: AmortisedTask, descriptor: Tensor, head: Head, family_size
     ends = torch.stack((torch.zeros_like(descriptor), descriptor, torch.ones_like(descriptor)))
     off, here, on = invariance(probed(task), ends).tolist()
     judged = scores(task, torch.cat((descriptor[None], neighbours(descriptor), family.corners())), SearchConfig())
+    # With all others ignored: what was chosen was chosen on these very losses, and entries that are kept stand in for
+    # each other (what is left of a turn shows in the shear).
+    alone = scores(task, neighbours(torch.ones_like(descriptor)), SearchConfig())
+    tests = factor_tests(*split(alone, len(descriptor)), task.targets)
     features = task.features(descriptor[None], None)[0]
     bound = risk_bound(features, head.ridge, task.targets, family_size, feature_norm=1.0)
     names = [factor.value for factor in family.factors]
@@ -90,6 +95,8 @@ def report_card(task: AmortisedTask, descriptor: Tensor, head: Head, family_size
         "measured_invariance": {
             name: {"all_off": a, "chosen": b, "all_on": c} for name, a, b, c in zip(names, off, here, on, strict=True)
         },
+        "factors": {name: asdict(test) for name, test in zip(names, tests, strict=True)},
+        "labels": len(task.targets),
         "scores": [
             {"descriptor": family.named(row), "risk": risk, "accuracy": accuracy} for row, risk, accuracy in zip(
                 judged.descriptors, judged.risk.tolist(),

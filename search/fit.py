@@ -1,0 +1,102 @@
+"""`invsearch fit FOLDER --minutes 5`: the user's own images, what they want, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from search import fit_card, fit_plan, launch
+from search import sweep as sweeps
+from search.analysis import rows as analyse
+from search.best_network import mean_select_scores
+from search.dry_run import slots_of
+from search.fit_findings import findings
+from search.notices import notices
+from search.printing import console as a_console
+from search.row import Row
+from search.study import Comparison
+from search.sweep import Sweep
+from search.words import duration
+from tracking.errors import UserError
+from trainables.problems.problem import Problem, Split
+
+
+def fit(folder: Path, minutes: float, source: dict[str, Any], name: str | None, options: launch.Options) -> int:
+    """Size the sweep, run it, and say what was found; an existing sweep of that name goes on. The exit code.
+
+    Args:
+        source: further fields of the problem source `folder`, such as `size`.
+
+    Raises:
+        UserError: no such folder, fewer than two classes, too few images, or too few minutes.
+    """
+    base = sweeps.root(options.root)
+    chosen = name or sweeps.fresh_name(f"fit-{sweeps.plain_name(folder.resolve().name)}")
+    made = Sweep(base / chosen)
+    if made.exists():
+        code = launch.resume(made.place.uri, options)
+    else:
+        sizing = _sized(folder, minutes, source, options)
+        kind = launch.Kind(lambda *_: sizing)
+        code = launch.compare(str(folder), chosen, (), (), options, kind=kind)
+    tell(made)
+    return code
+
+
+def tell(made: Sweep) -> None:
+    """Print what was found and write the card, of a sweep that `fit` began."""
+    comparison, events = made.comparison(), made.events()
+    rows = [row for row in analyse(events) if row.problem == fit_plan.PROBLEM]
+    found = findings(rows, tried(comparison), events[0].get("units") or {})
+    best = _best(rows, mean_select_scores(events, fit_plan.PROBLEM))
+    problem = comparison.problems[0].build(comparison.seed, 0, sweeps.cache_folder())
+    images, console = described(problem), a_console()
+    written = fit_card.write(made, rows, found, best, images, notices(rows, events))
+    console.print()
+    for line in [*fit_card.words(rows, found, best, images), ""]:
+        console.print(line, highlight=False, markup=False)
+    for place, one in enumerate(found, start=1):
+        console.print(f"{place}. {one.sentence}", highlight=False, markup=False)
+    console.print(f"\ncard, transforms and network: {written[0].parent}", highlight=False, soft_wrap=True)
+
+
+def described(problem: Problem) -> str:
+    """One sentence on the data."""
+    counts = [len(problem.examples(split).y) for split in Split]
+    colour, side = ("grey" if problem.shape[0] == 1 else "colour"), problem.shape[-1]
+    return (
+        f"{sum(counts):,} {colour} images of {side} x {side} in {problem.outputs} classes; "
+        f"{len(problem.examples(Split.TEST).y):,} of them were kept for the test."
+    )
+
+
+def tried(comparison: Comparison) -> dict[str, dict[str, float]]:
+    """Factor -> the ranges of its row."""
+    return {method.key: dict(method.settings["ranges"]) for method in comparison.methods if method.name == "oracle"}
+
+
+def _sized(folder: Path, minutes: float, source: dict[str, Any], options: launch.Options) -> Comparison:
+    """The sweep that fits into the minutes; bad data is told here."""
+    problem, batch, times = fit_plan.timed(folder, source, sweeps.cache_folder())
+    reach = fit_plan.reach(problem.transform_bank)
+    rows = len(fit_plan.METHODS) + len(reach)
+    slots = slots_of(fit_plan.comparison(folder, source, {}, fit_plan.Size(1, 1), minutes), options.connection)
+    size = fit_plan.sized(times, fit_plan.most_updates(problem, batch), rows, minutes, slots)
+    a_console().print(
+        f"{rows} kinds of training, {size.updates} updates each, on {size.seeds} seeds: about "
+        f"{duration(times.sweep(size, rows, slots))}", highlight=False,
+    )
+    return fit_plan.comparison(folder, source, reach, size, minutes)
+
+
+def _best(rows: Sequence[Row], scores: dict[str, float]) -> Row | None:
+    """By the select split."""
+    able = [row for row in rows if row.method in scores]
+    return max(able, key=lambda row: scores[row.method], default=None)
+
+
+def check_minutes(minutes: float) -> None:
+    """Raises UserError where there is no time for anything."""
+    if not 1 <= minutes <= 7 * 24 * 60:
+        raise UserError("--minutes must lie between 1 and a week", f"{minutes:g}", "5 is a good start")

@@ -1,0 +1,112 @@
+"""What `invsearch fit` leaves: the model card in plain words, the transforms to paste, the network, and the list.
+
+    card.md            what the images want, the best method, how it was found, what it cannot say
+    augmentation.py    torchvision transforms
+    model.pt2          the best network, a program of `torch.export`
+    invariances.csv    the list as numbers
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from search.fit_findings import Finding, Saying, records
+from search.fit_plan import PROBLEM
+from search.report import replace
+from search.row import Row
+from search.sentences import score_text
+from search.sweep import Sweep
+from search.tables import to_csv
+from search.words import listed
+from spaces.policies import Policy, PolicyEntry
+from spaces.transforms import Operation
+from tracking.errors import StorageError
+from trainables.modules.policy_pipeline import source
+
+PIPELINE, NETWORK = "augmentation.py", "model.pt2"  # as the methods' own exports name them
+OWN = ("learned_ranges", "trivial_augment")  # their own pipelines are what they were trained with
+
+
+def words(rows: Sequence[Row], found: Sequence[Finding], best: Row | None, images: str) -> list[str]:
+    """The card's first lines: plain words only."""
+    said = [images]
+    helping, harming = ([one.factor for one in found if one.saying is s] for s in (Saying.HELPS, Saying.HARMS))
+    if helping:
+        said.append(f"Your task wants invariance to {listed(helping)}: augment by it.")
+    else:
+        said.append("No invariance was found to help; more images or more minutes may tell more.")
+    if harming:
+        said.append(f"Do not augment by {listed(harming)}: it makes the network worse.")
+    if best is not None and best.test is not None:
+        plain = next(row for row in rows if row.method == "plain")
+        said.append(
+            f"Best by validation: {best.method}, test accuracy {score_text(best.test, best.accuracy)} % against "
+            f"{score_text(plain.test, plain.accuracy)} % of the plain training."
+        )
+    return said
+
+
+def write(
+    made: Sweep, rows: Sequence[Row], found: Sequence[Finding], best: Row | None, images: str, notes: Sequence[str]
+) -> list[Path]:
+    """Write the files below the sweep's folder.
+
+    Args:
+        best: the row of the highest select score; None where none has one.
+        images: one sentence on the data.
+        notes: what is to be read with care.
+    """
+    folder = (made.place.local or Path.cwd() / made.name) / "fit"
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [replace(folder / "invariances.csv", to_csv(records(found)).encode())]
+    pipeline, told = _pipeline(made, found, best)
+    if pipeline is not None:
+        written.append(replace(folder / PIPELINE, pipeline))
+    if (network := _export(made, best, NETWORK)) is not None:
+        written.append(replace(folder / NETWORK, network))
+    lines = [
+        f"# {made.name}", "", *words(rows, found, best, images), "", *_cared(notes), "## Invariances", "",
+        *(f"{place}. {one.sentence}" for place, one in enumerate(found, start=1)), "", "## Files", "",
+        f"- `{PIPELINE}`: {told}" if pipeline else f"- no transforms: {told}",
+        *([f"- `{NETWORK}`: the best network; `torch.export.load`"] if network else []),
+        "- `invariances.csv`: the list as numbers", f"- [the full report]({made.report / 'report.html'})", "",
+        "## How this was found", "", *HOW,
+    ]
+    return [replace(folder / "card.md", ("\n".join(lines) + "\n").encode()), *written]
+
+
+HOW = (
+    "- Every factor was tried alone, drawn anew for every image up to the range named, against a plain training on the "
+    "same seeds with the same number of updates.",
+    "- `helps` and `harms`: paired t-tests over seeds, corrected after Holm over all factors, p <= 0.05. `makes no "
+    "difference`: the whole 95 % interval lies within one point. All else is not enough data to say.",
+    "- Factors that help alone need not add up. Ranges other than the ones tried were seen by `learned_ranges` only.",
+    "- The test images were read once for each training, at its end, and chose nothing.",
+)
+
+
+def _cared(notes: Sequence[str]) -> list[str]:
+    return [*(f"- **Read with care:** {note}" for note in notes), ""] if notes else []
+
+
+def _pipeline(made: Sweep, found: Sequence[Finding], best: Row | None) -> tuple[bytes | None, str]:
+    """The transforms, and what they are."""
+    if best is not None and best.method in OWN and (own := _export(made, best, PIPELINE)) is not None:
+        return own, f"what `{best.method}` learned"
+    helping = [pair for one in found if one.saying is Saying.HELPS for pair in one.tried.items()]
+    if not helping:
+        return None, "nothing was found to help"
+    entries = tuple(
+        PolicyEntry(operation=Operation(action), weight=1 / len(helping), limit=width) for action, width in helping
+    )
+    return source(Policy(entries=entries)).encode(), "one of the helping actions per image, up to the range named"
+
+
+def _export(made: Sweep, best: Row | None, name: str) -> bytes | None:
+    if best is None:
+        return None
+    try:
+        return (made.exports / PROBLEM / best.method).read(name)
+    except (OSError, StorageError):
+        return None

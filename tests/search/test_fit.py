@@ -1,0 +1,192 @@
+"""`invsearch fit`: what it runs fits the minutes, what it says follows from the numbers, what it leaves can be used."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from search import fit_card, fit_plan
+from search.fit import check_minutes, tried
+from search.fit_findings import Saying, findings, records
+from search.fit_plan import Size, Times
+from search.sweep import Sweep
+from tests.support.rows import row, seeds
+from tracking.errors import UserError
+from tracking.storage import Place
+from trainables.problems.bank import standard_bank
+from trainables.problems.digits import Config as Digits
+from trainables.problems.nuisance import Config as Nuisance
+from trainables.problems.problem import Split
+
+TIMES = Times(fixed=0.5, step=0.01, test=0.5)
+NOISE = np.array([0.004, -0.003, 0.001, -0.004, 0.002])
+UNITS = {"rotation": "deg", "translate_x": "fraction of width", "translate_y": "fraction of height"}
+
+
+@pytest.mark.parametrize("minutes", [2.5, 5, 10, 60, 600])
+def test_what_is_run_fits_the_minutes_and_uses_them(minutes: float) -> None:
+    size = fit_plan.sized(TIMES, 3000, 12, minutes, 2)
+    assert TIMES.sweep(size, 12, 2) <= 60 * minutes
+    more = replace(size, updates=size.updates + 1)
+    assert size.updates == 3000 or TIMES.sweep(more, 12, 2) > 60 * minutes
+    assert size.seeds in fit_plan.SEEDS and size.updates >= fit_plan.FEWEST_UPDATES
+
+
+def test_more_minutes_give_more_seeds_and_no_fewer_updates_than_are_enough() -> None:
+    sizes = [fit_plan.sized(TIMES, 3000, 12, minutes, 2) for minutes in (2.5, 5, 10, 60)]
+    assert [size.seeds for size in sizes] == sorted(size.seeds for size in sizes)
+    assert all(size.updates >= fit_plan.ENOUGH_UPDATES for size in sizes if size.seeds > fit_plan.SEEDS[-1])
+
+
+def test_too_few_minutes_are_told_with_what_would_do() -> None:
+    with pytest.raises(UserError, match=r"about (\d+) minutes would do") as told:
+        fit_plan.sized(TIMES, 3000, 12, 1.0, 2)
+    enough = int(str(told.value).partition("about ")[2].split()[0])
+    assert fit_plan.sized(TIMES, 3000, 12, enough, 2).seeds == fit_plan.SEEDS[-1]
+    for minutes in (0.0, -1.0, math.nan, 1e9):
+        with pytest.raises(UserError, match="--minutes"):
+            check_minutes(minutes)
+
+
+def test_every_action_of_the_bank_is_tried_once_in_a_factor_with_a_name() -> None:
+    for shape in ((1, 16, 16), (3, 32, 32)):
+        actions = standard_bank(shape, {})
+        found = fit_plan.reach(actions)
+        assert sorted(name for ranges in found.values() for name in ranges) == sorted(a.name for a in actions)
+        assert set(found["translation"]) == {"translate_x", "translate_y"}
+        assert found["flip_vertical"] == {"flip_vertical": 1.0}
+        assert found["rotation"] == {"rotation": 45.0}
+    assert set(found["colour"]) == {"hue", "saturation"}
+
+
+def test_the_comparison_treats_all_rows_alike_and_remembers_what_it_tried(tmp_path: Path) -> None:
+    reach = fit_plan.reach(standard_bank((1, 16, 16), {}))
+    made = fit_plan.comparison(tmp_path, {"size": 16, "grey": True}, reach, Size(200, 5), 5)
+    assert tried(made) == reach
+    assert {method.key for method in made.methods} == {*fit_plan.METHODS, *reach}
+    assert (made.max_trials, made.horizon, made.confirm_seeds, made.limits.wall_seconds) == (1, 200, 5, 600.0)
+
+
+def scored(mean: float, shift: int = 0, scale: float = 1.0) -> dict[int, float]:
+    return seeds(*(mean + scale * np.roll(NOISE, shift)).tolist())
+
+
+TRIED = {
+    "rotation": {"rotation": 45.0}, "flip_vertical": {"flip_vertical": 1.0}, "brightness": {"brightness": 0.45},
+    "translation": {"translate_x": 0.2, "translate_y": 0.2},
+}
+ROWS = [
+    row("plain", scored(0.80), control=True), row("learned_ranges", scored(0.9, 2)), row("rotation", scored(0.86, 1)),
+    row("flip_vertical", scored(0.60, 2)), row("brightness", scored(0.801)), row("translation", scored(0.82, 3, 8.0)),
+]
+
+
+def test_the_list_is_ranked_and_says_what_the_numbers_say() -> None:
+    found = findings(ROWS, TRIED, UNITS)
+    assert [(one.factor, one.saying) for one in found] == [
+        ("rotation", Saying.HELPS), ("brightness", Saying.SAME), ("translation", Saying.UNKNOWN),
+        ("flip_vertical", Saying.HARMS),
+    ]
+    said = [one.sentence for one in found]
+    assert said[0].startswith("rotation (rotation up to 45 deg): helps, +6.0 points [")
+    assert said[1].startswith("brightness (brightness up to 0.45): makes no difference (+0.1 points")
+    assert "translate_y up to 0.2 fraction of height): not enough data to say (+2.0 points [" in said[2]
+    assert "points would have been found)" in said[2]
+    assert said[3].startswith("flip_vertical: harms, -20.0 points")
+    assert [line["action"] for line in records(found)] == [
+        "rotation", "brightness", "translate_x", "translate_y", "flip_vertical",
+    ]
+
+
+def test_of_one_seed_nothing_is_said() -> None:
+    one = [row("plain", {1: 0.8}, control=True), row("rotation", {1: 0.9})]
+    assert findings(one, TRIED, UNITS) == []
+
+
+def test_the_card_and_the_transforms_hold_what_helps_and_nothing_else(tmp_path: Path) -> None:
+    made, found = Sweep(Place.of(tmp_path / "s")), findings(ROWS, TRIED, UNITS)
+    files = fit_card.write(made, ROWS, found, ROWS[2], "600 images.", ["There is one seed."])
+    assert sorted(path.name for path in files) == ["augmentation.py", "card.md", "invariances.csv"]
+    card = (tmp_path / "s" / "fit" / "card.md").read_text()
+    assert "Your task wants invariance to rotation: augment by it." in card
+    assert "Do not augment by flip_vertical" in card
+    assert "**Read with care:** There is one seed." in card
+    assert "Best by validation: rotation, test accuracy 86.0" in card
+    text = (tmp_path / "s" / "fit" / "augmentation.py").read_text()
+    scope: dict[str, object] = {}
+    exec(text, scope)
+    assert "rotation" in text or "angle" in text
+    assert "vertical_flip" not in text
+
+
+def test_what_the_best_method_learned_goes_before_the_list(tmp_path: Path) -> None:
+    exports = tmp_path / "s" / "exports" / "images" / "learned_ranges"
+    exports.mkdir(parents=True)
+    (exports / "augmentation.py").write_text("# learned")
+    (exports / "model.pt2").write_bytes(b"network")
+    fit_card.write(Sweep(Place.of(tmp_path / "s")), ROWS, findings(ROWS, TRIED, UNITS), ROWS[1], "x", [])
+    assert (tmp_path / "s" / "fit" / "augmentation.py").read_text() == "# learned"
+    assert (tmp_path / "s" / "fit" / "model.pt2").read_bytes() == b"network"
+
+
+def test_where_nothing_helps_there_are_no_transforms(tmp_path: Path) -> None:
+    found = [one for one in findings(ROWS, TRIED, UNITS) if one.saying is not Saying.HELPS]
+    fit_card.write(Sweep(Place.of(tmp_path / "s")), ROWS, found, ROWS[0], "x", [])
+    assert not (tmp_path / "s" / "fit" / "augmentation.py").exists()
+    card = (tmp_path / "s" / "fit" / "card.md").read_text()
+    assert "No invariance was found to help" in card and "no transforms: nothing was found to help" in card
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "search.cli", "fit", *words], capture_output=True, text=True, env=environment,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("what", ["missing", "one class", "no images", "minutes"])
+def test_bad_input_is_one_message_and_leaves_nothing(what: str, tmp_path: Path) -> None:
+    folder, root = tmp_path / "images", tmp_path / "sweeps"
+    if what != "missing":
+        (folder / "a").mkdir(parents=True)
+    if what in ("one class", "minutes"):
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / "a" / "0.png")
+    done = run(str(folder), "--root", str(root), "--minutes", "0" if what == "minutes" else "5")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and "Traceback" not in done.stderr
+    assert not root.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_upright_images_and_a_turned_test_want_rotation(tmp_path: Path) -> None:
+    """Digits: 240 upright ones to learn from, 400 turned by up to 40 degrees to be tested on; two minutes and more."""
+    data = Nuisance(ranges={"rotation": 40.0}, on=(Split.TEST,)).wrap(Digits().load(0), 0)
+    parts = ("train", data.pool[Split.TRAIN][:240], data.pool_y), ("test", data.test_x[:400], data.test_y)
+    for part, x, y in parts:
+        for number, image in enumerate(x):
+            place = tmp_path / "images" / part / f"digit-{y[number]}"
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image[0]).save(place / f"{number}.png")
+    words = (str(tmp_path / "images"), "--grey", "--size", "16", "--name", "s", "--root", str(tmp_path / "sweeps"))
+    done = run(*words, "--minutes", "5")
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "sweeps" / "s" / "fit"
+    card = (folder / "card.md").read_text()
+    assert "rotation (rotation up to 45 deg): helps" in card
+    assert "640 grey images of 16 x 16 in 10 classes; 400 of them were kept for the test." in card
+    exec((folder / "augmentation.py").read_text(), {})
+    network = torch.export.load(folder / "model.pt2").module()
+    assert network(torch.rand(3, 1, 16, 16)).shape == (3, 10)
+    again = run(*words)  # goes on with the finished sweep, and says the same
+    assert again.returncode == 0 and (folder / "card.md").read_text() == card
