@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from search.recipe_book import book, chosen, lines
+from search.recipe_parts import everything, oracle, planted, policy_rows, rotated_digits, which_rotation
 
 
 def digits() -> dict[str, Any]:
     """The main job: handwritten digits, one problem where rotation invariance helps, one where it harms."""
     return {
-        "problems": [_rotated_digits(shots=30), _which_rotation(shots=20)],
+        "problems": [rotated_digits(shots=30), which_rotation(shots=20)],
         "methods": [
             {"name": "plain"},
             {"name": "trivial_augment"},
@@ -40,8 +41,8 @@ def layers() -> dict[str, Any]:
                 "label": "glyphs", "source": {"name": "glyphs", "images": 400, "test": 2000},
                 "limits": {"rotation": 180.0},
             },
-            _rotated_digits(shots=30),
-            _which_rotation(shots=20),
+            rotated_digits(shots=30),
+            which_rotation(shots=20),
         ],
         "methods": [{"name": name} for name in ("plain", "trivial_augment", "augnet", "augerino", "learned_ranges")],
         "horizon": 240,
@@ -53,8 +54,8 @@ def layers() -> dict[str, Any]:
 def policies() -> dict[str, Any]:
     """Every search of augmentation policies and its controls on digits, at twenty plain trainings each."""
     return {
-        "problems": [_rotated_digits(shots=30), _which_rotation(shots=20)],
-        "methods": [*_policy_rows(), _oracle(60.0)],
+        "problems": [rotated_digits(shots=30), which_rotation(shots=20)],
+        "methods": [*policy_rows(), oracle(60.0)],
         "horizon": 240,
         "budget": 20.0,
         "max_trials": 200,  # a population of twenty has 160
@@ -108,7 +109,7 @@ def reward_sweep() -> dict[str, Any]:
 def smoke() -> dict[str, Any]:
     """A minute: two methods, one problem, just enough to see every layer work."""
     return {
-        "problems": [_rotated_digits(shots=20)],
+        "problems": [rotated_digits(shots=20)],
         "methods": [{"name": "plain"}, {"name": "trivial_augment"}],
         "horizon": 48,
         "slices": 6,
@@ -145,6 +146,38 @@ def big() -> dict[str, Any]:
     }
 
 
+def benchmark_digits() -> dict[str, Any]:
+    """The big table: every method on seven planted problems of digits, five seeds; many hours on two cores."""
+    return {
+        "problems": planted({"name": "digits"}, "digits"), "methods": everything("standard"),
+        "horizon": 240, "budget": 10.0, "confirm_seeds": 5,
+    }
+
+
+def benchmark_mnist() -> dict[str, Any]:
+    """The same on MNIST, 300 labels out of 5,000 images; downloads to `data`; a day on two cores."""
+    source = {"name": "torchvision", "dataset": "MNIST", "root": "data", "limit": 5000}
+    return {
+        "problems": planted(source, "mnist"), "methods": everything("long"),
+        "horizon": 240, "budget": 10.0, "confirm_seeds": 5, "hang_seconds": 3600.0,
+    }
+
+
+def benchmark_cifar10() -> dict[str, Any]:
+    """Every method that scales to it on CIFAR-10 with a ResNet-18, five seeds, for a GPU; downloads to `data`."""
+    small = ("lila", "hyperinvariances", "descriptor", "unconditional")  # for small networks, or on small images
+    batch = {"batch_size": 128}
+    return {
+        **cifar10(),
+        "methods": [
+            {**row, "settings": {**row.get("settings", {}), **batch}}
+            for row in everything("standard") if row["name"] not in small
+        ],
+        "budget": 6.0,
+        "confirm_seeds": 5,
+    }
+
+
 def names() -> dict[str, str]:
     """Recipe -> its one line."""
     return lines(book(__name__))
@@ -153,52 +186,3 @@ def names() -> dict[str, str]:
 def get(name: str) -> dict[str, Any]:
     """The fields of the recipe's comparison; UserError with the nearest name."""
     return chosen(book(__name__), name)
-
-
-def _policy_rows() -> list[dict[str, Any]]:
-    """Controls, gradient searches, density matching with either of its choices, and the black box."""
-    names = (
-        "plain", "trivial_augment", "rand_augment", "uniform_policy", "random_policy", "unrolled", "implicit",
-        "score_function", "fixed_policy", "pba",
-    )
-    varied: list[tuple[str, str, dict[str, Any]]] = [
-        ("plain", "plain-long", {"length": 19.0}),  # one training that takes the budget
-        *(("faster_autoaugment", f"faster_autoaugment-{reference}", {"reference": reference})
-          for reference in ("train", "outer")),
-        *(("fast_autoaugment", f"fast_autoaugment-{reward}", {"reward": reward}) for reward in ("mean", "any")),
-        # Its population is what the budget holds, so smaller budgets are rows of their own.
-        *(("pba", f"pba-{members}", {"population": members}) for members in (2, 5)),
-    ]
-    return [
-        *({"name": name} for name in names),
-        *({"name": name, "label": label, "settings": settings} for name, label, settings in varied),
-    ]
-
-
-def _oracle(half_width_deg: float) -> dict[str, Any]:
-    """Told what was planted."""
-    return {"name": "oracle", "settings": {"ranges": {"rotation": half_width_deg}}}
-
-
-def _rotated_digits(shots: int) -> dict[str, Any]:
-    """Few digits, upright in `train` and turned by up to 60 degrees elsewhere: knowing the invariance replaces data."""
-    return {
-        "label": "digits-rotated",
-        "source": {"name": "digits"},
-        "wrappers": [
-            {"name": "few_shot", "shots": shots},
-            {"name": "nuisance", "ranges": {"rotation": 60.0}, "on": ["outer", "select", "test"]},
-        ],
-    }
-
-
-def _which_rotation(shots: int) -> dict[str, Any]:
-    """The label is how far the digit was turned: invariance to rotation makes the task impossible."""
-    return {
-        "label": "which-rotation",
-        "source": {"name": "digits"},
-        "wrappers": [
-            {"name": "few_shot", "shots": shots},
-            {"name": "transform_label", "operation": "rotation", "values": [-30.0, -10.0, 10.0, 30.0]},
-        ],
-    }

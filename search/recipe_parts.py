@@ -1,0 +1,91 @@
+"""Rows and problems that several recipes share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def everything(quality: str) -> list[dict[str, Any]]:
+    """Every method that needs not be told the answer.
+
+    Args:
+        quality: of the extractors.
+    """
+    amortised = ("descriptor", "hyperinvariances", "unconditional")
+    layers = ("augnet", "augerino", "learned_ranges", "instance_ranges", "lila")
+    return [
+        *(row for row in policy_rows() if row.get("label") not in ("plain-long", "pba-2", "pba-5")),
+        *({"name": name} for name in layers),
+        *({"name": name, "settings": {"extractor": {"quality": quality}}} for name in amortised),
+    ]
+
+
+def policy_rows() -> list[dict[str, Any]]:
+    """Controls, gradient searches, density matching with either of its choices, and the black box."""
+    names = (
+        "plain", "trivial_augment", "rand_augment", "uniform_policy", "random_policy", "unrolled", "implicit",
+        "score_function", "fixed_policy", "pba",
+    )
+    varied: list[tuple[str, str, dict[str, Any]]] = [
+        ("plain", "plain-long", {"length": 19.0}),  # one training that takes the budget
+        *(("faster_autoaugment", f"faster_autoaugment-{reference}", {"reference": reference})
+          for reference in ("train", "outer")),
+        *(("fast_autoaugment", f"fast_autoaugment-{reward}", {"reward": reward}) for reward in ("mean", "any")),
+        # Its population is what the budget holds, so smaller budgets are rows of their own.
+        *(("pba", f"pba-{members}", {"population": members}) for members in (2, 5)),
+    ]
+    return [
+        *({"name": name} for name in names),
+        *({"name": name, "label": label, "settings": settings} for name, label, settings in varied),
+    ]
+
+
+def oracle(half_width_deg: float) -> dict[str, Any]:
+    """Told what was planted."""
+    return {"name": "oracle", "settings": {"ranges": {"rotation": half_width_deg}}}
+
+
+def rotated_digits(shots: int) -> dict[str, Any]:
+    """Few digits, upright in `train` and turned by up to 60 degrees elsewhere: knowing the invariance replaces data."""
+    return {
+        "label": "digits-rotated",
+        "source": {"name": "digits"},
+        "wrappers": [
+            {"name": "few_shot", "shots": shots},
+            {"name": "nuisance", "ranges": {"rotation": 60.0}, "on": ["outer", "select", "test"]},
+        ],
+    }
+
+
+def which_rotation(shots: int) -> dict[str, Any]:
+    """The label is how far the digit was turned: invariance to rotation makes the task impossible."""
+    return {
+        "label": "which-rotation",
+        "source": {"name": "digits"},
+        "wrappers": [
+            {"name": "few_shot", "shots": shots},
+            {"name": "transform_label", "operation": "rotation", "values": [-30.0, -10.0, 10.0, 30.0]},
+        ],
+    }
+
+
+def planted(source: dict[str, Any], prefix: str) -> list[dict[str, Any]]:
+    """One source seven times: as it is, four invariances missing from `train`, two labels that they would harm."""
+    few, elsewhere = {"name": "few_shot", "shots": 30}, ["outer", "select", "test"]
+    missing: dict[str, dict[str, float]] = {
+        "rotated": {"rotation": 60.0}, "shifted": {"translate_x": 0.2, "translate_y": 0.2}, "scaled": {"scale": 0.35},
+        "contrast": {"contrast": 0.7},
+    }
+    labels = {
+        "which-rotation": ("rotation", [-30.0, -10.0, 10.0, 30.0]),
+        "which-contrast": ("contrast", [-0.6, -0.2, 0.2, 0.6]),
+    }
+    return [
+        {"label": f"{prefix}-upright", "source": source, "wrappers": [few]},
+        *({"label": f"{prefix}-{name}", "source": source,
+           "wrappers": [few, {"name": "nuisance", "ranges": ranges, "on": elsewhere}]}
+          for name, ranges in missing.items()),
+        *({"label": f"{prefix}-{name}", "source": source,
+           "wrappers": [few, {"name": "transform_label", "operation": operation, "values": values}]}
+          for name, (operation, values) in labels.items()),
+    ]
