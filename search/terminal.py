@@ -16,7 +16,7 @@ from search.gains import sentences as gain_sentences
 from search.made import all_made
 from search.notices import notices
 from search.plan import plan
-from search.pretraining_sentences import made_line
+from search.pretraining_sentences import made_line, pretraining_sentences
 from search.row import Effect, Invariance, Row
 from search.sentences import (
     conclusions,
@@ -39,7 +39,9 @@ def terminal(rows: Sequence[Row], events: Sequence[Event]) -> list[RenderableTyp
     for problem in dict.fromkeys(row.problem for row in rows):
         here = [row for row in rows if row.problem == problem]
         leading = winners.summary(here) + gain_sentences(gains(here, plan(events).random_controls))
-        shown += [_table(problem, here), *(Text(line) for line in [*leading, *conclusions(here)])]
+        # Every row's own test is in the report; here it stands where there is nothing shorter to say.
+        said = [*leading, *pretraining_sentences(here)] if leading else conclusions(here)
+        shown += [_table(problem, here), *(Text(line) for line in said)]
         shown += [Text(line) for row in here if row.way is Stage.RERUN and (line := front_line(row))]
     shown += [Text(line) for line in overview.sentences(overview.overall(rows))]
     wasted = waste(events)

@@ -70,7 +70,7 @@ def summary(rows: Sequence[Row]) -> list[str]:
     said = [f"{problem}: {_standing(leading, control)}"]
     if worse:
         said.append(f"{problem}: worse than {control.label}: {listed(worse)}.")
-    return [*said, *_told_apart(problem, pairs(rows)), *_cheapest(problem, leading)]
+    return [*said, *_told_apart(problem, pairs(rows)), *_unseen(rows, control), *_cheapest(problem, leading)]
 
 
 def _standing(leading: Sequence[Row], control: Row) -> str:
@@ -87,6 +87,22 @@ def _standing(leading: Sequence[Row], control: Row) -> str:
     span = _size(row, gaps[0].mean) if least == most else f"{least} to {_size(row, max(gap.mean for gap in gaps))}"
     names = listed([one.label for one in leading])
     return f"{names} beat {control.label}, the best control, by {span}."
+
+
+def _unseen(rows: Sequence[Row], control: Row) -> list[str]:
+    """Rows that were not found to differ from the control, and what difference could have been found."""
+    equal = [row for row in rows if row.verdict is Verdict.EQUAL and row.way is Stage.RERUN]
+    least = [row.contrast.detectable for row in equal if row.contrast is not None and row.contrast.detectable]
+    if not equal:
+        return []
+    said = f"{control.problem}: no difference from {control.label} found: {listed([row.label for row in equal])}"
+    if not least:
+        return [f"{said}."]
+    low, high = _number(control, min(least)), _size(control, max(least))
+    return [
+        f"{said}; only true differences of about {high if low == _number(control, max(least)) else f'{low} to {high}'} "
+        "would have been found in four of five such sweeps."
+    ]
 
 
 def _told_apart(problem: str, compared: Sequence[Pair]) -> list[str]:

@@ -96,5 +96,6 @@ def _saved(figure: Figure, kind: str, metadata: dict[str, str | None]) -> bytes:
     target = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # a script that the font lacks shows as boxes
+        warnings.filterwarnings("ignore", message="constrained_layout not applied")  # a label as long as the page
         figure.savefig(target, format=kind, metadata=metadata)
     return target.getvalue()

@@ -139,3 +139,19 @@ def test_a_network_that_is_none_is_told_and_loses_nothing(store: Store) -> None:
 
 def test_no_network_is_no_best(tmp_path: Path) -> None:
     assert list(best_networks(compared(), Place.of(tmp_path))) == []
+
+
+def test_the_documented_queries_find_what_they_say(store: Store) -> None:  # noqa: F811
+    """The block of docs/report.md, as it stands there."""
+    told(store, journal())
+    text = (Path(__file__).resolve().parents[2] / "docs" / "report.md").read_text()
+    block = text.partition("```python\n")[2].partition("```")[0]
+    assert "sqlite:///sweeps/mlflow.db" in block
+    found: dict[str, Any] = {}
+    exec(block.replace("sqlite:///sweeps/mlflow.db", store.uri), found)
+    assert list(found["studies"]["tags.mlflow.runName"]) == [
+        "which-rotation / plain", "which-rotation / augnet", "digits-rotated / augnet",
+    ], "above .9, the cheapest first"
+    assert list(found["confirmed"]["tags.uid"]) == [f"digits-rotated/augnet/rerun-{seed}" for seed in (3, 2, 1)]
+    assert len(found["failed"]) == 0
+    assert set(found["on_digits"]["tags.problem"]) == {"digits-rotated"}
