@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from search.anytime import expected_best
 from search.break_even import BreakEven
 from search.curves import Anytime
 from search.ledger_parts import Ledger, Part
@@ -40,6 +41,25 @@ def anytime_table(rows: Sequence[Row], figures: Mapping[str, Anytime]) -> Table:
         "method", "best select score so far, mean over log cost", "seeds that reached the best control",
         "median cost of these, plain trainings", "expected running time, plain trainings",
     ], lines)
+
+
+def expected_table(rows: Sequence[Row], scores: Mapping[str, Sequence[float]]) -> Table:
+    """Expected best of n trials that were drawn independently: what a shorter random search would have found.
+
+    Args:
+        scores: method -> select scores of its whole trials.
+    """
+    most = max((len(values) for values in scores.values()), default=0)
+    counts = [1 << k for k in range(most.bit_length()) if 1 << k <= most]
+    return Table(
+        ["method", *(f"expected best of {count}" for count in counts)],
+        [
+            [row.label, *(
+                _score(expected_best(values, count), row) if count <= len(values) else "-" for count in counts
+            )]
+            for row in rows if row.way is Stage.RERUN and (values := scores.get(row.method))
+        ],
+    )
 
 
 def ledger_table(rows: Sequence[Row], ledgers: Sequence[Ledger]) -> Table:

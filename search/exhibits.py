@@ -19,6 +19,7 @@ from search.exhibit_tables import (
     accuracy_table,
     anytime_table,
     break_even_table,
+    expected_table,
     front_table,
     invariance_table,
     learned_table,
@@ -27,15 +28,17 @@ from search.exhibit_tables import (
 from search.figures import accuracy_cost, bars, learned, ledger, radar
 from search.figures import break_even as break_even_figure
 from search.figures import curves as curves_figure
+from search.figures import expected as expected_figure
 from search.figures import front as front_figure
 from search.figures.style import png, svg
 from search.front import hypervolume
 from search.plan import Plan, plan
 from search.row import Row
+from search.study import SamplerName
 from search.tables import record
 from search.verdicts import best_control
 from tracking.journal import Event
-from tracking.record import Stage
+from tracking.record import Stage, Status
 
 Records = list[dict[str, Any]]
 ACCURACY_COST = (
@@ -46,6 +49,10 @@ ANYTIME = (
     "The best score on the select split by each point of the cost. Left: over the trials of the tuning, all costs of "
     "stopped trials included. Right: within the confirm training of every seed. The test split is in neither. The mean "
     "over log cost goes from one plain training to the budget; before a study has found anything, its score is 0."
+)
+EXPECTED = (
+    "The mean best select score of n trials drawn at random from those of the tuning, without bias (Tang et al. 2020). "
+    "Only of independent trials: random search without early stopping. What was given (the defaults first) is left out."
 )
 LEDGER = (
     "Where the cost went. Search and retraining are the two phases of the confirm trainings. The harness's own scoring "
@@ -132,6 +139,13 @@ class Exhibits:
                 partial(curves_figure.picture, self._rows, self._curves, problem),
                 curves_figure.describe(here, figures), ANYTIME, anytime_table(here, figures), lines,
             )
+        if scores := self._independent(here):
+            table = expected_table(here, scores)
+            yield self._exhibit(
+                "expected-best", slug, "What a shorter random search would have found",
+                partial(expected_figure.picture, self._rows, scores, problem), expected_figure.describe(here, scores),
+                EXPECTED, table, [dict(zip(table.heads, line, strict=True)) for line in table.lines],
+            )
         ledgers = [self._ledger(row) for row in here]
         yield self._exhibit(
             "ledger", slug, "Where the cost went", partial(ledger.picture, here, ledgers),
@@ -177,6 +191,23 @@ class Exhibits:
         """The row's trials of the tuning."""
         own = self._trials.get((row.problem, row.method), ())
         return [trial for trial in own if trial.stage is Stage.TUNE]
+
+    def _independent(self, here: Sequence[Row]) -> dict[str, list[float]]:
+        """method -> select scores of its whole trials, where these are independent draws of one distribution."""
+        given = self._plan.comparison
+        if given.get("sampler") != SamplerName.RANDOM or given.get("asha") is not None:
+            return {}
+        # The defaults are a study's first trial, and the user's own points follow: nobody drew these.
+        given_points = {m.get("label") or m["name"]: len(m.get("points") or ()) for m in given.get("methods", ())}
+        found = {
+            row.method: [
+                trial.score for trial in self.tuned(row)
+                if trial.status is Status.COMPLETE and trial.score is not None and trial.generation is None
+                and trial.index > given_points.get(row.method, 0)
+            ]
+            for row in here if row.way is Stage.RERUN
+        }
+        return {method: scores for method, scores in found.items() if len(scores) > 1}
 
     def _tuned(self, rows: Sequence[Row]) -> dict[str, list[Trial]]:
         return {row.method: self.tuned(row) for row in rows}

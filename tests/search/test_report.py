@@ -314,3 +314,21 @@ def test_a_search_for_cost_and_score_together_shows_its_front() -> None:
     assert lines["plain"]["hypervolume"] == pytest.approx(0.74 * 1e6)
     assert "augnet: 0.740 at 1.6" in front.alt
     assert "front-one" not in {exhibit.name for exhibit in Exhibits(rows(small()), small()).of("one")}
+
+
+def test_independent_trials_show_what_a_shorter_search_would_have_found() -> None:
+    """Scores .7 (the defaults, left out), .5, .6, .9: of one .667, of two (.6 + .9 + .9) / 3 = .8, of three .9."""
+    writer = Writer("s")
+    writer.begin(["p"], ["plain"], 1, {})
+    writer.events[0]["comparison"] |= {"sampler": "random", "asha": None}
+    for index, score in enumerate((0.7, 0.5, 0.6, 0.9)):
+        writer.trial("p", "plain", Stage.TUNE, index, 10, score=score)
+    found = {exhibit.name: exhibit for exhibit in Exhibits(rows(writer.events), writer.events).of("p")}
+    table = found["expected-best-p"].table
+    assert table.heads == ["method", "expected best of 1", "expected best of 2"]
+    assert table.lines == [["plain", "66.7 %", "80.0 %"]]
+    assert found["expected-best-p"].images[0].startswith(b"<?xml")
+    for more in ({"sampler": "tpe"}, {"asha": {}}):  # no independent draws
+        writer.events[0]["comparison"] |= {"sampler": "random", "asha": None, **more}
+        names = {exhibit.name for exhibit in Exhibits(rows(writer.events), writer.events).of("p")}
+        assert "expected-best-p" not in names
