@@ -29,12 +29,15 @@ def fit(folder: Path, minutes: float, source: dict[str, Any], name: str | None, 
         source: further fields of the problem source `folder`, such as `size`.
 
     Raises:
-        UserError: no such folder, fewer than two classes, too few images, or too few minutes.
+        UserError: no such folder, fewer than two classes, too few images, too few minutes, or a name that is taken.
     """
     base = sweeps.root(options.root)
     chosen = name or sweeps.fresh_name(f"fit-{sweeps.plain_name(folder.resolve().name)}")
     made = Sweep(base / chosen)
     if made.exists():
+        if not tried(made.comparison()):
+            rule = "a name that is taken must be that of an earlier `fit`"
+            raise UserError(rule, made.place, "choose another --name")
         code = launch.resume(made.place.uri, options)
     else:
         sizing = _sized(folder, minutes, source, options)
@@ -48,7 +51,8 @@ def tell(made: Sweep) -> None:
     """Print what was found and write the card, of a sweep that `fit` began."""
     comparison, events = made.comparison(), made.events()
     rows = [row for row in analyse(events) if row.problem == fit_plan.PROBLEM]
-    found = findings(rows, tried(comparison), events[0].get("units") or {})
+    units = next((event.get("units") or {} for event in events if event["kind"] == "sweep"), {})
+    found = findings(rows, tried(comparison), units)
     best = _best(rows, mean_select_scores(events, fit_plan.PROBLEM))
     problem = comparison.problems[0].build(comparison.seed, 0, sweeps.cache_folder())
     images, console = described(problem), a_console()
@@ -72,7 +76,9 @@ def described(problem: Problem) -> str:
 
 
 def tried(comparison: Comparison) -> dict[str, dict[str, float]]:
-    """Factor -> the ranges of its row."""
+    """Factor -> the ranges of its row; empty where the sweep is no `fit`."""
+    if [problem.label for problem in comparison.problems] != [fit_plan.PROBLEM]:
+        return {}
     return {method.key: dict(method.settings["ranges"]) for method in comparison.methods if method.name == "oracle"}
 
 

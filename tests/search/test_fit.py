@@ -14,11 +14,11 @@ import pytest
 import torch
 from PIL import Image
 
-from search import fit_card, fit_plan
+from search import configuration, fit_card, fit_plan
 from search.fit import check_minutes, tried
 from search.fit_findings import Saying, findings, records
 from search.fit_plan import Size, Times
-from search.sweep import Sweep
+from search.sweep import Sweep, create
 from tests.support.rows import row, seeds
 from tracking.errors import UserError
 from tracking.storage import Place
@@ -165,6 +165,16 @@ def test_bad_input_is_one_message_and_leaves_nothing(what: str, tmp_path: Path) 
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and "Traceback" not in done.stderr
     assert not root.exists()
+
+
+def test_a_sweep_that_was_no_fit_is_left_alone(tmp_path: Path) -> None:
+    other = configuration.load("smoke")
+    create(Place.of(tmp_path / "s"), other)
+    before = sorted(path.name for path in (tmp_path / "s").iterdir())
+    done = run(str(tmp_path), "--name", "s", "--root", str(tmp_path))
+    assert done.returncode == 2 and "must be that of an earlier `fit`" in done.stderr
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == before
+    assert tried(other) == {}
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from tests.support.toy_problems import TestSplitTrap
 from tests.support.trials import ROTATED, SIGNALS, assignment, finish, logical
 from tracking.checkpoints import Checkpoints
 from tracking.cost import Meter, Phase
+from tracking.provenance import collect
 from tracking.record import NotFiniteError, ReservedMetricError, Stage, Status
 from trainables import invariance, methods
 from trainables.assignment import Assignment, Device, Report
@@ -37,6 +38,7 @@ def test_an_honest_trial_reports_to_its_end(tmp_path: Path) -> None:
     assert [report.metrics["learned/updates"] for report in reports] == [2, 4, 6]
     assert all(report.metrics["val/score"] == report.score for report in reports)
     assert [report.ledger is None for report in reports] == [True, True, False]
+    assert [report.hardware for report in reports] == [None, None, collect()["hardware"]["cpu"]]
     assert reports[-1].found is not None and reports[-1].found["learning_rate"] == 0.05
 
 
