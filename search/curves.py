@@ -21,7 +21,8 @@ class Curves:
     """Of one study, costs in FLOPs of the method, scores on the select split.
 
     Args:
-        tuning: (cost of all trials so far, score of the best whole one), a point for each new best.
+        tuning: (cost of all trials so far, score of the best whole one), a point for each new best; where trials are
+            bred, of the last whole generation, whose score may be lower.
         tuned: what the tuning has cost in all.
         trainings: seed -> (cost, best score so far) within that confirm training.
         ends: seed -> what it has cost in all.
@@ -93,8 +94,8 @@ class Anytime:
     Args:
         area: mean of the best select score so far over log cost, from one plain training to the budget; before a
             study has found anything its score is 0. None where the budget is no more than one plain training.
-        to_target: the cost within a confirm training at which its select score reached that of the best control, as
-            the mean of its trainings ended; over seeds.
+        to_target: the cost within a confirm training at which its select score reached that of the best control, the
+            mean of the best of each of its trainings; over seeds.
     """
 
     area: float | None

@@ -113,9 +113,9 @@ def break_even_table(found: Sequence[BreakEven], rows: Sequence[Row]) -> Table:
 
 
 def interval(one: BreakEven) -> str:
-    """"12 to 15", "12 to never"; "-" where one seed tells none."""
-    if one.fewest is None and one.most is None:
-        return "-" if one.tasks is not None else "never"
+    """"12 to 15", "12 to never"; "-" where one seed tells none, or where no end is a number."""
+    if one.fewest is None:
+        return "-"
     return f"{one.fewest} to {'never' if one.most is None else one.most}"
 
 

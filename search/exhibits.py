@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -174,7 +174,8 @@ class Exhibits:
             yield self._exhibit(
                 "front", slug, "Score against cost in the tuning",
                 partial(front_figure.picture, self._rows, self._tuned(fronts), problem),
-                front_figure.describe(fronts), FRONT, front_table(fronts), front_records(fronts),
+                front_figure.describe(fronts), FRONT, front_table(fronts),
+                front_records(fronts, self._tuned(fronts)),
             )
 
     def anytime(self, here: Sequence[Row]) -> dict[str, Anytime]:
@@ -227,17 +228,22 @@ def slugs(labels: Sequence[str]) -> dict[str, str]:
     """label -> a name for files, each its own: letters, digits, dots and dashes, the place where two would be one."""
     found: dict[str, str] = {}
     for place, label in enumerate(labels, start=1):
-        slug = re.sub(r"[^A-Za-z0-9.-]+", "-", label).strip("-.")[:60]
-        found[label] = f"{slug}-{place}" if not slug or slug.lower() in map(str.lower, found.values()) else slug
+        plain = slug = re.sub(r"[^A-Za-z0-9.-]+", "-", label).strip("-.")[:60]
+        taken = {known.lower() for known in found.values()}
+        while not slug or slug.lower() in taken:
+            slug, place = f"{plain}-{place}", place + 1
+        found[label] = slug
     return found
 
 
-def front_records(rows: Sequence[Row]) -> Records:
-    """The points of every front, and the hypervolume up to the worst score and the dearest trial of its front."""
+def front_records(rows: Sequence[Row], tuned: Mapping[str, Sequence[Trial]]) -> Records:
+    """The points of every front, and the area that it beats up to the worst score and the dearest cost of any trial."""
     lines: Records = []
+    whole = [trial for trials in tuned.values() for trial in trials if trial.score is not None]
+    worst = min(trial.score or 0.0 for trial in whole), float(max(trial.flops for trial in whole))
     for row in rows:
         points = [(trial.score or 0.0, float(trial.flops)) for trial in row.tune.front]
-        beaten = hypervolume(points, (0.0, 2 * max(cost for _, cost in points)))
+        beaten = hypervolume(points, worst)
         lines += [
             {"problem": row.problem, "method": row.method, "trial": trial.uid, "select_score": score, "flops": cost,
              "plain_trainings": row.multiples(cost), "hypervolume": beaten}

@@ -12,6 +12,7 @@ from search.analysis import rows as analyse
 from search.best_network import mean_select_scores
 from search.dry_run import slots_of
 from search.fit_findings import findings
+from search.looking import standing_of
 from search.notices import notices
 from search.printing import console as a_console
 from search.row import Row
@@ -32,13 +33,13 @@ def fit(folder: Path, minutes: float, source: dict[str, Any], name: str | None, 
         UserError: no such folder, fewer than two classes, too few images, too few minutes, or a name that is taken.
     """
     base = sweeps.root(options.root)
-    chosen = name or sweeps.fresh_name(f"fit-{sweeps.plain_name(folder.resolve().name)}")
+    chosen = name or sweeps.fresh_name(f"fit-{fit_plan.label(folder)}")
     made = Sweep(base / chosen)
     if made.exists():
-        if not tried(made.comparison()):
-            rule = "a name that is taken must be that of an earlier `fit`"
-            raise UserError(rule, made.place, "choose another --name")
-        code = launch.resume(made.place.uri, options)
+        _same(made, folder, source)
+        # As long again from now on, whatever it has taken.
+        limit = 60 * (minutes * fit_plan.LIMIT + made_minutes(made))
+        code = launch.resume(made.place.uri, options, (f"limits.wall_seconds={limit:.0f}",))
     else:
         sizing = _sized(folder, minutes, source, options)
         kind = launch.Kind(lambda *_: sizing)
@@ -50,19 +51,42 @@ def fit(folder: Path, minutes: float, source: dict[str, Any], name: str | None, 
 def tell(made: Sweep) -> None:
     """Print what was found and write the card, of a sweep that `fit` began."""
     comparison, events = made.comparison(), made.events()
-    rows = [row for row in analyse(events) if row.problem == fit_plan.PROBLEM]
+    spec = comparison.problems[0]
+    rows = [row for row in analyse(events) if row.problem == spec.label]
     units = next((event.get("units") or {} for event in events if event["kind"] == "sweep"), {})
-    found = findings(rows, tried(comparison), units)
-    best = _best(rows, mean_select_scores(events, fit_plan.PROBLEM))
-    problem = comparison.problems[0].build(comparison.seed, 0, sweeps.cache_folder())
+    best, said = _best(rows, mean_select_scores(events, spec.label)), notices(rows, events)
+    problem = spec.build(comparison.seed, 0, sweeps.cache_folder())
+    found = findings(rows, tried(comparison), units, len(problem.examples(Split.TEST).y))
     images, console = described(problem), a_console()
-    written = fit_card.write(made, rows, found, best, images, notices(rows, events))
+    written = fit_card.write(made, rows, found, best, images, said)
     console.print()
-    for line in [*fit_card.words(rows, found, best, images), ""]:
+    for line in [*(f"read with care: {notice}" for notice in said), *fit_card.words(rows, found, best, images), ""]:
         console.print(line, highlight=False, markup=False)
     for place, one in enumerate(found, start=1):
         console.print(f"{place}. {one.sentence}", highlight=False, markup=False)
+    missing = [factor for factor in tried(comparison) if factor not in {one.factor for one in found}]
+    if missing:
+        console.print(f"not tested: {', '.join(missing)}", highlight=False, markup=False)
     console.print(f"\ncard, transforms and network: {written[0].parent}", highlight=False, soft_wrap=True)
+
+
+def made_minutes(made: Sweep) -> float:
+    """What a sweep has taken so far."""
+    return standing_of(made, made.events())[0].spending.wall_seconds() / 60
+
+
+def _same(made: Sweep, folder: Path, source: dict[str, Any]) -> None:
+    """Raises UserError where the sweep of that name is no `fit`, or one of other images."""
+    comparison = made.comparison()
+    if not tried(comparison):
+        rule = "a name that is taken must be that of an earlier `fit`"
+        raise UserError(rule, made.place, "choose another --name")
+    began = comparison.problems[0].source
+    asked = {"name": "folder", "path": str(folder.resolve()), **source}
+    differ = [f"{key}: {began.get(key)} then, {asked[key]} now" for key in asked if began.get(key) != asked[key]]
+    if differ:
+        rule = "a `fit` goes on with the images that it began with"
+        raise UserError(rule, "; ".join(differ), "choose another --name")
 
 
 def described(problem: Problem) -> str:
@@ -77,7 +101,7 @@ def described(problem: Problem) -> str:
 
 def tried(comparison: Comparison) -> dict[str, dict[str, float]]:
     """Factor -> the ranges of its row; empty where the sweep is no `fit`."""
-    if [problem.label for problem in comparison.problems] != [fit_plan.PROBLEM]:
+    if [problem.source["name"] for problem in comparison.problems] != ["folder"]:
         return {}
     return {method.key: dict(method.settings["ranges"]) for method in comparison.methods if method.name == "oracle"}
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from search.fit_findings import Finding, Saying, records
-from search.fit_plan import PROBLEM
+from search.fit_plan import PLAIN
 from search.report import replace
 from search.row import Row
 from search.sentences import score_text
@@ -23,14 +23,17 @@ from spaces.policies import Policy, PolicyEntry
 from spaces.transforms import Operation
 from tracking.errors import StorageError
 from trainables.modules.policy_pipeline import source
+from trainables.problems.bank import SWITCHES
 
 PIPELINE, NETWORK = "augmentation.py", "model.pt2"  # as the methods' own exports name them
-OWN = ("learned_ranges", "trivial_augment")  # their own pipelines are what they were trained with
+OWN = ("learned_ranges",)  # its own pipeline is what it was trained with
 
 
 def words(rows: Sequence[Row], found: Sequence[Finding], best: Row | None, images: str) -> list[str]:
     """The card's first lines: plain words only."""
     said = [images]
+    if not found:
+        return [*said, "Nothing can be said yet: it takes two seeds at least of the plain training and of a factor."]
     helping, harming = ([one.factor for one in found if one.saying is s] for s in (Saying.HELPS, Saying.HARMS))
     if helping:
         said.append(f"Your task wants invariance to {listed(helping)}: augment by it.")
@@ -38,8 +41,8 @@ def words(rows: Sequence[Row], found: Sequence[Finding], best: Row | None, image
         said.append("No invariance was found to help; more images or more minutes may tell more.")
     if harming:
         said.append(f"Do not augment by {listed(harming)}: it makes the network worse.")
-    if best is not None and best.test is not None:
-        plain = next(row for row in rows if row.method == "plain")
+    plain = next((row for row in rows if row.method == PLAIN), None)
+    if best is not None and best.test is not None and plain is not None and plain.test is not None:
         said.append(
             f"Best by validation: {best.method}, test accuracy {score_text(best.test, best.accuracy)} % against "
             f"{score_text(plain.test, plain.accuracy)} % of the plain training."
@@ -81,8 +84,9 @@ HOW = (
     "same seeds with the same number of updates.",
     "- `helps` and `harms`: paired t-tests over seeds, corrected after Holm over all factors, p <= 0.05. `makes no "
     "difference`: the whole 95 % interval lies within one point. All else is not enough data to say.",
-    "- Factors that help alone need not add up. Ranges other than the ones tried were seen by `learned_ranges` only.",
-    "- The test images were read once for each training, at its end, and chose nothing.",
+    "- Factors that help alone need not add up. Other ranges than the ones tried were seen by `learned_ranges` only.",
+    "- Every training read the test images once, at its end. The list is judged on these scores, the best method on "
+    "the select split. Intervals are over trainings, on these test images: other images of yours may differ.",
 )
 
 
@@ -98,7 +102,11 @@ def _pipeline(made: Sweep, found: Sequence[Finding], best: Row | None) -> tuple[
     if not helping:
         return None, "nothing was found to help"
     entries = tuple(
-        PolicyEntry(operation=Operation(action), weight=1 / len(helping), limit=width) for action, width in helping
+        # A flip is in full once it is drawn; it was trained with a fair coin.
+        PolicyEntry(
+            operation=Operation(action), weight=(0.5 if action in SWITCHES else 1.0) / len(helping), limit=width
+        )
+        for action, width in helping
     )
     return source(Policy(entries=entries)).encode(), "one of the helping actions per image, up to the range named"
 
@@ -107,6 +115,6 @@ def _export(made: Sweep, best: Row | None, name: str) -> bytes | None:
     if best is None:
         return None
     try:
-        return (made.exports / PROBLEM / best.method).read(name)
+        return (made.exports / best.problem / best.method).read(name)
     except (OSError, StorageError):
         return None

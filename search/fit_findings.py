@@ -70,13 +70,17 @@ class Finding:
         return f"{self.factor} ({listed(ranges)})" if ranges else self.factor
 
 
-def findings(rows: Sequence[Row], tried: Reach, units: Mapping[str, str]) -> list[Finding]:
+def findings(rows: Sequence[Row], tried: Reach, units: Mapping[str, str], tested: int) -> list[Finding]:
     """What helps first, the most first; then what makes no difference, what is not known, and what harms.
 
     Paired t-tests against the plain training on the same seeds, corrected after Holm over all factors.
+
+    Args:
+        tested: test images: fewer than a hundred do not show differences of a point.
     """
     found = gains(rows, dict.fromkeys(tried, PLAIN))
-    made = [_finding(one, tried[one.row.method], units, len(found)) for one in found]
+    fine = 100 / max(1, tested) <= SAME_POINTS
+    made = [_finding(one, tried[one.row.method], units, len(found), fine) for one in found]
     return sorted(made, key=lambda one: (_ORDER.index(one.saying), -one.points[0]))
 
 
@@ -92,7 +96,7 @@ def records(found: Sequence[Finding]) -> list[dict[str, Any]]:
     ]
 
 
-def _finding(one: Gain, tried: Mapping[str, float], units: Mapping[str, str], tests: int) -> Finding:
+def _finding(one: Gain, tried: Mapping[str, float], units: Mapping[str, str], tests: int, fine: bool) -> Finding:
     gap = one.test.difference
     low, high = (gap.mean if end is None else end for end in (gap.low, gap.high))
     points = (100 * gap.mean, 100 * low, 100 * high)
@@ -100,7 +104,9 @@ def _finding(one: Gain, tried: Mapping[str, float], units: Mapping[str, str], te
     if one.p_holm <= ALPHA:
         saying = Saying.HELPS if gap.mean > 0 else Saying.HARMS
     else:
-        saying = Saying.SAME if max(map(abs, points)) <= SAME_POINTS else Saying.UNKNOWN
+        # Scores without any spread (all right, or all at chance) show no difference because they can show none.
+        close = fine and not one.test.by_sign and max(map(abs, points)) <= SAME_POINTS
+        saying = Saying.SAME if close else Saying.UNKNOWN
     return Finding(
         one.row.method, tried, units, saying, points, one.p_holm, gap.count, None if least is None else 100 * least
     )

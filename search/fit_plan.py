@@ -16,13 +16,14 @@ import torch
 
 from search.configuration import validate
 from search.study import Comparison
+from search.sweep import plain_name
 from search.timed_probe import Measured, measure
 from spaces.transforms import Operation
 from tracking.errors import UserError
 from trainables.problems.bank import SWITCHES
 from trainables.problems.problem import LEARNABLE, Action, Problem
 
-PROBLEM, PLAIN = "images", "plain"
+PLAIN = "plain"
 METHODS = (PLAIN, "trivial_augment", "learned_ranges")
 # What a person would call one thing; an action that is named nowhere here is a factor of its own.
 FACTORS: Mapping[str, tuple[Operation, ...]] = {
@@ -89,7 +90,7 @@ def comparison(folder: Path, source: Mapping[str, Any], tried: Reach, size: Size
         tried: of `reach`.
     """
     return validate({
-        "problems": [{"label": PROBLEM, "source": {"name": "folder", "path": str(folder.resolve()), **source}}],
+        "problems": [{"label": label(folder), "source": {"name": "folder", "path": str(folder.resolve()), **source}}],
         "methods": [
             *({"name": name} for name in METHODS),
             *({"name": "oracle", "label": factor, "settings": {"ranges": dict(ranges)}}
@@ -101,6 +102,11 @@ def comparison(folder: Path, source: Mapping[str, Any], tried: Reach, size: Size
         "copies": 1, "strengths": 1, "invariance_examples": 100,
         "confirm_seeds": size.seeds, "limits": {"wall_seconds": 60 * minutes * LIMIT},
     })
+
+
+def label(folder: Path) -> str:
+    """Of the problem: that of the folder, so that runs and registered models of two folders keep apart."""
+    return plain_name(folder.resolve().name)
 
 
 def timed(folder: Path, source: Mapping[str, Any], cache: Path) -> tuple[Problem, int, Times]:

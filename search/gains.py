@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.row import Averaging, Row
+from search.sentences import p_text
 from search.statistics import ALPHA, Paired, holm, paired
 from tracking.record import Stage
 
@@ -16,14 +17,15 @@ class Gain:
     """A row minus the row that draws from its space at random, seed by seed.
 
     Args:
-        relative: 100 (mean - mean of random) / mean of random, in percent (Yang et al. 2020).
+        relative: 100 (mean - mean of random) / mean of random, in percent (Yang et al. 2020); None where that mean is
+            not above 0.
         p_holm: over all such pairs of the problem.
     """
 
     row: Row
     random: Row
     test: Paired
-    relative: float
+    relative: float | None
     p_holm: float
 
 
@@ -43,8 +45,8 @@ def gains(rows: Sequence[Row], random_controls: Mapping[str, str]) -> list[Gain]
         seeds = sorted(own.keys() & drawn.keys())
         test = paired([own[seed] for seed in seeds], [drawn[seed] for seed in seeds])
         base = sum(drawn[seed] for seed in seeds) / len(seeds) if seeds else 0.0
-        if test is not None and base:
-            tested.append((row, random, test, 100 * test.difference.mean / base))
+        if test is not None:
+            tested.append((row, random, test, 100 * test.difference.mean / base if base > 0 else None))
     corrected = holm([test.p for _, _, test, _ in tested])
     return [Gain(*parts, p) for parts, p in zip(tested, corrected, strict=True)]
 
@@ -56,7 +58,7 @@ def sentences(found: Sequence[Gain]) -> list[str]:
     problem, control = found[0].row.problem, found[0].random.label
     said = [
         f"{problem}: {one.row.label} gains {_size(one)} over {one.random.label}, the same space without a search "
-        f"(p = {one.p_holm:.2g} after Holm)."
+        f"({p_text(one.p_holm)} after Holm)."
         for one in found if one.p_holm <= ALPHA and one.test.difference.mean > 0
     ]
     lost = [one.row.label for one in found if one.p_holm <= ALPHA and one.test.difference.mean < 0]

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search.lines import furthest
 from tracking.journal import Event
 from tracking.record import Stage, Status
 
@@ -36,42 +35,54 @@ def incumbents(events: Sequence[Event], problem: str, method: str) -> Iterator[I
     """
     asked: dict[str, Event] = {}
     flops: dict[str, int] = {}
+    spent = 0
     score: dict[str, float] = {}
     ended: dict[str, Status] = {}
+    bred = _Generations()
     best: tuple[int, float, int] | None = None
     for event in events:
         if event["kind"] == "asked" and (event["problem"], event["method"], event["stage"]) == (
             problem, method, Stage.TUNE
         ):
             asked[event["uid"]] = event
+            bred.ask(event)
         elif event["kind"] == "result" and event["uid"] in asked:
-            flops[event["uid"]] = max(flops.get(event["uid"], 0), event["flops"])
+            more = max(0, event["flops"] - flops.get(event["uid"], 0))
+            flops[event["uid"]] = flops.get(event["uid"], 0) + more
+            spent += more
             if event["score"] is not None:
                 score[event["uid"]] = event["score"]
         elif event["kind"] == "ended" and event["uid"] in asked:
             uid, ended[event["uid"]] = event["uid"], Status(event["status"])
-            candidates = [uid] if asked[uid].get("generation") is None else _generation(asked, ended)
+            candidates = [uid] if asked[uid].get("generation") is None else bred.end(asked[uid])
             for one in candidates:
                 if ended[one] is not Status.COMPLETE:
                     continue
                 rank = asked[one].get("generation") or 0, score[one], -asked[one]["index"]
                 if best is None or rank > best:
                     best = rank
-                    yield Incumbent(one, asked[one]["config"], score[one], sum(flops.values()))
+                    yield Incumbent(one, asked[one]["config"], score[one], spent)
 
 
-def _generation(asked: Mapping[str, Event], ended: Mapping[str, Status]) -> list[str]:
-    """The members of the last generation that has just become whole, the best ones last; else none."""
-    members = [_Member(uid, event["generation"], ended.get(uid, Status.RUNNING)) for uid, event in asked.items()]
-    whole = furthest(members)
-    return [] if any(member.status is Status.RUNNING for member in whole) else [member.uid for member in whole]
+class _Generations:
+    """Members by generation; what a generation costs is looked at once, when it has become whole."""
 
+    def __init__(self) -> None:
+        self._members: dict[int, list[str]] = {}
+        self._open: dict[int, int] = {}
 
-@dataclass(frozen=True, slots=True)
-class _Member:
-    uid: str
-    generation: int
-    status: Status
+    def ask(self, event: Event) -> None:
+        if (generation := event.get("generation")) is not None:
+            self._members.setdefault(generation, []).append(event["uid"])
+            self._open[generation] = self._open.get(generation, 0) + 1
+
+    def end(self, event: Event) -> list[str]:
+        """All members of the generation of the one that ended, if they all have and it is as large as the first."""
+        generation = event["generation"]
+        self._open[generation] -= 1
+        members = self._members[generation]
+        whole = not self._open[generation] and len(members) >= len(self._members[min(self._members)])
+        return list(members) if whole else []
 
 
 def at(found: Sequence[Incumbent], budget: float) -> Incumbent | None:

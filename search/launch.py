@@ -142,10 +142,11 @@ def _watched(
             if outcome.code in STOPPED:
                 console.print(f"{STOPPED[outcome.code]}; go on with: {again}", highlight=False, soft_wrap=True)
             else:
-                mlflow.attach(looking.write_report(made, console, Path(scratch)))
+                written = looking.write_report(made, console, Path(scratch))
                 events = made.events()
                 mlflow.results(results(rows(events)))
                 mlflow.networks(best_networks(events, made.exports))
+                mlflow.attach(written)
         except (UserError, StartError):
             refused = True
             raise

@@ -60,8 +60,8 @@ def ledger(row: Row, known: Sequence[Trial]) -> Ledger:
     own = [trial for trial in known if (trial.problem, trial.method) == (row.problem, row.method)]
     ways = (Stage.RERUN,) if row.way is Stage.RERUN else (Stage.RERUN, Stage.REPLAY)
     confirmed = [trial for trial in own if trial.stage in ways]
-    failed = [trial for trial in own if trial.status is Status.FAILED]
     counted = [trial for trial in own if trial.stage is not Stage.REPLAY or row.way is Stage.REPLAY]
+    failed = [trial for trial in counted if trial.status is Status.FAILED]
     return Ledger({
         Part.PRETRAINING: row.pretraining,
         Part.PROBE: total(trial for trial in own if trial.stage is Stage.PROBE),

@@ -175,6 +175,8 @@ def sync(name: str, root: str | None, experiment: str | None) -> int:
         print(f"error: MLflow ({store.uri}) missed {left} events: {'; '.join(log.errors)}", file=sys.stderr)
     else:
         print(f"MLflow has all of {made.name}: {store.uri}")
+        for said in log.errors:
+            print(f"warning: {said}", file=sys.stderr)
     return left
 
 

@@ -23,9 +23,9 @@ class Overall:
 
     Args:
         problems: on which it has a score.
-        middle: interquartile mean of its test scores with the interval of a stratified bootstrap; None unless all
-            problems score alike (accuracies, say), since a mean over units says nothing.
-        rank: mean over the problems that all methods have scores on, 1 the best; None without such problems.
+        middle: interquartile mean of its test scores with the interval of a stratified bootstrap; None unless it has
+            scores on all problems and these are accuracies: a mean over units, or over easier problems, says nothing.
+        rank: mean over the `ranked` problems, on which all methods have scores, 1 the best; None without such problems.
         better, worse: on how many problems, than the best control.
         cost: mean of everything that it has cost, in plain trainings; None where none was measured.
     """
@@ -35,6 +35,7 @@ class Overall:
     problems: int
     middle: Estimate | None
     rank: float | None
+    ranked: int
     better: int
     worse: int
     cost: float | None
@@ -48,10 +49,13 @@ def overall(rows: Sequence[Row]) -> list[Overall]:
     if len(problems) < 2:
         return []
     table = {(row.method, row.problem): row for row in reruns}
-    ranks = _ranks(table, methods, problems)
-    alike = len({row.accuracy for row in reruns}) == 1 and reruns[0].accuracy
+    ranks, shared = _ranks(table, methods, problems)
+    alike = all(row.accuracy for row in reruns)
     found = [
-        _overall(method, [table[method, p] for p in problems if (method, p) in table], ranks.get(method), alike)
+        _overall(
+            method, [table[method, p] for p in problems if (method, p) in table], ranks.get(method), shared,
+            len(problems) if alike else None,
+        )
         for method in methods
     ]
     return sorted(found, key=lambda one: (one.rank is None, one.rank or 0.0))
@@ -62,7 +66,11 @@ def sentences(found: Sequence[Overall]) -> list[str]:
     ranked = [one for one in found if one.rank is not None]
     if not ranked:
         return []
-    said = [f"Over all problems the best mean rank has {ranked[0].method} ({ranked[0].rank:.3g} of {len(ranked)})."]
+    first, problems = [one.method for one in ranked if one.rank == ranked[0].rank], ranked[0].ranked
+    said = [
+        f"Over the {problems} problem{'' if problems == 1 else 's'} on which all methods have scores, the best mean "
+        f"rank {'has' if len(first) == 1 else 'have'} {listed(first)} ({ranked[0].rank:.3g} of {len(ranked)})."
+    ]
     winning = [f"{one.method} on {one.better} of {one.problems}" for one in found if one.better]
     if winning:
         said.append(f"Better than the best control: {listed(winning)} problems.")
@@ -87,22 +95,25 @@ def records(found: Sequence[Overall]) -> list[dict[str, Any]]:
     ]
 
 
-def _overall(method: str, own: Sequence[Row], rank: float | None, alike: bool) -> Overall:
+def _overall(
+    method: str, own: Sequence[Row], rank: float | None, ranked: int, comparable: int | None
+) -> Overall:
+    """`comparable`: how many problems there are, where their scores can be averaged."""
     scored = [row for row in own if row.test is not None]
     runs = [list(row.scores[Averaging.NONE].values()) for row in scored]
     costs = [cost for row in scored if (cost := row.multiples(row.total.flops)) is not None]
     return Overall(
         method, any(row.control for row in own), len(scored),
-        interquartile_mean(runs, np.random.default_rng(SEED)) if alike and runs else None,
-        rank, sum(row.verdict is Verdict.BETTER for row in scored),
+        interquartile_mean(runs, np.random.default_rng(SEED)) if runs and len(runs) == comparable else None,
+        rank, ranked, sum(row.verdict is Verdict.BETTER for row in scored),
         sum(row.verdict is Verdict.WORSE for row in scored), sum(costs) / len(costs) if costs else None,
     )
 
 
 def _ranks(
     table: dict[tuple[str, str], Row], methods: Sequence[str], problems: Sequence[str]
-) -> dict[str, float]:
-    """Over methods that have a score somewhere, on the problems on which all of these have one."""
+) -> tuple[dict[str, float], int]:
+    """Over methods that have a score somewhere, on the problems on which all of these have one; how many these are."""
     def mean(method: str, problem: str) -> float | None:
         row = table.get((method, problem))
         return None if row is None or row.test is None else row.test.mean
@@ -110,6 +121,6 @@ def _ranks(
     able = [m for m in methods if any(mean(m, p) is not None for p in problems)]
     shared = [p for p in problems if all(mean(m, p) is not None for m in able)]
     if not able or not shared:
-        return {}
+        return {}, 0
     scores = np.array([[mean(m, p) for p in shared] for m in able], dtype=np.float64)
-    return dict(zip(able, map(float, mean_ranks(scores)), strict=True))
+    return dict(zip(able, map(float, mean_ranks(scores)), strict=True)), len(shared)

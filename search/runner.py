@@ -18,7 +18,7 @@ from search.driver import Driver, ExitCode, Outcome, ended
 from search.shared_storage import Newcomers, check_storage
 from search.signals import handled
 from search.slots import Slots
-from search.study import Comparison, parallel_for
+from search.study import Comparison, MethodSpec, parallel_for
 from search.sweep import Observer, Recorder, Sweep
 from search.wanted import check as check_wanted
 from search.wanted import recorded, wanted_of
@@ -156,12 +156,18 @@ def prepare(comparison: Comparison) -> dict[str, Any]:
 
 
 def _random_controls(comparison: Comparison) -> dict[str, str]:
-    """Row -> the first row that draws from the same space without a search."""
-    rows = {method.name: method.key for method in reversed(comparison.methods)}
-    wanted = {
-        method.key: rows.get(kind.random_control or "") for method in comparison.methods
-        if not (kind := method.config_class()).control
-    }
-    return {row: random for row, random in wanted.items() if random is not None}
+    """Row -> the first row that draws from the same operations without a search."""
+    found: dict[str, str] = {}
+    for method in comparison.methods:
+        kind = method.config_class()
+        for other in comparison.methods:
+            if other.name == kind.random_control and not kind.control and _space(method) == _space(other):
+                found.setdefault(method.key, other.key)
+    return found
+
+
+def _space(method: MethodSpec) -> object:
+    """What a search chooses from, where its settings say so."""
+    return getattr(method.config_class().model_validate(method.settings), "operations", None)
 
 

@@ -124,13 +124,13 @@ def pairs_needed(sd: float, difference: float, alpha: float = ALPHA, power: floa
     None where there is no difference, or where it takes more than a million pairs.
 
     Args:
-        sd: of the differences; 0 needs two pairs.
+        sd: of the differences; with 0 as many as the sign-flip test needs.
         difference: of either sign, in the same unit.
     """
     if difference == 0:
         return None
     if sd <= 0:
-        return 2
+        return 1 + math.ceil(math.log2(1 / alpha))  # 2^(1-n) <= alpha
     low, high = 1, 2  # `low` pairs are too few
 
     def enough(pairs: int) -> bool:

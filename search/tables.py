@@ -69,7 +69,7 @@ def _column(values: Sequence[Any]) -> pyarrow.Array:
     known = [value for value in values if value is not None]
     if all(isinstance(value, bool) for value in known):
         return pyarrow.array(values, pyarrow.bool_() if known else pyarrow.null())
-    if all(isinstance(value, int) and not isinstance(value, bool) for value in known):
+    if all(isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63 for value in known):
         return pyarrow.array(values, pyarrow.int64())
     if all(isinstance(value, int | float) for value in known):
         return pyarrow.array([None if value is None else float(value) for value in values], pyarrow.float64())

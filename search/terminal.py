@@ -36,9 +36,10 @@ def terminal(rows: Sequence[Row], events: Sequence[Event]) -> list[RenderableTyp
     """What is missing, then per problem a table and its sentences; fits in 110 columns."""
     shown: list[RenderableType] = [Text(line, style="bold yellow") for line in notices(rows, events)]
     shown += [Text(made_line(found)) for found in all_made(events).values()]
+    random_controls = plan(events).random_controls
     for problem in dict.fromkeys(row.problem for row in rows):
         here = [row for row in rows if row.problem == problem]
-        leading = winners.summary(here) + gain_sentences(gains(here, plan(events).random_controls))
+        leading = winners.summary(here) + gain_sentences(gains(here, random_controls))
         # Every row's own test is in the report; here it stands where there is nothing shorter to say.
         said = [*leading, *pretraining_sentences(here)] if leading else conclusions(here)
         shown += [_table(problem, here), *(Text(line) for line in said)]

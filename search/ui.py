@@ -31,7 +31,7 @@ def show(root: str | None, port: int) -> int:
     """
     base = sweeps.root(root)
     store, note = stores.chosen(base, "")
-    if urlsplit(store.uri).scheme in REMOTE:
+    if urlsplit(store.uri).scheme in REMOTE or store.uri in REMOTE:
         raise UserError("MLflow's pages are on its server", store.uri, "open that address in a browser")
     path = store.uri.removeprefix("sqlite:///")
     if store.uri.startswith("sqlite:///") and not Place.of(path).exists():

@@ -13,6 +13,8 @@ from search.statistics import ALPHA, Paired, holm, paired, pairs_needed
 from search.words import listed
 from tracking.record import Stage
 
+CHEAPER = 1.5  # times as much, from where on a difference in cost is worth a sentence
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -147,7 +149,12 @@ def _cheapest(problem: str, leading: Sequence[Row]) -> list[str]:
         return []
     costs = {row.label: task_flops(row) for row in paid}
     least = min(costs, key=lambda label: costs[label])
-    rest = [f"1/{costs[label] / costs[least]:.2g} of {label}" for label in costs if label != least]
+    rest = [
+        f"1/{costs[label] / costs[least]:.2g} of {label}" for label in costs
+        if costs[least] > 0 and costs[label] >= CHEAPER * costs[least]
+    ]
+    if not rest:
+        return []
     return [f"{problem}: for one more task (tuning and one training), {least} costs {listed(rest)}."]
 
 

@@ -57,7 +57,11 @@ def keep(api: MlflowClient, event: Mapping[str, Any], run_id: str, sweep: str) -
     name = model_name({"maker": event["problem"], "source": {"label": "best"}})
     identity = sha256(event["program"]).hexdigest()
     if not api.search_registered_models(f"name = '{name}'"):
-        api.create_registered_model(name, tags={"problem": str(event["problem"])})
+        try:
+            api.create_registered_model(name, tags={"problem": str(event["problem"])})
+        except Exception:
+            if not api.search_registered_models(f"name = '{name}'"):  # else another sweep was faster
+                raise
     versions = api.search_model_versions(f"name = '{name}'")
     if any(version.tags.get("sha256") == identity and version.run_id == run_id for version in versions):
         return

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from tracking.mlflow_rows import params
+from tracking.mlflow_rows import numbers, params
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
@@ -29,7 +29,8 @@ def result_params(row: Mapping[str, Any]) -> dict[str, str]:
 
 def result_points(row: Mapping[str, Any], time_ms: int) -> list[tuple[str, float, int, int]]:
     """Points of the parent run: name, value, time, step."""
-    return [(f"{PREFIX}{name}", float(value), time_ms, 0) for name, value in row["metrics"].items()]
+    found = numbers({f"{PREFIX}{name}": value for name, value in row["metrics"].items()})
+    return [(name, value, time_ms, 0) for name, value in found.items()]
 
 
 def dataset_input(problem: str, spec: Mapping[str, Any], facts: Mapping[str, Any]) -> DatasetInput:

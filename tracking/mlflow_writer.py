@@ -285,14 +285,18 @@ class Writer:
         run.latest = {}
 
     def _attach(self, paths: Iterable[Path]) -> None:
+        """Whatever the artefact store says: runs do not depend on it."""
         run = self._run((SWEEP,), SWEEP, self._sweep, self._last_ms, {})
         for path in paths:
-            if path.is_dir():
-                self._api.log_artifacts(run.run_id, str(path), f"report/{path.name}")
-            elif path.exists():
-                self._api.log_artifact(run.run_id, str(path), "report")
-            else:
-                self.note(f"{path} does not exist, so it was not attached")
+            try:
+                if path.is_dir():
+                    self._api.log_artifacts(run.run_id, str(path), f"report/{path.name}")
+                elif path.exists():
+                    self._api.log_artifact(run.run_id, str(path), "report")
+                else:
+                    self.note(f"{path} does not exist, so it was not attached")
+            except Exception as error:
+                self.note(f"{path.name} could not be attached: {error}")
 
     @property
     def _api(self) -> MlflowClient:

@@ -75,9 +75,7 @@ class Harness:
         if piece.done:
             metrics |= self._final()
             if self.assignment.stage is Stage.RERUN and self.assignment.index == FIRST_SEED:
-                self._notes = take_away(
-                    self.method, self.assignment.exports, tuple(self.problem.shape), self._device
-                )
+                self._notes = take_away(self.method, self.assignment.exports, tuple(self.problem.shape))
             if self.assignment.bequest:
                 bequeath(self.method, self.assignment.bequest)
         self.meter.stop(clock, Phase.SELECT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 
 import torch
@@ -12,8 +13,8 @@ SIMILAR_ENOUGH = 1e-4  # between the program and the network, relative to the la
 EXAMPLES = 4  # images that both are tried on
 
 
-def program(network: nn.Module, shape: tuple[int, ...], device: torch.device) -> bytes:
-    """The network in evaluation mode, exported and tried.
+def program(network: nn.Module, shape: tuple[int, ...]) -> bytes:
+    """A copy of the network on the CPU, in evaluation mode, exported and tried: it loads with and without a GPU.
 
     Args:
         shape: of one input.
@@ -21,16 +22,12 @@ def program(network: nn.Module, shape: tuple[int, ...], device: torch.device) ->
     Raises:
         RuntimeError: the program does not compute what the network does.
     """
-    training = network.training
-    network.eval()
-    try:
-        x = torch.rand((EXAMPLES, *shape), generator=torch.Generator().manual_seed(0)).to(device)
-        with torch.no_grad():
-            made = torch.export.export(network, (x,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
-            for part in (x, x[:1]):
-                _same(made.module()(part), network(part))
-    finally:
-        network.train(training)
+    alone = copy.deepcopy(network).cpu().eval()
+    x = torch.rand((EXAMPLES, *shape), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        made = torch.export.export(alone, (x,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
+        for part in (x, x[:1]):
+            _same(made.module()(part), alone(part))
     target = io.BytesIO()
     torch.export.save(made, target)
     return target.getvalue()

@@ -6,29 +6,25 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from tracking.errors import StorageError
 from tracking.storage import Place
 from trainables.method import Deploys, Exports, Method, Warns
 from trainables.program import NAME, program
 
-CPU = torch.device("cpu")
 
-
-def take_away(method: Method, where: str, shape: tuple[int, ...], device: torch.device = CPU) -> list[str]:
+def take_away(method: Method, where: str, shape: tuple[int, ...]) -> list[str]:
     """Export into a place and collect the method's warnings. Nothing here fails a trial: its results are in.
 
     Args:
         where: a path or a URI; empty exports nothing.
-        shape: of one input; device: that the method computes on.
+        shape: of one input.
 
     Returns:
         One sentence each.
     """
     notes = list(method.warnings()) if isinstance(method, Warns) else []
     if where:
-        for leave in (_files, partial(_network, shape=shape, device=device)):
+        for leave in (_files, partial(_network, shape=shape)):
             try:
                 for name, content in leave(method).items():
                     Place.of(where).write(name, content)
@@ -47,6 +43,6 @@ def _files(method: Method) -> dict[str, bytes]:
         return {name: (Path(folder) / name).read_bytes() for name in method.export(Path(folder)).values()}
 
 
-def _network(method: Method, shape: tuple[int, ...], device: torch.device) -> dict[str, bytes]:
+def _network(method: Method, shape: tuple[int, ...]) -> dict[str, bytes]:
     """The trained network as a program."""
-    return {NAME: program(method.deployed(), shape, device)} if isinstance(method, Deploys) else {}
+    return {NAME: program(method.deployed(), shape)} if isinstance(method, Deploys) else {}

@@ -34,9 +34,10 @@ def picture(rows: Sequence[Row], only: str) -> Figure:
         by = [next((one.measured for one in row.invariances if one.action == action), {}) for row in here]
         quantity = next((name for name in QUANTITIES if any(name in values for values in by)), "kl")
         frame(panel, truth_text(named), quantity, "")
+        known = [(place, values[quantity]) for place, values in enumerate(by) if quantity in values]
         panel.barh(
-            range(len(here)), [values.get(quantity, 0.0) for values in by],
-            color=[looks[row.method].colour for row in here], height=0.7,
+            [place for place, _ in known], [value for _, value in known],
+            color=[looks[here[place].method].colour for place, _ in known], height=0.7,
         )
         panel.set_yticks(range(len(here)), [plain(row.label) for row in here])
         panel.grid(visible=False, axis="y")

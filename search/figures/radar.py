@@ -1,4 +1,4 @@
-"""Measured invariance, one small radar per row: agreement by action, beside the plain training's and the truth."""
+"""Measured invariance, one small radar per row: agreement by action, beside the best control's and the truth."""
 
 from __future__ import annotations
 
@@ -58,9 +58,11 @@ def picture(rows: Sequence[Row], only: str) -> Figure:
         middle = (place % across * STEP[0], -(place // across) * STEP[1])
         found = [one for one in row.invariances if QUANTITY in one.measured]
         _web(panel, middle, row.label, found)
-        if control is not None and control is not row:
-            by = {one.action: one.measured.get(QUANTITY, 0.0) for one in control.invariances}
-            _polygon(panel, middle, [by.get(one.action, 0.0) for one in found], None)
+        by = {} if control is None or control is row else {
+            one.action: one.measured[QUANTITY] for one in control.invariances if QUANTITY in one.measured
+        }
+        if all(one.action in by for one in found):
+            _polygon(panel, middle, [by[one.action] for one in found], None)
         _polygon(panel, middle, [one.measured[QUANTITY] for one in found], looks[row.method])
     return figure
 

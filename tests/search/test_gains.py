@@ -40,6 +40,14 @@ def test_gains_losses_and_nothing_are_said() -> None:
     assert sentences([]) == []
 
 
+def test_a_share_is_of_a_score_above_zero_only() -> None:
+    nothing = [row("random_policy", seeds(0.0, 0.0, 0.0), True), row("unrolled", seeds(0.5, 0.6, 0.5))]
+    (found,) = gains(nothing, CONTROLS)
+    assert found.relative is None and found.test.difference.mean == pytest.approx(1.6 / 3)
+    below = [row("random_policy", seeds(-1.0, -1.1), True), row("unrolled", seeds(-0.5, -0.5))]
+    assert gains(below, CONTROLS)[0].relative is None
+
+
 def test_pairs_are_of_common_seeds_and_of_two_at_least() -> None:
     assert gains([row("random_policy", {1: 0.7, 2: 0.7}, True), row("unrolled", {3: 0.8, 4: 0.9})], CONTROLS) == []
     assert gains([row("random_policy", {1: 0.7}, True), row("unrolled", {1: 0.8})], CONTROLS) == []
@@ -52,6 +60,14 @@ def test_a_comparison_knows_which_rows_draw_from_the_space_of_which() -> None:
         "methods": [*({"name": name} for name in methods), {"name": "unrolled", "label": "two"}],
     })
     assert _random_controls(comparison) == dict.fromkeys(["unrolled", "pba", "two"], "random_policy")
+    narrow = Comparison.model_validate({
+        "problems": [{"label": "d", "source": {"name": "digits"}}],
+        "methods": [
+            {"name": "random_policy", "settings": {"operations": ["rotation"]}, "label": "turns"},
+            {"name": "unrolled"}, {"name": "random_policy"},
+        ],
+    })
+    assert _random_controls(narrow) == {"unrolled": "random_policy"}, "the other draws from another space"
     without = comparison.model_copy(update={"methods": comparison.methods[2:]})
     assert _random_controls(without) == {}
 

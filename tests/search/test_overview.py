@@ -41,7 +41,7 @@ def test_verdicts_are_counted_and_said() -> None:
     ]
     said = sentences(overall(made))
     assert said == [
-        "Over all problems the best mean rank has b (1.5 of 3).",
+        "Over the 2 problems on which all methods have scores, the best mean rank has b (1.5 of 3).",
         "Better than the best control: b on 1 of 2 and a on 1 of 2 problems.",
         "Worse than the best control: a on 1 of 2 problems.",
     ]
@@ -54,6 +54,12 @@ def test_a_problem_that_a_method_lacks_is_in_no_rank() -> None:
     made = table(plain=(0.5, 0.9), a=(0.9, 0.5))[:3]  # `a` has no row on q
     found = {one.method: one for one in overall(made)}
     assert (found["a"].rank, found["plain"].rank, found["a"].problems) == (1.0, 2.0, 1)
+    assert found["a"].middle is None and found["plain"].middle is not None, "its mean would be that of the easy ones"
+    assert sentences(overall(made))[0].startswith("Over the 1 problem on which all methods have scores")
+
+
+def test_ties_are_all_named() -> None:
+    assert "the best mean rank have a and b (1.5 of 2)" in sentences(overall(table(a=(0.5, 0.6), b=(0.6, 0.5))))[0]
 
 
 def test_scores_of_unlike_units_have_ranks_and_no_mean() -> None:

@@ -127,10 +127,12 @@ def test_the_seeds_that_a_difference_needs_are_those_of_statsmodels(difference: 
     assert least is not None and fewer is not None and least <= abs(difference) < fewer
 
 
-def test_no_difference_needs_no_number_of_seeds_and_no_spread_two() -> None:
+def test_no_difference_needs_no_number_of_seeds_and_no_spread_those_of_the_sign_flip_test() -> None:
     assert pairs_needed(1.0, 0.0) is None
     assert pairs_needed(1.0, 1e-9) is None, "more than anybody will run"
-    assert pairs_needed(0.0, 0.1) == 2
+    assert pairs_needed(0.0, 0.1) == 6
+    five, six = (paired([0.3] * count, [0.2] * count) for count in (5, 6))
+    assert five is not None and six is not None and five.p > 0.05 >= six.p
 
 
 def unpaired(a: list[float], b: list[float]) -> Paired | None:

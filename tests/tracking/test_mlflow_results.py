@@ -94,7 +94,7 @@ def two_networks(exports: Path) -> dict[str, bytes]:
     for method in ("plain", "augnet"):
         torch.manual_seed(len(made))
         network = nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
-        made[method] = program(network, SHAPE, torch.device("cpu"))
+        made[method] = program(network, SHAPE)
         (exports / "p" / method).mkdir(parents=True)
         (exports / "p" / method / "model.pt2").write_bytes(made[method])
     return made

@@ -104,4 +104,4 @@ class Forgetful(nn.Module):
 
 def test_a_program_that_computes_something_else_is_refused() -> None:
     with pytest.raises(RuntimeError, match="must equal"):
-        program(Forgetful(), (3,), torch.device("cpu"))
+        program(Forgetful(), (3,))
