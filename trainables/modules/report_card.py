@@ -27,6 +27,8 @@ from trainables.modules.evaluated import Evaluated, Judge
 from trainables.modules.extractor import Extractor
 from trainables.modules.factor_tests import factor_tests, split
 from trainables.modules.risk_bound import risk_bound
+from trainables.program import NAME
+from trainables.program import program as made_program
 
 DRIFT = 0.1            # of measured invariance below that of pre-training, from where on a person should know
 SIMILAR_ENOUGH = 1e-4  # between the baked network and the conditioned one
@@ -156,8 +158,6 @@ def export(
     torch.save(network.state_dict(), folder / "model.pt")
     files = {"descriptor": "descriptor.json", "weights": "model.pt"}
     if program:
-        batch = torch.export.Dim("batch", min=1, max=65536)
-        made = torch.export.export(network, (x,), dynamic_shapes={"x": {0: batch}})
-        torch.export.save(made, folder / "model.pt2")
-        files["program"] = "model.pt2"
+        (folder / NAME).write_bytes(made_program(network, tuple(x.shape[1:])))
+        files["program"] = NAME
     return files
