@@ -63,7 +63,7 @@ RADAR = (
     "Bold green: planted invariance, where the rim is the aim. Bold red: the label depends on it."
 )
 BARS = "How far predictions stay the same under each action."
-LEARNED = "What the methods say they learned, mean over seeds, a panel for each unit."
+LEARNED = "What the methods say they learned, mean over seeds, a panel for each unit; a black bar is what was planted."
 BREAK_EVEN = (
     "What n tasks cost in all: pre-training once, then the tuning and one training for each task. Thick lines: with a "
     "pre-training."

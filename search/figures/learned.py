@@ -9,10 +9,11 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from search.figures.style import frame, plain, sheet, styles
-from search.row import Row
+from search.figures.style import INK, frame, plain, sheet, styles
+from search.row import Effect, Row
 
 ACROSS, MOST = 3, 9  # panels
+RANGE = "range_"  # what half-widths are called, in the unit of the action
 LONGEST = 34  # letters of a name beside the axis
 
 
@@ -74,6 +75,15 @@ def describe(rows: Sequence[Row]) -> str:
     return "What was learned, the largest in each unit. " + "; ".join(said) + "."
 
 
+def planted(name: str, rows: Sequence[Row]) -> float | None:
+    """The half-width that was planted for a learned range ("policy/rotation/range_deg"); None for anything else."""
+    parts = name.split("/")
+    if len(parts) < 2 or not parts[-1].startswith(RANGE):
+        return None
+    found = (one for row in rows for one in row.invariances if one.action == parts[-2] and one.effect is Effect.HELPS)
+    return next((one.half_width for one in found), None)
+
+
 def _panel(panel: Axes, group: Group, here: Sequence[Row], rows: Sequence[Row]) -> None:
     looks, places = styles(rows), {name: place for place, name in enumerate(group.names)}
     frame(panel, group.unit, "", "")
@@ -85,6 +95,9 @@ def _panel(panel: Axes, group: Group, here: Sequence[Row], rows: Sequence[Row]) 
                 *zip(*marks, strict=True), look.marker, color=look.colour, markersize=5, alpha=0.8,
                 markerfacecolor="none", label=plain(row.label),
             )
+    aims = [(truth, places[name]) for name in group.names if (truth := planted(name, here)) is not None]
+    if aims:
+        panel.plot(*zip(*aims, strict=True), "|", color=INK, markersize=16, markeredgewidth=2, label="planted")
     panel.set_yticks(range(len(group.names)), [plain(_short(name)) for name in group.names], fontsize=7)
     panel.set_ylim(len(group.names) - 0.5, -0.5)
 

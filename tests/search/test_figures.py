@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from matplotlib import rcParams
 from matplotlib._pylab_helpers import Gcf
 
 from search.analysis import rows
 from search.figures.accuracy_cost import describe, picture
+from search.figures.learned import picture as learned_picture
+from search.figures.learned import planted
 from search.figures.style import COLOURS, MARKERS, png, svg
 from tests.support.journals import SCORES, journal
 
@@ -74,3 +78,19 @@ def test_nothing_to_draw_is_a_picture_too() -> None:
     for events in ([], journal()[:3]):
         assert png(picture(rows(events))).startswith(b"\x89PNG")
     assert describe(()) == "Test score against total cost: no results yet."
+
+
+def test_what_was_planted_is_marked_beside_learned_ranges_alone() -> None:
+    made = [row for row in rows(journal()) if row.problem == "digits-rotated"]
+    assert planted("policy/rotation/range_deg", made) == 60.0
+    assert planted("rotation/width_deg", made) is None, "a width of another convention"
+    assert planted("policy/brightness/range_factor", made) is None and planted("range_deg", made) is None
+    harmed = [row for row in rows(journal()) if row.problem == "which-rotation"]
+    assert planted("policy/rotation/range_deg", harmed) is None, "the rim is no aim there"
+    found = {"policy/rotation/range_deg": 44.0, "policy/rotation/probability": 0.3}
+    learned = [replace(row, learned=found) for row in made]
+    marks = [
+        line for panel in learned_picture(learned, "digits-rotated").axes for line in panel.lines
+        if line.get_label() == "planted"
+    ]
+    assert [tuple(line.get_xydata()[0]) for line in marks] == [(60.0, 0.0)]
