@@ -61,10 +61,11 @@ def test_the_stages_follow_each_other(undisturbed: Sweep) -> None:
 
 
 def test_the_first_confirmed_trial_of_a_row_leaves_its_files(undisturbed: Sweep) -> None:
-    """Once per row that has something to leave; what `plain` has is nothing."""
-    exports = undisturbed.place / "exports" / "toy"
-    assert exports.names() == ["augnet"]
-    assert {"ranges.json", "augmentation.pt", "curves.png"} <= set((exports / "augnet").names())
+    """Once per row: its network, and what it learned; `plain` has learned nothing else."""
+    exports = undisturbed.exports / "toy"
+    assert exports.names() == ["augnet", "plain"]
+    assert (exports / "plain").names() == ["model.pt2"]
+    assert {"ranges.json", "augmentation.pt", "curves.png", "model.pt2"} <= set((exports / "augnet").names())
     left = [note for e in undisturbed.events() if e["kind"] == "warning" for note in [e["text"]] if "export" in note]
     assert left == []
 
