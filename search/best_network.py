@@ -12,8 +12,7 @@ from tracking.errors import StorageError
 from tracking.journal import Event
 from tracking.record import Stage, Status
 from tracking.storage import Place
-
-NAME = "model.pt2"  # what a confirm training leaves in its row's exports
+from trainables.program import NAME
 
 
 def best_networks(events: Sequence[Event], exports: Place) -> Iterator[Mapping[str, Any]]:

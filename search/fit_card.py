@@ -24,8 +24,9 @@ from spaces.transforms import Operation
 from tracking.errors import StorageError
 from trainables.modules.policy_pipeline import source
 from trainables.problems.bank import SWITCHES
+from trainables.program import NAME as NETWORK
 
-PIPELINE, NETWORK = "augmentation.py", "model.pt2"  # as the methods' own exports name them
+PIPELINE = "augmentation.py"  # as the methods' own exports name it
 OWN = ("learned_ranges",)  # its own pipeline is what it was trained with
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.row import Averaging, Row
-from search.sentences import p_text
+from search.sentences import gap_text, p_text
 from search.statistics import ALPHA, Paired, holm, paired
 from tracking.record import Stage
 
@@ -57,8 +57,8 @@ def sentences(found: Sequence[Gain]) -> list[str]:
         return []
     problem, control = found[0].row.problem, found[0].random.label
     said = [
-        f"{problem}: {one.row.label} gains {_size(one)} over {one.random.label}, the same space without a search "
-        f"({p_text(one.p_holm)} after Holm)."
+        f"{problem}: {one.row.label} gains {gap_text(one.test.difference, one.row.accuracy, signed=False)} over "
+        f"{one.random.label}, the same space without a search ({p_text(one.p_holm)} after Holm)."
         for one in found if one.p_holm <= ALPHA and one.test.difference.mean > 0
     ]
     lost = [one.row.label for one in found if one.p_holm <= ALPHA and one.test.difference.mean < 0]
@@ -80,10 +80,3 @@ def records(found: Sequence[Gain]) -> list[dict[str, Any]]:
         }
         for one in found
     ]
-
-
-def _size(one: Gain) -> str:
-    gap, scale = one.test.difference, 100.0 if one.row.accuracy else 1.0
-    assert gap.low is not None and gap.high is not None
-    unit = " points" if one.row.accuracy else ""
-    return f"{scale * gap.mean:.3g}{unit} [{scale * gap.low:.3g}, {scale * gap.high:.3g}]"

@@ -77,10 +77,10 @@ def conclusion(row: Row) -> str:
         found = f"{name} and {contrast.reference}: no difference found at {test.difference.count} seeds"
         if test.by_sign and test.p == 1:
             return f"{found} (the scores are the same on every seed)."
-        gap = _gap(test.difference, accuracy, signed=True)
+        gap = gap_text(test.difference, accuracy, signed=True)
         return f"{found} ({gap}, {p}{_note(test)}){_power(contrast, accuracy)}."
     away = test.difference if row.verdict is Verdict.BETTER else _negative(test.difference)
-    size, control = _gap(away, accuracy, signed=False), contrast.reference
+    size, control = gap_text(away, accuracy, signed=False), contrast.reference
     return f"{name} is {row.verdict} than the best control ({control}) by {size}, {p}{_note(test)}."
 
 
@@ -124,7 +124,7 @@ def _why_unknown(row: Row) -> str:
     return f"{shown}; not compared: {seeds}, and it takes two in common with a control"
 
 
-def _gap(found: Estimate, accuracy: bool, *, signed: bool) -> str:
+def gap_text(found: Estimate, accuracy: bool, *, signed: bool) -> str:
     """"3.1 points [0.4, 5.8]"; the interval is this pair's own."""
     low, high = (found.mean if end is None else end for end in (found.low, found.high))
     mean, low_text, high_text = (_gap_number(value, accuracy, signed) for value in (found.mean, low, high))

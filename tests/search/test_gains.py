@@ -33,7 +33,7 @@ def test_gains_losses_and_nothing_are_said() -> None:
     more, less = seeds(0.91, 0.92, 0.90, 0.92), seeds(0.70, 0.70, 0.70, 0.71)
     made = [row("random_policy", BETTER, True), row("unrolled", more), row("worse", less)]
     said = sentences(gains(made, CONTROLS))
-    assert said[0].startswith("one: unrolled gains 10.5 points [9.58, 11.4] over random_policy, the same space")
+    assert said[0].startswith("one: unrolled gains 10.5 points [9.6, 11.4] over random_policy, the same space")
     assert said[1] == "one: worse than random_policy: worse."
     same = [row("random_policy", RANDOM, True), row("unrolled", seeds(0.71, 0.71, 0.70, 0.70))]
     assert "no search was found to gain anything" in sentences(gains(same, CONTROLS))[0]
