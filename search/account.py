@@ -23,7 +23,8 @@ class Cost:
         label_reads: held-out labels consulted, by the method and by the harness's scoring.
         unlabelled_reads: images handed out without their labels.
         evaluation_flops: the harness's own work, in no other figure.
-        energy_joules: from a counter; never estimated.
+        device_energy_joules: by the counter of a GPU that the method had to itself.
+        host_energy_estimate_joules: by share of CPU-seconds in what the packages' counters say.
         peak_host_bytes: the highest of all trials, as are `peak_device_bytes`; everything else adds up.
     """
 
@@ -35,7 +36,8 @@ class Cost:
     label_reads: float | None = 0
     unlabelled_reads: float | None = 0
     evaluation_flops: float | None = 0
-    energy_joules: float | None = 0.0
+    device_energy_joules: float | None = 0.0
+    host_energy_estimate_joules: float | None = 0.0
     peak_host_bytes: float | None = None
     peak_device_bytes: float | None = None
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from search.account import NAMES, Cost, Trial, total
 from search.row import Row
-from tracking.ledger import Phase
+from tracking.ledger import ENERGIES, Phase
 from tracking.record import Stage, Status
 
 
@@ -34,7 +34,7 @@ SUMMED = (Part.PRETRAINING, Part.PROBE, Part.TUNING, Part.SEARCH, Part.RETRAININ
 PHASES = {Part.SEARCH: Phase.SEARCH, Part.RETRAINING: Phase.TRAIN}
 UNITS = (
     "flops", "examples", "cpu_seconds", "device_seconds", "wall_seconds", "label_reads", "unlabelled_reads",
-    "energy_joules",
+    *ENERGIES,
 )
 
 

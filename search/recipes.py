@@ -165,7 +165,7 @@ def benchmark_mnist() -> dict[str, Any]:
 
 def benchmark_cifar10() -> dict[str, Any]:
     """Every method that scales to it on CIFAR-10 with a ResNet-18, five seeds, for a GPU; downloads to `data`."""
-    small = ("lila", "hyperinvariances", "descriptor", "unconditional")  # for small networks, or on small images
+    small = ("hyperinvariances", "descriptor", "unconditional")  # their extractors are for small images
     batch = {"batch_size": 128}
     return {
         **cifar10(),

@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 
+from tracking.energy import Energy, Reading, Used
 from tracking.flops import FlopCounter
-from tracking.ledger import UNITS, Ledger, Phase, PhaseCost, highest, nothing
+from tracking.ledger import METHOD_PHASES, UNITS, Ledger, Phase, PhaseCost, highest, nothing
 
 __all__ = ["UNITS", "Clock", "Ledger", "Meter", "Phase", "PhaseCost"]
 
@@ -29,6 +30,7 @@ class Clock:
     wall: float
     cpu: float
     event: torch.cuda.Event | None
+    energy: Reading
 
 
 class Meter:
@@ -40,10 +42,13 @@ class Meter:
 
     Args:
         device: where the work happens; a CUDA device is timed with its own events.
+        energy: what reads the energy counters; by default those of this machine.
     """
 
-    def __init__(self, device: torch.device | str = "cpu") -> None:
+    def __init__(self, device: torch.device | str = "cpu", energy: Energy | None = None) -> None:
         self._device = torch.device(device)
+        self._energy = energy or Energy(self._device)
+        self._energies: Used | None = None  # before the first slice; unknown from the first on that could not be read
         self._costs = nothing()
         self._units: dict[Unit, int] = {}
         self._uncounted: Counter[str] = Counter()
@@ -95,7 +100,7 @@ class Meter:
 
     def start(self) -> Clock:
         """Begin to time a slice."""
-        return Clock(time.perf_counter(), _cpu_seconds(), self._record())
+        return Clock(time.perf_counter(), _cpu_seconds(), self._record(), self._energy.read())
 
     def stop(self, clock: Clock, phase: Phase) -> None:
         """Charge the time since `clock` to a phase; waits for the device."""
@@ -106,8 +111,12 @@ class Meter:
             end.synchronize()
             device_seconds = clock.event.elapsed_time(end) / 1000.0
         self._assign_reads(phase)
+        cpu_seconds = _cpu_seconds() - clock.cpu
+        if phase in METHOD_PHASES:
+            used = self._energy.used(clock.energy, self._energy.read(), cpu_seconds)
+            self._energies = used if self._energies is None else self._energies + used
         self._charge(phase, PhaseCost(
-            cpu_seconds=_cpu_seconds() - clock.cpu,
+            cpu_seconds=cpu_seconds,
             device_seconds=device_seconds,
             wall_seconds=time.perf_counter() - clock.wall,
         ))
@@ -134,7 +143,8 @@ class Meter:
             phases=MappingProxyType(phases),
             peak_host_bytes=highest(self._earlier_host_peak, self._host_peak()),
             peak_device_bytes=highest(self._earlier_device_peak, self._device_peak()),
-            energy_joules=None,
+            device_energy_joules=None if self._energies is None else self._energies.device,
+            host_energy_estimate_joules=None if self._energies is None else self._energies.host_estimate,
             uncounted=dict(self._uncounted),
         )
 
@@ -165,6 +175,8 @@ class Meter:
         self._units, self._unassigned = units, PhaseCost(label_reads=labels, unlabelled_reads=unlabelled)
         self._uncounted = Counter(ledger.uncounted)
         self._earlier_host_peak, self._earlier_device_peak = ledger.peak_host_bytes, ledger.peak_device_bytes
+        used = Used(ledger.device_energy_joules, ledger.host_energy_estimate_joules)
+        self._energies = None if ledger.phases == nothing() else used
 
     def _charge(self, phase: Phase, cost: PhaseCost) -> None:
         self._costs[phase] += cost

@@ -48,6 +48,7 @@ class PhaseCost:
 
 
 UNITS = tuple(f.name for f in fields(PhaseCost))
+ENERGIES = ("device_energy_joules", "host_energy_estimate_joules")
 
 
 def nothing() -> dict[Phase, PhaseCost]:
@@ -63,14 +64,17 @@ class Ledger:
         phases: cost by phase; a phase that is left out cost nothing.
         peak_host_bytes: highest resident memory of the process, None where it is not available.
         peak_device_bytes: highest allocated accelerator memory, None where it is not available.
-        energy_joules: from a counter, None where there is none; never estimated.
+        device_energy_joules: of the method's own work on a GPU that it had to itself, by its counter; None otherwise.
+        host_energy_estimate_joules: of the method's own work on processors: the share of its CPU-seconds in what the
+            packages' counters say; None where there is no counter.
         uncounted: operation -> calls seen while counting, for operations without a FLOP formula.
     """
 
     phases: Mapping[Phase, PhaseCost] = field(default_factory=nothing)
     peak_host_bytes: int | None = None
     peak_device_bytes: int | None = None
-    energy_joules: float | None = None
+    device_energy_joules: float | None = None
+    host_energy_estimate_joules: float | None = None
     uncounted: Mapping[str, int] = field(default_factory=dict)
 
     def metrics(self) -> dict[str, float]:
@@ -88,7 +92,7 @@ class Ledger:
             if self._phase(phase) != PhaseCost():
                 flat |= {f"cost/{phase}/{unit}": getattr(self._phase(phase), unit) for unit in UNITS}
         flat |= {f"evaluation/{unit}": getattr(self._phase(Phase.SELECT), unit) for unit in UNITS}
-        for name in ("peak_host_bytes", "peak_device_bytes", "energy_joules"):
+        for name in ("peak_host_bytes", "peak_device_bytes", *ENERGIES):
             if getattr(self, name) is not None:
                 flat[f"cost/{name}"] = getattr(self, name)
         return {name: float(value) for name, value in flat.items()}
@@ -98,7 +102,6 @@ class Ledger:
 
         The sum's energy is unknown when one side's is: half of a sum would pass for the whole.
         """
-        energies = (self.energy_joules, other.energy_joules)
         empty = Ledger()
         if empty in (self, other):
             return other if self == empty else self
@@ -106,7 +109,7 @@ class Ledger:
             phases={phase: self._phase(phase) + other._phase(phase) for phase in Phase},
             peak_host_bytes=highest(self.peak_host_bytes, other.peak_host_bytes),
             peak_device_bytes=highest(self.peak_device_bytes, other.peak_device_bytes),
-            energy_joules=None if None in energies else sum(e for e in energies if e is not None),
+            **{name: added(getattr(self, name), getattr(other, name)) for name in ENERGIES},
             uncounted=dict(Counter(self.uncounted) + Counter(other.uncounted)),
         )
 
@@ -116,7 +119,7 @@ class Ledger:
             "phases": {str(phase): asdict(cost) for phase, cost in self.phases.items()},
             "peak_host_bytes": self.peak_host_bytes,
             "peak_device_bytes": self.peak_device_bytes,
-            "energy_joules": self.energy_joules,
+            **{name: getattr(self, name) for name in ENERGIES},
             "uncounted": dict(self.uncounted),
         }
 
@@ -128,6 +131,7 @@ class Ledger:
             ValueError, TypeError, KeyError: the data are not a ledger's.
         """
         phases = {Phase(name): PhaseCost(**cost) for name, cost in data["phases"].items()}
+        data = {name: value for name, value in data.items() if name != "energy_joules"}  # of earlier versions: None
         return cls(**{**data, "phases": nothing() | phases})
 
     def _phase(self, phase: Phase) -> PhaseCost:
@@ -137,3 +141,8 @@ class Ledger:
 def highest(*peaks: int | None) -> int | None:
     """The largest known peak."""
     return max((peak for peak in peaks if peak is not None), default=None)
+
+
+def added(one: float | None, other: float | None) -> float | None:
+    """The sum; unknown when one side is: half of a sum would pass for the whole."""
+    return None if one is None or other is None else one + other
