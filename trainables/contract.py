@@ -20,8 +20,8 @@ from torch import Generator, Tensor
 from tracking.cost import Phase
 from tracking.record import check_metrics
 from trainables.contract_globals import global_generators_seeded, global_state
-from trainables.contract_toy import toy_context
-from trainables.contract_trace import Trace, WatchedView, difference, run, steps, with_view
+from trainables.contract_toy import toy_of
+from trainables.contract_trace import Trace, WatchedView, difference, predicting, run, steps, with_view
 from trainables.method import (
     Augments,
     Context,
@@ -33,10 +33,10 @@ from trainables.method import (
 )
 
 Make = Callable[[], Context]
-Check = Callable[..., None]  # (type[MethodConfig], Make = toy_context) -> None
+Check = Callable[..., None]  # (type[MethodConfig], Make | None = None: the toy of its kind) -> None
 
 
-def check_space_names_fields(config_class: type[MethodConfig], make: Make = toy_context) -> None:
+def check_space_names_fields(config_class: type[MethodConfig], make: Make | None = None) -> None:
     """`space` names fields of the configuration, and their defaults lie inside."""
     fields, config = config_class.model_fields, config_class()
     unknown = set(config_class.space.names) - set(fields)
@@ -45,7 +45,7 @@ def check_space_names_fields(config_class: type[MethodConfig], make: Make = toy_
     assert config_class.space.contains(point), f"the defaults {point} must lie in `space`"
 
 
-def check_config_survives_json(config_class: type[MethodConfig], make: Make = toy_context) -> None:
+def check_config_survives_json(config_class: type[MethodConfig], make: Make | None = None) -> None:
     """A configuration is frozen, refuses unknown fields, and is the same after a trip through JSON."""
     config = config_class()
     again = config_class.model_validate_json(config.model_dump_json())
@@ -55,8 +55,9 @@ def check_config_survives_json(config_class: type[MethodConfig], make: Make = to
     assert settings == (True, "forbid"), "a MethodConfig is frozen and refuses fields that it does not have"
 
 
-def check_same_seed_same_run(config_class: type[MethodConfig], make: Make = toy_context) -> None:
+def check_same_seed_same_run(config_class: type[MethodConfig], make: Make | None = None) -> None:
     """Equal contexts give equal metrics, states, predictions and costs, wherever global generators stand."""
+    make = make or toy_of(config_class)
     traces = []
     for seed in (1, 2):
         with global_generators_seeded(seed):
@@ -65,8 +66,9 @@ def check_same_seed_same_run(config_class: type[MethodConfig], make: Make = toy_
     assert changed is None, f"two runs with the same seed differ: {changed}"
 
 
-def check_leaves_global_generators(config_class: type[MethodConfig], make: Make = toy_context) -> None:
+def check_leaves_global_generators(config_class: type[MethodConfig], make: Make | None = None) -> None:
     """Randomness comes from the context's generators; torch's, NumPy's and Python's own stay as they were."""
+    make = make or toy_of(config_class)
     with global_generators_seeded(3):
         before = global_state()
         run(config_class.quick(), make())
@@ -74,8 +76,9 @@ def check_leaves_global_generators(config_class: type[MethodConfig], make: Make 
     assert changed is None, f"a global random generator was used: {changed}"
 
 
-def check_resume_is_exact(config_class: type[MethodConfig], make: Make = toy_context) -> None:
+def check_resume_is_exact(config_class: type[MethodConfig], make: Make | None = None) -> None:
     """After any step: save, load into a new object, go on; bit for bit what a straight run does."""
+    make = make or toy_of(config_class)
     straight = run(config_class.quick(), make())
     for k, saved in enumerate(straight.saved[:-1]):
         context = make()
@@ -90,8 +93,9 @@ def check_resume_is_exact(config_class: type[MethodConfig], make: Make = toy_con
         assert changed is None, f"a run resumed after step {k} differs from a straight one: {changed}"
 
 
-def check_state_is_a_snapshot(config_class: type[MethodConfig], make: Make = toy_context) -> None:
+def check_state_is_a_snapshot(config_class: type[MethodConfig], make: Make | None = None) -> None:
     """A state stays as it is when the method it was taken from, or loaded into, goes on."""
+    make = make or toy_of(config_class)
     context = make()
     method = config_class.quick().build(context)
     method.step()
@@ -105,8 +109,9 @@ def check_state_is_a_snapshot(config_class: type[MethodConfig], make: Make = toy
     assert difference(copied, state) is None, "the loaded state changed with the method: copy its tensors"
 
 
-def check_bad_state_changes_nothing(config_class: type[MethodConfig], make: Make = toy_context) -> None:
+def check_bad_state_changes_nothing(config_class: type[MethodConfig], make: Make | None = None) -> None:
     """A state that does not fit raises StateMismatchError before anything is changed."""
+    make = make or toy_of(config_class)
     context = make()
     method = config_class.quick().build(context)
     method.step()
@@ -127,14 +132,16 @@ def check_bad_state_changes_nothing(config_class: type[MethodConfig], make: Make
         assert changed is None, f"{what} changed the method before it was refused: {changed}"
 
 
-def check_predict_has_no_side_effects(config_class: type[MethodConfig], make: Make = toy_context) -> None:
+def check_predict_has_no_side_effects(config_class: type[MethodConfig], make: Make | None = None) -> None:
     """(B, *shape) -> finite (B, outputs), the same each time, without gradients; nothing changes."""
+    make = make or toy_of(config_class)
     context = make()
     method = config_class.quick().build(context)
     for _ in _steps_and_start(method):
         x = _inputs(context)
         kept, before = x.clone(), copy.deepcopy(method.state_dict())
-        first, second = method.predict(x), method.predict(x)
+        predict = predicting(method, context)
+        first, second = predict(x), predict(x)
         expected = (len(x), context.problem.outputs)
         assert first.shape == expected, f"predict gives {tuple(first.shape)}, but (B, outputs) is {expected}"
         assert not first.requires_grad, "predict must not keep a graph"
@@ -145,21 +152,24 @@ def check_predict_has_no_side_effects(config_class: type[MethodConfig], make: Ma
         assert changed is None, f"predict changed the method: {changed}"
 
 
-def check_predict_is_per_example(config_class: type[MethodConfig], make: Make = toy_context) -> None:
+def check_predict_is_per_example(config_class: type[MethodConfig], make: Make | None = None) -> None:
     """An output does not depend on what else is in the batch (up to rounding)."""
+    make = make or toy_of(config_class)
     context = make()
     method = config_class.quick().build(context)
     for _ in steps(method):
         pass
     x = _inputs(context)
-    together, apart = method.predict(x), torch.cat([method.predict(part) for part in torch.split(x, 3)])
+    predict = predicting(method, context)
+    together, apart = predict(x), torch.cat([predict(part) for part in torch.split(x, 3)])
     worst = float((together - apart).abs().max())
     allowed = 1e-4 * (1 + float(together.abs().max()))
     assert worst <= allowed, f"outputs depend on the rest of the batch, by {worst:g}"
 
 
-def check_every_step_is_charged(config_class: type[MethodConfig], make: Make = toy_context) -> None:
+def check_every_step_is_charged(config_class: type[MethodConfig], make: Make | None = None) -> None:
     """Each slice charges FLOPs and gradient evaluations, to the phase it names."""
+    make = make or toy_of(config_class)
     context = make()
     method = config_class.quick().build(context)
     before = context.meter.ledger()
@@ -171,8 +181,9 @@ def check_every_step_is_charged(config_class: type[MethodConfig], make: Make = t
         before = after
 
 
-def check_reads_train_and_outer_only(config_class: type[MethodConfig], make: Make = toy_context) -> None:
+def check_reads_train_and_outer_only(config_class: type[MethodConfig], make: Make | None = None) -> None:
     """Nothing but the splits train and outer is even asked for."""
+    make = make or toy_of(config_class)
     context = make()
     watched = WatchedView(context.problem)
     with suppress(PermissionError):  # told below, together with attempts that the method hid
@@ -180,8 +191,9 @@ def check_reads_train_and_outer_only(config_class: type[MethodConfig], make: Mak
     assert not watched.forbidden, f"the method asked for {sorted(watched.forbidden)}"
 
 
-def check_metrics_are_its_own(config_class: type[MethodConfig], make: Make = toy_context) -> None:
+def check_metrics_are_its_own(config_class: type[MethodConfig], make: Make | None = None) -> None:
     """Metrics are finite, and none has a name that belongs to the harness."""
+    make = make or toy_of(config_class)
     for piece in steps(config_class.quick().build(make())):
         try:
             check_metrics(piece.metrics)
@@ -189,9 +201,10 @@ def check_metrics_are_its_own(config_class: type[MethodConfig], make: Make = toy
             raise AssertionError(str(error)) from error
 
 
-def check_done_at_the_horizon(config_class: type[MethodConfig], make: Make = toy_context) -> None:
+def check_done_at_the_horizon(config_class: type[MethodConfig], make: Make | None = None) -> None:
     """Slices that may be judged make one training of `horizon` updates (or are one, where the horizon does not matter);
     `done` is said on the last."""
+    make = make or toy_of(config_class)
     context = make()
     pieces = list(steps(config_class.quick().build(context)))
     assert pieces[-1].ready, "the last slice must be ready to be judged"
@@ -200,8 +213,9 @@ def check_done_at_the_horizon(config_class: type[MethodConfig], make: Make = toy
     assert single or ready == expected, f"{expected} ready slices make the horizon, but got {ready}"
 
 
-def check_describe_is_finite(config_class: type[MethodConfig], make: Make = toy_context) -> None:
+def check_describe_is_finite(config_class: type[MethodConfig], make: Make | None = None) -> None:
     """What was learned is a non-empty mapping to finite numbers, with the same names at any time."""
+    make = make or toy_of(config_class)
     method = config_class.quick().build(make())
     if not isinstance(method, Describes):
         return
@@ -214,8 +228,9 @@ def check_describe_is_finite(config_class: type[MethodConfig], make: Make = toy_
         assert set(learned) == names, f"describe() changed its names: {set(learned) ^ names}"
 
 
-def check_sample(config_class: type[MethodConfig], make: Make = toy_context) -> None:
+def check_sample(config_class: type[MethodConfig], make: Make | None = None) -> None:
     """`sample` keeps shape, type and range, depends on its generator only, and changes nothing."""
+    make = make or toy_of(config_class)
     context = make()
     method = config_class.quick().build(context)
     if not isinstance(method, Augments):
@@ -236,8 +251,9 @@ def check_sample(config_class: type[MethodConfig], make: Make = toy_context) -> 
         assert changed is None, f"sample changed the method: {changed}"
 
 
-def check_found_is_free_of_search(config_class: type[MethodConfig], make: Make = toy_context) -> None:
+def check_found_is_free_of_search(config_class: type[MethodConfig], make: Make | None = None) -> None:
     """What was found builds and trains without a search, finds itself again, and survives JSON."""
+    make = make or toy_of(config_class)
     method = config_class.quick().build(make())
     if not isinstance(method, Finds):
         return

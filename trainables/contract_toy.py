@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -11,10 +12,15 @@ import torch
 from tracking.cost import Meter
 from trainables.artefact import Artefact, ArtefactSpec
 from trainables.maker import MakerContext, pool_of
-from trainables.method import Context
+from trainables.method import Context, MethodConfig
 from trainables.modules.amortised import NAME
 from trainables.modules.networks import mlp
-from trainables.problems.dataset import Array, Dataset, labelled, stream
+from trainables.problems.array_problem import Rows
+from trainables.problems.dataset import POOL, Array, Dataset, labelled, stream
+from trainables.problems.layers import Config as Layers
+from trainables.problems.partition import partition_rows
+from trainables.problems.patterns import Layer
+from trainables.problems.problem import Problem, Split
 from trainables.problems.spec import ProblemSpec, in_memory
 
 CLASSES, PER_CLASS = 3, 24
@@ -37,6 +43,18 @@ def toy_context(seed: int = 0) -> Context:
         network=lambda shape, outputs: mlp(shape, outputs, width=16),
         artefacts=_OnDemand(),
     )
+
+
+def toy_tasks_context(seed: int = 0) -> Context:
+    """The same for methods that adapt to tasks: a linear layer that commutes with shifts of 16 points."""
+    meter = Meter("cpu")
+    problem = _toy_tasks()
+    return replace(toy_context(seed), problem=problem.view(meter), meter=meter)
+
+
+def toy_of(config_class: type[MethodConfig]) -> Callable[[], Context]:
+    """The toy that a method is held to its contract on."""
+    return toy_tasks_context if config_class.adapts else toy_context
 
 
 def toy_maker_context(seed: int = 0) -> MakerContext:
@@ -78,6 +96,15 @@ def _toy_extractor() -> Artefact:
     maker.step()
     state = maker.result()
     return Artefact(key=spec.key(), spec=spec, ledger=meter.ledger(), read=lambda: state)
+
+
+@cache
+def _toy_tasks() -> Problem:
+    config = Layers(layer=Layer.CYCLIC, tasks=60, shots=2, queries=4)
+    dataset = config.load(0)
+    rows = partition_rows(dataset, 0, 0)
+    divided = {split: Rows(dataset.pool[split][rows[split]], dataset.pool_y[rows[split]]) for split in POOL}
+    return config.assemble({**divided, Split.TEST: Rows(dataset.test_x, dataset.test_y)}, dataset, 0)
 
 
 def _toy() -> Dataset:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from trainables.method import Context, Method, MethodConfig, Slice
-from trainables.problems.problem import LEARNABLE, View
+from trainables.problems.problem import LEARNABLE, Batch, Kind, Split, View
 
 MANY = 200  # slices, in multiples of those of one training: no method needs so many
 LOGICAL = ("flops", "examples", "label_reads")
@@ -48,7 +48,7 @@ class Trace:
                 "metrics": dict(piece.metrics), "phase": str(piece.phase),
                 "ready": piece.ready, "done": piece.done,
             })
-            trace.outputs.append(method.predict(x))
+            trace.outputs.append(predicting(method, context)(x))
             trace.saved.append(buffer.getvalue())
             trace.states.append(_loaded(buffer.getvalue())["method"])
             trace.costs.append(logical_cost(context))
@@ -64,6 +64,15 @@ def _loaded(saved: bytes) -> Any:
         return torch.load(io.BytesIO(saved), weights_only=True)
     except Exception as error:
         raise AssertionError(f"the state must load with weights_only=True: {error}") from error
+
+
+def predicting(method: Method, context: Context) -> Callable[[Tensor], Tensor]:
+    """(B, *shape) -> (B, outputs); where the problem is made of tasks, after adapting to one fixed task."""
+    if context.problem.kind is not Kind.EPISODIC:
+        return method.predict
+    support, _ = context.problem.episode(Generator().manual_seed(6), 2, 1, Split.TRAIN)  # whose labels are free
+    x, y = (tensor[None].to(context.device) for tensor in support)
+    return lambda queries: method.predict(queries[None], Batch(x, y))[0]
 
 
 def run(config: MethodConfig, context: Context) -> Trace:
@@ -121,7 +130,7 @@ class WatchedView:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._view, name)
-        return self._watched(value) if name in ("draw", "episode", "labelled", "size") else value
+        return self._watched(value) if name in ("draw", "episode", "episodes", "labelled", "size") else value
 
     def _watched(self, function: Any) -> Any:
         def watched(*args: Any, **kwargs: Any) -> Any:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator
 
 from tracking.cost import Meter, Phase, PhaseCost
 from tracking.provenance import device_name
@@ -16,6 +17,8 @@ from trainables import invariance, plugins
 from trainables.artefact_store import ArtefactStore
 from trainables.assignment import FIRST_SEED, Assignment, Device, Report
 from trainables.inheritance import bequeath, inherit
+from trainables.judging import Judged, judged
+from trainables.judging import score as mean_score
 from trainables.keeping import Keeper
 from trainables.method import Augments, Context, Describes, Finds, Method, MethodConfig, Slice, stable_seed
 from trainables.problems.problem import Kind, Problem, Split
@@ -47,7 +50,7 @@ class Harness:
         self.method: Method = self.config.build(self._context())
         if assignment.inherited:
             inherit(self.method, assignment.inherited, self._device)
-        self._select = self._examples(Split.SELECT, protocol.score_examples)
+        self._select = [*self._judged(Split.SELECT, protocol.score_examples)]
         self._keeper = Keeper(assignment, self.method, self.meter, self._device)
         self._notes: list[str] = []
 
@@ -107,18 +110,16 @@ class Harness:
             artefacts=artefacts,
         )
 
-    def _examples(self, split: Split, limit: int | None) -> tuple[Tensor, Tensor]:
-        batch = self.problem.examples(split, limit)
-        return batch.x.to(self._device), batch.y.to(self._device)
+    def _judged(self, split: Split, limit: int | None) -> Iterator[Judged]:
+        return judged(self.problem, self.method, self.config.adapts, split, limit, self._device)
 
     def _score(self) -> float:
         """`val/score` on fixed select examples."""
-        x, y = self._select
-        with self.meter.unit("score", x.shape, phase=Phase.SELECT):
-            outputs = self.method.predict(x)
-            score = float(self.problem.score(outputs, y))
-        self.meter.read_labels(len(y), Phase.SELECT)
-        if not bool(outputs.isfinite().all()):  # an argmax over NaN is a class like any other
+        shape = (len(self._select), *self._select[0].x.shape)
+        with self.meter.unit("score", shape, phase=Phase.SELECT):
+            score, finite = mean_score(self.problem, self._select)
+        self.meter.read_labels(sum(part.labels for part in self._select), Phase.SELECT)
+        if not finite:
             raise NotFiniteError("predict gives outputs that are not finite")
         if not math.isfinite(score):
             raise NotFiniteError(f"val/score must be finite, but got {score}")
@@ -136,25 +137,26 @@ class Harness:
         if self.assignment.stage in (Stage.UNIT, Stage.PROBE) or self.assignment.bequest:
             return {}
         confirm = self.assignment.stage in (Stage.RERUN, Stage.REPLAY)
-        x, y = self._examples(Split.TEST, None) if confirm else self._select
+        parts = [*self._judged(Split.TEST, None)] if confirm else self._select
         protocol, bank = self.assignment.protocol, self.problem.transform_bank
-        probed = x[: protocol.invariance_examples]
+        probed = parts[0].x if self.problem.kind is Kind.EPISODIC else parts[0].x[: protocol.invariance_examples]
         with self.meter.unit("invariance", probed.shape, phase=Phase.SELECT):
             measured = invariance.measure(
-                self.method.predict, probed, bank, self.ranges(), protocol.strengths, self.problem.kind
+                parts[0].predict, probed, bank, self.ranges(), protocol.strengths, self.problem.kind
             )
         final = {f"invariance/{name}": value for name, value in measured.items()}
         if confirm:
-            with self.meter.unit("test", x.shape, phase=Phase.SELECT):
-                final |= self._test(x, y)
+            with self.meter.unit("test", (len(parts), *parts[0].x.shape), phase=Phase.SELECT):
+                final |= self._test(parts)
         return final
 
-    def _test(self, x: Tensor, y: Tensor) -> dict[str, float]:
+    def _test(self, parts: list[Judged]) -> dict[str, float]:
         """The test score without averaging, and with C copies of either kind; the same columns for every method."""
-        predict, score = self.method.predict, self.problem.score
-        final = {"test/score": float(score(predict(x), y))}
+        final = {"test/score": mean_score(self.problem, parts)[0]}
         if self.problem.kind is not Kind.CLASSIFICATION:
             return final
+        part, = parts
+        predict, score, x, y = part.predict, self.problem.score, part.x, part.y
         protocol, bank = self.assignment.protocol, self.problem.transform_bank
         # A method without a distribution of its own averages copies of the untouched input.
         own = self.method.sample if isinstance(self.method, Augments) else (lambda x, _: x)

@@ -175,6 +175,8 @@ class MethodConfig(BaseModel):
     Class attributes: `space` names the fields that may be tuned and their domains (their defaults lie inside).
     `control` marks a baseline that searches nothing: the rows that others are compared with.
     `random_control` is the method that draws from this one's space without a search, where there is one.
+    `adapts` marks a method of problems made of tasks: `predict` is given a support set for each task, x (T, S, *shape)
+    and y, with queries (T, Q, *shape), and returns (T, Q, outputs). Others see the examples of all tasks mixed.
     `scales_with_horizon` is False where a training takes the same work whatever the horizon is (a head in closed form);
     such a training may be a single slice.
     A house method lives in `trainables/methods/NAME.py` as `Config`; a user's method sets `name`.
@@ -185,6 +187,7 @@ class MethodConfig(BaseModel):
     space: ClassVar[Space]
     control: ClassVar[bool] = False
     random_control: ClassVar[str | None] = None
+    adapts: ClassVar[bool] = False
     scales_with_horizon: ClassVar[bool] = True
 
     def needs(self, problem: ProblemSpec, data_seed: int) -> Mapping[str, ArtefactSpec]:

@@ -92,7 +92,7 @@ class ArrayView:
         return self._description.transform_bank
 
     def size(self, *splits: Split) -> int:
-        return sum(len(self._learnable[split].y) for split in _allowed(splits))
+        return sum(len(self._learnable[split].y) for split in allowed(splits))
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Cross-entropy in nats, or the squared error averaged over the K outputs; (B, K) -> (B,)."""
@@ -112,14 +112,14 @@ class ArrayView:
 
     def draw(self, generator: Generator, size: int, *splits: Split) -> Batch:
         """Uniform with replacement from the union of the splits."""
-        chosen = _allowed(splits)
+        chosen = allowed(splits)
         total = self.size(*chosen)
         rows = torch.randint(total, (size,), generator=generator, device=generator.device)
         return self._take(chosen, rows.cpu().numpy())
 
     def labelled(self, *splits: Split) -> Batch:
         """Every example of the union of the splits once, in a fixed order; all labels of `outer` are read."""
-        chosen = _allowed(splits)
+        chosen = allowed(splits)
         return self._take(chosen, np.arange(self.size(*chosen)))
 
     def episode(self, generator: Generator, shots: int, queries: int, *splits: Split) -> Episode:
@@ -130,7 +130,7 @@ class ArrayView:
         Raises:
             ValueError: a class has fewer than shots + queries examples in these splits.
         """
-        chosen = _allowed(splits)
+        chosen = allowed(splits)
         y = np.concatenate([self._learnable[split].y for split in chosen])
         groups = y if self.kind is Kind.CLASSIFICATION else np.zeros(len(y), np.int64)
         smallest = int(np.bincount(groups).min())
@@ -232,7 +232,8 @@ def as_input(x: NDArray[Any]) -> Tensor:
     return tensor.float().div_(255) if x.dtype == np.uint8 else tensor
 
 
-def _allowed(splits: tuple[Split, ...]) -> tuple[Split, ...]:
+def allowed(splits: tuple[Split, ...]) -> tuple[Split, ...]:
+    """The splits asked for, both of a method's where none is named; ForbiddenSplitError for any other."""
     forbidden = [split.value for split in splits if split not in LEARNABLE]
     if forbidden:
         names = ", ".join(forbidden)

@@ -97,7 +97,7 @@ def check_shapes_and_ranges(build: Build) -> None:
         one = tuple(x.shape[1:])
         assert one == problem.shape, f"one input must be {problem.shape}, but got {one}"
         assert bool(x.isfinite().all()), "inputs must be finite"
-        if len(problem.shape) == 3:
+        if len(problem.shape) == 3 and problem.transform_bank:  # a layer's input is no image, whatever its shape
             assert 0 <= float(x.min()) <= float(x.max()) <= 1, "images must lie in [0, 1]"
         if problem.kind is Kind.CLASSIFICATION:
             assert y.dtype == torch.int64, f"targets must be int64, but got {y.dtype}"

@@ -13,8 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.problems.array_problem import Rows
 from trainables.problems.bank import standard_bank
-from trainables.problems.problem import Action, Kind, ProblemConfig, Split, Truth
+from trainables.problems.problem import Action, Kind, Problem, ProblemConfig, Split, Truth
 
 Array = NDArray[Any]
 BankBuilder = Callable[[tuple[int, ...], Mapping[str, float]], tuple[Action, ...]]
@@ -119,6 +120,15 @@ class SourceConfig(ProblemConfig):
     def bank(self, shape: tuple[int, ...], limits: Mapping[str, float]) -> tuple[Action, ...]:
         """The group actions of this kind of data; by default chosen by the rank of `shape`."""
         return standard_bank(shape, limits)
+
+    def assemble(self, rows: Mapping[Split, Rows], dataset: Dataset, seed: int) -> Problem | None:
+        """The problem over divided rows, where it is made of tasks; None leaves the making to the house.
+
+        Args:
+            rows: of all four splits.
+            seed: the one that `load` was given.
+        """
+        return None
 
     def fingerprint(self) -> str:
         """What identifies the data beyond the fields, e.g. a digest of file names; part of the cache key."""

@@ -124,16 +124,23 @@ class ProblemSpec(BaseModel):
         # Two entries, not one: nothing that a method holds shares a file with the select split.
         learnable = cached(cache, content_key("learnable", *divided), lambda: part(*LEARNABLE))
         select = cached(cache, content_key("select", *divided), lambda: part(Split.SELECT))
-        return _problem(unpacked(whole), split_rows(learnable | select), source)
+        return _problem(unpacked(whole), split_rows(learnable | select), source, seed)
 
 
 def in_memory(dataset: Dataset, seed: int, partition: int) -> ArrayProblem:
     """A problem over arrays in memory: for small data and for tests."""
     rows = partition_rows(dataset, seed, partition)
-    return _problem(dataset, {split: _picked(dataset, split, rows[split]) for split in POOL}, None)
+    problem = _problem(dataset, {split: _picked(dataset, split, rows[split]) for split in POOL}, None, seed)
+    assert isinstance(problem, ArrayProblem)
+    return problem
 
 
-def _problem(dataset: Dataset, rows: Mapping[Split, Rows], source: SourceConfig | None) -> ArrayProblem:
+def _problem(
+    dataset: Dataset, rows: Mapping[Split, Rows], source: SourceConfig | None, seed: int
+) -> Problem:
+    everything = {**rows, Split.TEST: Rows(dataset.test_x, dataset.test_y)}
+    if source is not None and (made := source.assemble(everything, dataset, seed)) is not None:
+        return made
     bank = source.bank if source else dataset.bank
     variance = 1.0
     if dataset.kind is Kind.REGRESSION:
@@ -146,7 +153,6 @@ def _problem(dataset: Dataset, rows: Mapping[Split, Rows], source: SourceConfig 
         transform_bank=bank(dataset.shape, dataset.limits),
         target_variance=variance,
     )
-    everything = {**rows, Split.TEST: Rows(dataset.test_x, dataset.test_y)}
     return ArrayProblem(everything, description, dataset.truth, dataset.notes)
 
 

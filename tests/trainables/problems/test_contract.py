@@ -28,6 +28,8 @@ DIGITS = {"name": "digits"}
 SPECS: dict[str, dict[str, Any]] = {
     "digits": {"source": DIGITS},
     "glyphs": {"source": {"name": "glyphs", "images": 120, "test": 40}},
+    "layers": {"source": {"name": "layers", "layer": "rank2", "tasks": 100}},
+    "layers in two dimensions": {"source": {"name": "layers", "layer": "2d_rot8", "tasks": 40}},
     "sinusoids": {"source": {"name": "sinusoids", "per_class": 36}},
     "digits few-shot": {"source": DIGITS, "wrappers": [{"name": "few_shot", "shots": 5}]},
     "digits rotated": {"source": DIGITS, "wrappers": [{"name": "nuisance", "ranges": {"rotation": 30}}]},
