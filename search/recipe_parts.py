@@ -42,6 +42,13 @@ def policy_rows() -> list[dict[str, Any]]:
     ]
 
 
+def published() -> dict[str, Any]:
+    """Settings of MSR's published code that are not ours."""
+    return {
+        "rate_form": "linear", "inner_rate": 0.1, "inner_steps": 1, "decay": False, "outer_learning_rate": 1e-3,
+    }
+
+
 def oracle(half_width_deg: float) -> dict[str, Any]:
     """Told what was planted."""
     return {"name": "oracle", "settings": {"ranges": {"rotation": half_width_deg}}}

@@ -9,7 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 from search.recipe_book import book, chosen, lines
-from search.recipe_parts import everything, oracle, planted, policy_rows, rotated_digits, which_rotation
+from search.recipe_parts import (
+    everything,
+    oracle,
+    planted,
+    policy_rows,
+    published,
+    rotated_digits,
+    which_rotation,
+)
 
 
 def digits() -> dict[str, Any]:
@@ -174,6 +182,56 @@ def benchmark_cifar10() -> dict[str, Any]:
             for row in everything("standard") if row["name"] not in small
         ],
         "budget": 6.0,
+        "confirm_seeds": 5,
+    }
+
+
+def symmetries() -> dict[str, Any]:
+    """Meta-learned symmetries on layers with planted ones, inner rates tuned over four decades for every method."""
+    layers = ("rank1", "rank2", "rank5")
+    pair: list[tuple[str, str, dict[str, Any]]] = [
+        ("maml", "maml-convolution", {"architecture": "convolution"}),
+        ("msr", "msr-6", {"architecture": "dense", "pattern": "full", "latent": 6}),
+    ]
+    return {
+        "problems": [{"label": layer, "source": {"name": "layers", "layer": layer}} for layer in layers],
+        "methods": [
+            *({"name": "maml", "label": f"maml-{kind}", "settings": {"architecture": kind}}
+              for kind in ("dense", "local", "convolution")),
+            *({"name": "msr", "label": f"msr-{k}",
+               "settings": {"architecture": "dense", "pattern": "full", "latent": k}} for k in (6, 30)),
+            *({"name": "msr", "label": f"preconditioner-{kind}",
+               "settings": {"architecture": "dense", "pattern": kind}} for kind in ("gain", "diagonal")),
+            # As published: one inner step and a rate that starts at .1 and moves by .001 per update.
+            *({"name": name, "label": f"{label}-published", "settings": {**settings, **published()}}
+              for name, label, settings in pair),
+        ],
+        "network": "mlp",
+        "horizon": 2000,
+        "slices": 20,
+        "asha": {"grace": 0.5},  # the loss stands still for the first hundreds of updates
+        "budget": 60.0,
+        "confirm_seeds": 5,
+    }
+
+
+def augmented_episodes() -> dict[str, Any]:
+    """Tasks of digits that were not seen, upright support and turned queries: does sharing help a small network?"""
+    source = {"name": "digits"}
+    turned = {"name": "episodes", "ways": 3, "shots": 1, "queries": 5, "ranges": {"rotation": 45.0}}
+    return {
+        "problems": [{
+            "label": "digits-episodes", "source": source, "wrappers": [turned],
+            "shares": [0.4, 0.2, 0.4],  # of the seven classes that are not the test's: 3, 1 and 3
+        }],
+        "methods": [
+            {"name": "maml"}, {"name": "maml", "label": "anil", "settings": {"head_only": True}},
+            *({"name": "msr", "label": f"msr-{kind}", "settings": {"pattern": kind}}
+              for kind in ("kronecker", "gain", "diagonal")),
+        ],
+        "horizon": 1000,
+        "slices": 10,
+        "budget": 30.0,
         "confirm_seeds": 5,
     }
 

@@ -14,7 +14,7 @@ from trainables.method import Context, Role, Slice, State
 from trainables.modules.group_sharing import numerical_rank
 from trainables.modules.inner_loop import InnerLoop
 from trainables.modules.meta_recipe import MetaConfig, RateForm
-from trainables.modules.sharing import Sharing, split_parameters
+from trainables.modules.sharing import FullSharing, split_parameters
 from trainables.modules.state import (
     generators_state,
     load_generators,
@@ -88,11 +88,14 @@ class MetaTraining:
         return self._loop.weights(self.fast, self.slow, self.rates, support)
 
     def describe(self) -> Mapping[str, float]:
-        """Inner rates; of each pattern its numerical rank (singular values above half of the largest)."""
+        """Inner rates; of each free pattern its numerical rank (singular values above half of the largest).
+
+        The other forms always have the rank of W.
+        """
         values = torch.stack([*self.rates.values()]).tolist()
         found = {f"rate/{name}": value for name, value in zip(self.raw_rates, values, strict=True)}
         for name, module in self.network.named_modules():
-            if isinstance(module, Sharing) and module.learns:
+            if isinstance(module, FullSharing):
                 found[f"sharing/{name}/rank"] = float(numerical_rank(module.matrix().detach()))
         return found
 

@@ -29,11 +29,6 @@ class Sharing(nn.Module):
 
     start: tuple[int, ...]
 
-    @property
-    def learns(self) -> bool:
-        """Whether there is a pattern at all."""
-        return any(True for _ in self.parameters())
-
     def __init__(self, shape: Sequence[int]) -> None:
         super().__init__()
         self.shape = self.start = tuple(shape)

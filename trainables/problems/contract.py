@@ -99,7 +99,7 @@ def check_shapes_and_ranges(build: Build) -> None:
         assert bool(x.isfinite().all()), "inputs must be finite"
         if len(problem.shape) == 3 and problem.transform_bank:  # a layer's input is no image, whatever its shape
             assert 0 <= float(x.min()) <= float(x.max()) <= 1, "images must lie in [0, 1]"
-        if problem.kind is Kind.CLASSIFICATION:
+        if problem.kind is Kind.CLASSIFICATION or (problem.kind is Kind.EPISODIC and not y.is_floating_point()):
             assert y.dtype == torch.int64, f"targets must be int64, but got {y.dtype}"
             assert 0 <= int(y.min()) <= int(y.max()) < problem.outputs, "targets must lie in [0, outputs)"
         else:
@@ -129,7 +129,7 @@ def check_loss_and_score(build: Build) -> None:
     """The loss is per example; perfect outputs have the lowest loss and the highest score."""
     problem = build(0, 0)
     y = problem.examples(Split.TRAIN, 32).y
-    classes = problem.kind is Kind.CLASSIFICATION
+    classes = not y.is_floating_point()
     right = 20 * one_hot(y, problem.outputs).float() if classes else y
     wrong = right.roll(1, -1) if classes else y + 1
     losses = [problem.loss(outputs, y) for outputs in (right, wrong)]

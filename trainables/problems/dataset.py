@@ -59,6 +59,11 @@ class Dataset:
     def shape(self) -> tuple[int, ...]:
         return tuple(self.test_x.shape[1:])
 
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one input: where a row is a class of images, the shape of one of them."""
+        return self.shape[1:] if self.kind is Kind.EPISODIC and len(self.shape) == 4 else self.shape
+
     def actions(self) -> dict[str, Action]:
         """The transform bank by name."""
         return {action.name: action for action in self.bank(self.shape, self.limits)}
@@ -109,6 +114,18 @@ class SourceConfig(ProblemConfig):
 
     places: ClassVar[frozenset[str]] = frozenset()
 
+    def assemble(
+        self, rows: Mapping[Split, Rows], dataset: Dataset, seed: int, bank: tuple[Action, ...]
+    ) -> Problem | None:
+        """The problem over divided rows, where it is made of tasks; None leaves the making to the house.
+
+        Args:
+            rows: of all four splits.
+            seed: the one that `load` was given.
+            bank: of the transform bank's actions.
+        """
+        return None
+
     def load(self, seed: int) -> Dataset:
         """Read or make the data; `seed` fixes the test set where the source has none of its own.
 
@@ -121,15 +138,6 @@ class SourceConfig(ProblemConfig):
         """The group actions of this kind of data; by default chosen by the rank of `shape`."""
         return standard_bank(shape, limits)
 
-    def assemble(self, rows: Mapping[Split, Rows], dataset: Dataset, seed: int) -> Problem | None:
-        """The problem over divided rows, where it is made of tasks; None leaves the making to the house.
-
-        Args:
-            rows: of all four splits.
-            seed: the one that `load` was given.
-        """
-        return None
-
     def fingerprint(self) -> str:
         """What identifies the data beyond the fields, e.g. a digest of file names; part of the cache key."""
         return ""
@@ -137,6 +145,12 @@ class SourceConfig(ProblemConfig):
 
 class WrapperConfig(ProblemConfig):
     """A change of a data set; wrappers compose, the first one listed is applied first."""
+
+    def assemble(
+        self, rows: Mapping[Split, Rows], dataset: Dataset, seed: int, bank: tuple[Action, ...]
+    ) -> Problem | None:
+        """As a source's; only the last wrapper is asked, since it alone knows the data as they are in the end."""
+        return None
 
     def wrap(self, dataset: Dataset, seed: int) -> Dataset:
         """A changed data set; a pure function of the fields, the data and the seed.

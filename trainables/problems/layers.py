@@ -56,7 +56,9 @@ class Config(SourceConfig):
         """What the tasks share."""
         return pattern(self.layer, stream("layers", "pattern", self.layer, seed))
 
-    def assemble(self, rows: Mapping[Split, Rows], dataset: Dataset, seed: int) -> TaskProblem:
+    def assemble(
+        self, rows: Mapping[Split, Rows], dataset: Dataset, seed: int, bank: tuple[Action, ...] = ()
+    ) -> TaskProblem:
         known = {split: pair.x for split, pair in rows.items()}
         return TaskProblem(LinearLayers(self.pattern(seed)), known, self.shots, self.queries, dataset.notes)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
@@ -40,12 +40,12 @@ class Config(WrapperConfig):
 
     def wrap(self, dataset: Dataset, seed: int) -> Dataset:
         bank = dataset.actions()
-        _check(self.ranges, bank, dataset.truth or Truth())
+        check_ranges(self.ranges, bank, dataset.truth or Truth())
         chosen = [bank[name] for name in bank if name in self.ranges]
 
         def varied(part: str, x: Array) -> Array:
-            strengths = _strengths(chosen, self.ranges, len(x), stream("nuisance", part, seed))
-            return transformed(x, chosen, strengths)
+            generator = stream("nuisance", part, seed)
+            return transformed(x, chosen, strengths(chosen, self.ranges, lambda: generator.random(len(x))))
 
         changed = dataset.map_pool(lambda x: varied("pool", x), frozenset(self.on))
         test_x = varied("test", dataset.test_x) if Split.TEST in self.on else dataset.test_x
@@ -57,25 +57,27 @@ class Config(WrapperConfig):
         )
 
 
-def transformed(x: Array, actions: list[Action], strengths: Mapping[str, Tensor]) -> Array:
+def transformed(x: Array, actions: list[Action], by: Mapping[str, Tensor]) -> Array:
     """Stored inputs after the actions, in the type they are stored in (images: rounded to 8 bits)."""
     parts = []
     for start in range(0, len(x), CHUNK):
         block = torch.from_numpy(np.array(x[start : start + CHUNK]))
         images = block.dtype == torch.uint8
-        some = {name: v[start : start + CHUNK] for name, v in strengths.items()}
+        some = {name: v[start : start + CHUNK] for name, v in by.items()}
         moved = apply_jointly(actions, block.float() / 255 if images else block, some)
         parts.append((moved * 255).round().clamp(0, 255).to(torch.uint8) if images else moved)
     return np.asarray(torch.cat(parts).numpy())
 
 
-def _strengths(
-    actions: list[Action], ranges: Mapping[str, float], count: int, generator: np.random.Generator
-) -> dict[str, Tensor]:
-    """v (B,) by action name, in the units of the bank: physical value over limit."""
+def strengths(actions: list[Action], ranges: Mapping[str, float], uniform: Callable[[], Array]) -> dict[str, Tensor]:
+    """v (B,) by action name, in the units of the bank: physical value over limit.
+
+    Args:
+        uniform: draws (B,) numbers from U(0, 1).
+    """
     found = {}
     for action in actions:
-        u = generator.random(count)
+        u = uniform()
         if action.name in SWITCHES:
             v = (u < 0.5).astype(float)
         else:
@@ -84,7 +86,8 @@ def _strengths(
     return found
 
 
-def _check(ranges: Mapping[str, float], bank: Mapping[str, Action], truth: Truth) -> None:
+def check_ranges(ranges: Mapping[str, float], bank: Mapping[str, Action], truth: Truth) -> None:
+    """Raises UserError where a nuisance is not in the bank, out of its range, or what tells the classes apart."""
     for name, reach in ranges.items():
         if name not in bank:
             raise UserError("a nuisance must be an action of the transform bank", name, nearest(name, bank))

@@ -111,7 +111,7 @@ class ProblemSpec(BaseModel):
         Raises:
             UserError: the data cannot serve (missing folder, empty class, too few images, ...).
         """
-        source, _ = self.parts()
+        source, wrappers = self.parts()
         base = [self.model_dump(mode="json", exclude={"label", "shares"}), source.fingerprint(), seed]
         whole = cached(cache, content_key("whole", *base), lambda: packed(self.dataset(seed)))
         divided = [*base, self.shares, partition]
@@ -124,7 +124,7 @@ class ProblemSpec(BaseModel):
         # Two entries, not one: nothing that a method holds shares a file with the select split.
         learnable = cached(cache, content_key("learnable", *divided), lambda: part(*LEARNABLE))
         select = cached(cache, content_key("select", *divided), lambda: part(Split.SELECT))
-        return _problem(unpacked(whole), split_rows(learnable | select), source, seed)
+        return _problem(unpacked(whole), split_rows(learnable | select), source, seed, (source, *wrappers))
 
 
 def in_memory(dataset: Dataset, seed: int, partition: int) -> ArrayProblem:
@@ -136,12 +136,14 @@ def in_memory(dataset: Dataset, seed: int, partition: int) -> ArrayProblem:
 
 
 def _problem(
-    dataset: Dataset, rows: Mapping[Split, Rows], source: SourceConfig | None, seed: int
+    dataset: Dataset, rows: Mapping[Split, Rows], source: SourceConfig | None, seed: int,
+    parts: tuple[SourceConfig | WrapperConfig, ...] = (),
 ) -> Problem:
     everything = {**rows, Split.TEST: Rows(dataset.test_x, dataset.test_y)}
-    if source is not None and (made := source.assemble(everything, dataset, seed)) is not None:
-        return made
-    bank = source.bank if source else dataset.bank
+    bank = (source.bank if source else dataset.bank)(dataset.input_shape, dataset.limits)
+    for part in parts[-1:]:
+        if (made := part.assemble(everything, dataset, seed, bank)) is not None:
+            return made
     variance = 1.0
     if dataset.kind is Kind.REGRESSION:
         variance = float(np.concatenate([rows[split].y for split in LEARNABLE]).var(0).mean())
@@ -150,7 +152,7 @@ def _problem(
         shape=dataset.shape,
         outputs=dataset.outputs,
         classes=dataset.classes,
-        transform_bank=bank(dataset.shape, dataset.limits),
+        transform_bank=bank,
         target_variance=variance,
     )
     return ArrayProblem(everything, description, dataset.truth, dataset.notes)

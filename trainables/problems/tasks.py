@@ -110,7 +110,8 @@ class TaskView:
     def draw(self, generator: Generator, size: int, *splits: Split) -> Batch:
         """One example of each of `size` tasks."""
         query = self._episodes(generator, size, 1, 1, *splits).query
-        return Batch(query.x[:, 0], query.y[:, 0])
+        rows, column = torch.arange(size), torch.randint(query.x.shape[1], (size,), generator=generator)
+        return Batch(query.x[rows, column], query.y[rows, column])
 
     def labelled(self, *splits: Split) -> Batch:
         """One fixed example of each task: examples have no number."""
@@ -144,13 +145,16 @@ class TaskView:
 class TaskProblem(TaskView):
     """A problem made of tasks in full, as the harness holds it."""
 
-    truth: Truth | None = None
-
     def __init__(
-        self, family: TaskFamily, known: Mapping[Split, Tasks], shots: int, queries: int, notes: tuple[str, ...] = ()
+        self, family: TaskFamily, known: Mapping[Split, Tasks], shots: int, queries: int, notes: tuple[str, ...] = (),
+        truth: Truth | None = None,
     ) -> None:
         super().__init__(family, known, shots, queries)
-        self._known, self.notes = dict(known), notes
+        self._known, self._truth, self.notes = dict(known), truth, notes
+
+    @property
+    def truth(self) -> Truth | None:
+        return self._truth
 
     def size(self, *splits: Split) -> int:
         return sum(len(self._known[split]) for split in splits or LEARNABLE)

@@ -30,6 +30,10 @@ SPECS: dict[str, dict[str, Any]] = {
     "glyphs": {"source": {"name": "glyphs", "images": 120, "test": 40}},
     "layers": {"source": {"name": "layers", "layer": "rank2", "tasks": 100}},
     "layers in two dimensions": {"source": {"name": "layers", "layer": "2d_rot8", "tasks": 40}},
+    "episodes": {
+        "source": DIGITS, "wrappers": [{"name": "episodes", "ways": 3, "ranges": {"rotation": 45.0}}],
+        "shares": (0.4, 0.2, 0.4),
+    },
     "sinusoids": {"source": {"name": "sinusoids", "per_class": 36}},
     "digits few-shot": {"source": DIGITS, "wrappers": [{"name": "few_shot", "shots": 5}]},
     "digits rotated": {"source": DIGITS, "wrappers": [{"name": "nuisance", "ranges": {"rotation": 30}}]},
