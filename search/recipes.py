@@ -218,6 +218,7 @@ def symmetries() -> dict[str, Any]:
 def augmented_episodes() -> dict[str, Any]:
     """Tasks of digits that were not seen, upright support and turned queries: does sharing help a small network?"""
     source = {"name": "digits"}
+    tasks = {"task_batch": 16}
     turned = {"name": "episodes", "ways": 3, "shots": 1, "queries": 5, "ranges": {"rotation": 45.0}}
     return {
         "problems": [{
@@ -225,13 +226,14 @@ def augmented_episodes() -> dict[str, Any]:
             "shares": [0.4, 0.2, 0.4],  # of the seven classes that are not the test's: 3, 1 and 3
         }],
         "methods": [
-            {"name": "maml"}, {"name": "maml", "label": "anil", "settings": {"head_only": True}},
-            *({"name": "msr", "label": f"msr-{kind}", "settings": {"pattern": kind}}
+            {"name": "maml", "settings": tasks},
+            {"name": "maml", "label": "anil", "settings": {"head_only": True, **tasks}},
+            *({"name": "msr", "label": f"msr-{kind}", "settings": {"pattern": kind, **tasks}}
               for kind in ("kronecker", "gain", "diagonal")),
         ],
-        "horizon": 1000,
+        "horizon": 500,
         "slices": 10,
-        "budget": 30.0,
+        "budget": 60.0,
         "confirm_seeds": 5,
     }
 

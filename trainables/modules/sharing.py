@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn.functional import linear, unfold
+from torch.nn.functional import conv2d, linear
 
 from tracking.errors import UserError
 
@@ -156,9 +156,6 @@ class SharedLinear(SharedLayer):
 class SharedConv2d(SharedLayer):
     """Cross-correlation with kernels W (c_out, c_in, h, w), stride 1, on (B, c_in, H, W).
 
-    By unfolded patches: with kernels of its own for each task under vmap, torch's convolution is a grouped one, many
-    times slower on a CPU.
-
     Args:
         padding: zeros around the image.
     """
@@ -168,13 +165,7 @@ class SharedConv2d(SharedLayer):
         self.padding = padding
 
     def forward(self, x: Tensor) -> Tensor:
-        channels, _, height, width = self.sharing.shape
-        patches = unfold(x, (height, width), padding=self.padding)  # (B, c_in h w, positions)
-        y = self.weight.reshape(channels, -1) @ patches
-        if self.bias is not None:
-            y = y + self.bias[:, None]
-        rows = x.shape[-2] + 2 * self.padding - height + 1
-        return y.reshape(*x.shape[:-3], channels, rows, -1)
+        return conv2d(x, self.weight, self.bias, padding=self.padding)
 
 
 class LocallyConnected1d(nn.Module):

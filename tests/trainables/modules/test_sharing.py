@@ -160,10 +160,10 @@ def test_a_network_with_patterns_begins_as_the_plain_one(pattern: Pattern, build
     assert pattern is Pattern.GAIN or not torch.allclose(network(x), before, atol=1e-3)
 
 
-def test_unfolded_convolution_is_torchs() -> None:
+def test_a_shared_convolution_without_sharing_is_torchs() -> None:
     layer = SharedConv2d(Sharing((4, 2, 3, 3)), True, generator(), padding=1)
     x = torch.randn(3, 2, 7, 6, generator=generator(1))
-    assert torch.allclose(layer(x), conv2d(x, layer.weight, layer.bias, padding=1), atol=1e-5)
+    assert torch.equal(layer(x), conv2d(x, layer.filter, layer.bias, padding=1))
 
 
 def test_locally_connected_with_one_filter_is_a_convolution() -> None:
