@@ -14,7 +14,7 @@ from trainables.method import Context, Role, Slice, State
 from trainables.modules.group_sharing import numerical_rank
 from trainables.modules.inner_loop import InnerLoop
 from trainables.modules.meta_recipe import MetaConfig, RateForm
-from trainables.modules.sharing import FullSharing, split_parameters
+from trainables.modules.sharing import FullSharing, SharedLayer, split_parameters
 from trainables.modules.state import (
     generators_state,
     load_generators,
@@ -83,9 +83,20 @@ class MetaTraining:
                 return functional_call(self.network, {**self.fast, **self.slow}, (x,))  # type: ignore[no-any-return]
         return self._loop.outputs(self.fast, self.slow, self.rates, support, x)
 
-    def adapted(self, support: Batch) -> dict[str, Tensor]:
-        """Weights of every shared or plain layer after adaptation, by name of its filter, (T, ...)."""
-        return self._loop.weights(self.fast, self.slow, self.rates, support)
+    def weights(self, support: Batch) -> Tensor | None:
+        """W (T, *shape) of the first shared layer after adaptation; None where there is none.
+
+        Args:
+            support: x (T, S, *shape) and y of T tasks.
+        """
+        path, layer = next(
+            ((path, m) for path, m in self.network.named_modules() if isinstance(m, SharedLayer)), (None, None)
+        )
+        if layer is None:
+            return None
+        filters = self._loop.weights(self.fast, self.slow, self.rates, support)[f"{path}.filter"]
+        with torch.no_grad():
+            return torch.stack([layer.sharing(v) for v in filters])
 
     def describe(self) -> Mapping[str, float]:
         """Inner rates; of each free pattern its numerical rank (singular values above half of the largest).
