@@ -26,6 +26,7 @@ from tracking.errors import UserError
 from tracking.journal import Journal, of_kind
 from tracking.provenance import collect
 from tracking.storage import Place
+from trainables.judging import outcome
 from trainables.trial import Trial
 
 __all__ = ["ExitCode", "Outcome", "compare", "prepare", "resume"]
@@ -143,7 +144,9 @@ def prepare(comparison: Comparison) -> dict[str, Any]:
     for spec in comparison.problems:
         for partition in range(comparison.confirm_seeds + 1):
             problem = spec.build(comparison.seed, partition, sweeps.cache_folder())
-        truth, kinds[spec.label] = problem.truth, str(problem.kind)
+        for method in comparison.methods:
+            method.fits(problem.view())
+        truth, kinds[spec.label] = problem.truth, str(outcome(problem))
         truths[spec.label] = None if truth is None else {
             "invariant": dict(truth.invariant), "harmful": dict(truth.harmful)
         }

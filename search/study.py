@@ -18,6 +18,7 @@ from trainables.assignment import Device, Protocol
 from trainables.evolving import EvolvingConfig
 from trainables.method import MethodConfig
 from trainables.plugins import PluginFile
+from trainables.problems.problem import View
 from trainables.problems.spec import ProblemSpec
 
 ARTEFACTS = FOLDER  # stands where a problem's label stands, for what studies share
@@ -119,6 +120,13 @@ class MethodSpec(_Frozen):
 
     def config_class(self) -> type[MethodConfig]:
         return plugins.method_config(self.name)
+
+    def fits(self, problem: View) -> None:
+        """Raises UserError where this row's method cannot run on the problem."""
+        try:
+            self.config_class().model_validate(self.settings).fits(problem)
+        except UserError as error:
+            raise UserError(f"row `{self.key}`: {error.rule}", error.got, error.hint) from None
 
     def space(self) -> Space:
         """The tunable fields that `settings` leaves free."""

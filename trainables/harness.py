@@ -17,7 +17,7 @@ from trainables import invariance, plugins
 from trainables.artefact_store import ArtefactStore
 from trainables.assignment import FIRST_SEED, Assignment, Device, Report
 from trainables.inheritance import bequeath, inherit
-from trainables.judging import Judged, judged
+from trainables.judging import Judged, judged, outcome
 from trainables.judging import score as mean_score
 from trainables.keeping import Keeper
 from trainables.method import Augments, Context, Describes, Finds, Method, MethodConfig, Slice, stable_seed
@@ -142,7 +142,7 @@ class Harness:
         probed = parts[0].x if self.problem.kind is Kind.EPISODIC else parts[0].x[: protocol.invariance_examples]
         with self.meter.unit("invariance", probed.shape, phase=Phase.SELECT):
             measured = invariance.measure(
-                parts[0].predict, probed, bank, self.ranges(), protocol.strengths, self.problem.kind
+                parts[0].predict, probed, bank, self.ranges(), protocol.strengths, outcome(self.problem)
             )
         final = {f"invariance/{name}": value for name, value in measured.items()}
         if confirm:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trainables.invariance import Predict
 from trainables.method import Method
-from trainables.problems.problem import Batch, Problem, Split
+from trainables.problems.problem import Batch, Kind, Problem, Split
 from trainables.problems.tasks import TaskProblem
 
 LEAST_TASKS = 50   # a score of fewer is noise
@@ -54,6 +54,11 @@ def judged(
         ask = _adapting(method, context, tuple(x.shape[:2])) if adapts else method.predict
         labels = len(x) * (support.x.shape[1] + x.shape[1])
         yield Judged(ask, x.flatten(0, 1), y.flatten(0, 1), labels)
+
+
+def outcome(problem: Problem) -> Kind:
+    """What outputs mean, also those of a task."""
+    return problem.outcome if isinstance(problem, TaskProblem) else problem.kind
 
 
 def score(problem: Problem, parts: list[Judged]) -> tuple[float, bool]:

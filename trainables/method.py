@@ -200,6 +200,9 @@ class MethodConfig(BaseModel):
         """
         return {}
 
+    def fits(self, problem: View) -> None:
+        """Raises UserError where this method cannot run on the problem; asked before any work starts."""
+
     @classmethod
     def quick(cls) -> Self:
         """Settings with which a training of the contract suite's toy takes a moment; the defaults, mostly."""

@@ -91,16 +91,19 @@ def kept(tmp_path: Path) -> list[str]:
 
 # Those that stand on an artefact have tests of their own (methods/test_amortised.py).
 TOY = ProblemSpec.model_validate(ROTATED)
+TASKS = {"label": "layers", "source": {"name": "layers", "layer": "cyclic16", "tasks": 60, "queries": 3}}
+ADAPTING = [name for name in methods.names() if methods.config_class(name).adapts]
 ALONE = [name for name in methods.names() if not methods.config_class(name)().needs(TOY, 0)]
 
 
 @pytest.mark.parametrize("method", ["honest", *ALONE])
 def test_a_resumed_trial_reports_what_a_straight_one_does(tmp_path: Path, method: str) -> None:
     """After each slice: a new harness on the same folder, bit for bit, final measurements and ledger included."""
-    straight = [logical(report) for report in finish(Harness(assignment(tmp_path, method, Stage.RERUN)))]
+    fitting = {"problem": TASKS, "settings": {}} if method in ADAPTING else {}
+    straight = [logical(report) for report in finish(Harness(assignment(tmp_path, method, Stage.RERUN, **fitting)))]
     assert len(straight) >= 3
     for k in range(1, len(straight)):
-        described = assignment(tmp_path, method, Stage.RERUN, place=str(tmp_path / f"after-{k}"))
+        described = assignment(tmp_path, method, Stage.RERUN, place=str(tmp_path / f"after-{k}"), **fitting)
         first = Harness(described)
         for _ in range(k):
             first.advance()

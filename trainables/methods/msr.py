@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import ClassVar
 
 from pydantic import Field
 
 from spaces.domain import Space
+from tracking.errors import UserError
 from trainables.method import Context, Role
-from trainables.modules.meta_recipe import META_DOMAINS, MetaConfig
+from trainables.modules.meta_recipe import META_DOMAINS, Architecture, MetaConfig, kernels
 from trainables.modules.meta_training import MetaTraining
 from trainables.modules.sharing import DEVIATION
 from trainables.modules.sharing_network import Pattern, shared
+from trainables.problems.problem import View
 
 
 class Config(MetaConfig):
@@ -34,6 +37,18 @@ class Config(MetaConfig):
     pattern: Pattern = Pattern.KRONECKER
     latent: int = Field(default=6, ge=1)
     deviation: float = Field(default=DEVIATION, gt=0)
+
+    def fits(self, problem: View) -> None:
+        super().fits(problem)
+        if self.architecture is Architecture.NETWORK:
+            return
+        flat = len(problem.shape) == 1
+        if self.architecture is Architecture.LOCAL or (self.architecture is Architecture.CONVOLUTION and flat):
+            raise UserError("patterns are for dense layers and kernels", self.architecture, "architecture: dense")
+        dense = self.architecture is Architecture.DENSE
+        size = problem.outputs * prod(problem.shape) if dense else prod(kernels(problem.shape, problem.outputs))
+        if self.pattern is Pattern.FULL and self.latent > size:
+            raise UserError(f"`latent` must lie in 1 to {size}, the layer's number of weights", self.latent)
 
     def build(self, context: Context) -> MetaTraining:
         """Raises UserError where the problem is not made of tasks, or `latent` exceeds a single layer's size."""

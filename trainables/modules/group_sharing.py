@@ -78,14 +78,14 @@ def shift_error(weight: Tensor) -> Tensor:
     return norm(inner - weight[..., :-1, :-1]) / norm(inner)
 
 
-def turn_error(kernels: Tensor) -> Tensor:
-    """||turned W - permuted W||_F / ||W||_F by a quarter turn, which is exact on pixels.
+def turn_error(kernels: Tensor, quarters: int = 1) -> Tensor:
+    """||turned W - permuted W||_F / ||W||_F by quarter turns, which are exact on pixels.
 
     Of kernels (..., fields x 8, 1, 3, 3) of C_8: a quarter turn of an equivariant layer's kernels is its fields'
     channels moved on by two.
     """
     fields = kernels.view(*kernels.shape[:-4], -1, 8, *kernels.shape[-3:])
-    moved = torch.rot90(fields, 1, (-2, -1)) - fields.roll(-2, dims=-4)
+    moved = torch.rot90(fields, quarters, (-2, -1)) - fields.roll(-2 * quarters, dims=-4)
     length: Tensor = moved.flatten(-5).norm(dim=-1) / fields.flatten(-5).norm(dim=-1)
     return length
 

@@ -13,7 +13,7 @@ from spaces.domain import Domain, Float
 from tracking.errors import UserError
 from trainables.method import Context, MethodConfig, Role
 from trainables.modules.sharing import Conv1d, LocallyConnected1d, SharedConv2d, SharedLinear, Sharing
-from trainables.problems.problem import Kind
+from trainables.problems.problem import Kind, View
 from trainables.problems.tasks import EpisodicView
 
 META_DOMAINS: dict[str, Domain] = {
@@ -68,8 +68,12 @@ class MetaConfig(MethodConfig):
     architecture: Architecture = Architecture.NETWORK
 
     def view(self, context: Context) -> EpisodicView:
-        """The problem; UserError where it is not made of tasks, or the architecture does not fit it."""
-        problem = context.problem
+        """The problem, which fits."""
+        self.fits(context.problem)
+        return cast(EpisodicView, context.problem)
+
+    def fits(self, problem: View) -> None:
+        """Raises UserError where the problem is not made of tasks, or the architecture does not fit it."""
         if problem.kind is not Kind.EPISODIC:
             raise UserError(
                 "a meta-learner needs a problem made of tasks", f"a {problem.kind} problem",
@@ -77,7 +81,13 @@ class MetaConfig(MethodConfig):
             )
         if self.inner_rate > self.most_rate:
             raise UserError("`inner_rate` must not exceed `most_rate`", self.inner_rate, f"up to {self.most_rate:g}")
-        return cast(EpisodicView, problem)
+        if self.architecture is not Architecture.NETWORK and problem.transform_bank:
+            raise UserError(
+                f"the architecture `{self.architecture}` is a single linear layer, for layer problems", problem.shape,
+                "set `architecture: network` for images",
+            )
+        if self.architecture is Architecture.LOCAL and len(problem.shape) == 3:
+            raise UserError("locally connected layers are one-dimensional", problem.shape, "dense or convolution")
 
     def adapting(self, context: Context) -> nn.Module:
         """The plain network of this architecture, with its starting weights."""
@@ -85,17 +95,10 @@ class MetaConfig(MethodConfig):
         if self.architecture is Architecture.NETWORK:
             return context.build_network()
         shape, outputs = problem.shape, problem.outputs
-        if problem.transform_bank:
-            raise UserError(
-                f"the architecture `{self.architecture}` is a single linear layer, for layer problems", shape,
-                "set `architecture: network` for images",
-            )
         layer: nn.Module
         if self.architecture is Architecture.DENSE:
             layer = SharedLinear(Sharing((outputs, prod(shape))), False, generator)
         elif len(shape) == 3:
-            if self.architecture is Architecture.LOCAL:
-                raise UserError("locally connected layers are one-dimensional", shape, "dense or convolution")
             layer = SharedConv2d(Sharing(kernels(shape, outputs)), False, generator)
         elif self.architecture is Architecture.LOCAL:
             layer = LocallyConnected1d(shape[0], KERNEL, generator)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from trainables.modules.group_sharing import numerical_rank
 from trainables.modules.inner_loop import InnerLoop
 from trainables.modules.meta_recipe import MetaConfig, RateForm
 from trainables.modules.sharing import FullSharing, SharedLayer, split_parameters
+from trainables.modules.sharing_takeaway import export
 from trainables.modules.state import (
     generators_state,
     load_generators,
@@ -25,9 +27,10 @@ from trainables.modules.state import (
     require_like,
 )
 from trainables.modules.supervised import mean_metrics
-from trainables.problems.problem import LEARNABLE, Batch
+from trainables.problems.problem import LEARNABLE, Batch, Split
 
 EXPLOSION = 10.0      # times the loss of untouched weights
+EXPORTED = 20         # tasks that equivariance is measured on
 HALF = math.log(2.0)  # of a rate, as a step of its logarithm
 
 
@@ -66,7 +69,7 @@ class MetaTraining:
 
     @property
     def rates(self) -> dict[str, Tensor]:
-        """Inner rate of each adapted tensor, 0-d."""
+        """Inner rate of each adapted tensor, 0-d, with a graph to what is learned."""
         log = self._config.rate_form is RateForm.LOG
         return {name: raw.exp() if log else raw for name, raw in self.raw_rates.items()}
 
@@ -113,7 +116,7 @@ class MetaTraining:
     def warnings(self) -> Sequence[str]:
         """Of inner rates that stand at their bound, and of updates that were too large for the tasks."""
         most, exploded = self._config.most_rate, int(self._explosions)
-        stuck = [name for name, rate in self.rates.items() if float(rate) >= most * (1 - 1e-6)]
+        stuck = [name for name, rate in self.rates.items() if float(rate.detach()) >= most * (1 - 1e-6)]
         told = [f"the inner rate of {name} stands at its bound {most:g}: raise `most_rate`" for name in stuck]
         if exploded:
             told.append(
@@ -121,6 +124,13 @@ class MetaTraining:
                 "untouched weights; inner rates were halved each time: start with a smaller `inner_rate`"
             )
         return told
+
+    def export(self, folder: Path) -> Mapping[str, str]:
+        """Patterns, rates and pictures of adapted weights, see `sharing_takeaway`; tasks are drawn from train."""
+        generator = self._context.generator(Role.SEARCH)
+        support, _ = self._problem.episodes(generator, EXPORTED, Split.TRAIN)
+        support = Batch(support.x.to(self._context.device), support.y.to(self._context.device))
+        return export(self.network, self.rates, self.weights(support), folder)
 
     def state_dict(self) -> State:
         return {

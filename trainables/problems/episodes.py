@@ -88,6 +88,8 @@ class Config(WrapperConfig):
 class ImageTasks:
     """Axes: T tasks, W ways, N images of a class, then (C, H, W). A known thing is a class (N, C, H, W)."""
 
+    outcome = Kind.CLASSIFICATION
+
     def __init__(
         self, ways: int, ranges: Mapping[str, float], bank: tuple[Action, ...], shape: tuple[int, ...]
     ) -> None:

@@ -66,6 +66,7 @@ class Config(SourceConfig):
 class LinearLayers:
     """Examples of linear layers; a task is its filter (k,). Axes: T tasks, N examples."""
 
+    outcome = Kind.REGRESSION
     bank: tuple[Action, ...] = ()  # a layer's symmetry is how its outputs move, not that they stay
 
     def __init__(self, known: Pattern) -> None:

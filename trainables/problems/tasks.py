@@ -30,6 +30,7 @@ class TaskFamily(Protocol):
     shape: tuple[int, ...]
     outputs: int
     bank: tuple[Action, ...]
+    outcome: Kind  # of a task: what its outputs mean
 
     def episodes(self, known: Tasks, generator: Generator, tasks: int, shots: int, queries: int) -> Episode:
         """Support x (T, S, *shape), y (T, S, ...) and query of T tasks, drawn from those known."""
@@ -155,6 +156,11 @@ class TaskProblem(TaskView):
     @property
     def truth(self) -> Truth | None:
         return self._truth
+
+    @property
+    def outcome(self) -> Kind:
+        """What the outputs of a task mean: CLASSIFICATION or REGRESSION."""
+        return self._family.outcome
 
     def size(self, *splits: Split) -> int:
         return sum(len(self._known[split]) for split in splits or LEARNABLE)

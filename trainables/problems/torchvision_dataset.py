@@ -36,6 +36,7 @@ DATASETS: dict[str, tuple[dict[str, Any], ...]] = {
     "Imagenette": _VAL,
     "KMNIST": _FLAG,
     "MNIST": _FLAG,
+    "Omniglot": ({"background": True},),  # the other part holds other characters
     "OxfordIIITPet": _TRAINVAL,
     "PCAM": _WORD,
     "QMNIST": _FLAG,

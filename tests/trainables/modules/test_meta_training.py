@@ -1,0 +1,211 @@
+"""Meta-learners on planted layers: what is recovered, what controls must not do, and rates that explode."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from tests.support.toy_problems import image_toy
+from tracking.cost import Meter
+from tracking.errors import UserError
+from trainables import methods
+from trainables.method import Context
+from trainables.modules.group_sharing import numerical_rank, principal_cosines, shift_error
+from trainables.modules.meta_training import MetaTraining
+from trainables.modules.networks import builder
+from trainables.modules.sharing_takeaway import turned
+from trainables.problems.layers import Config as Layers
+from trainables.problems.patterns import Layer
+from trainables.problems.problem import Problem, Split
+from trainables.problems.spec import ProblemSpec
+from trainables.problems.tasks import TaskProblem
+
+FULL = {"architecture": "dense", "pattern": "full"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def problem_of(folder: Path, layer: Layer, **fields: int) -> TaskProblem:
+    built = ProblemSpec(label="x", source={"name": "layers", "layer": layer, **fields}).build(0, 0, folder)
+    assert isinstance(built, TaskProblem)
+    return built
+
+
+def method_of(problem: Problem, name: str, updates: int, **settings: Any) -> MetaTraining:
+    meter = Meter("cpu")
+    context = Context(
+        problem=problem.view(meter), horizon=updates, slice_updates=updates, seed=0, device=torch.device("cpu"),
+        meter=meter, network=builder("mlp"),
+    )
+    method = methods.config_class(name).model_validate(settings).build(context)
+    assert isinstance(method, MetaTraining)
+    return method
+
+
+def trained(problem: Problem, name: str, updates: int, **settings: Any) -> MetaTraining:
+    method = method_of(problem, name, updates, **settings)
+    method.step()
+    return method
+
+
+def mean_loss(problem: TaskProblem, method: MetaTraining, tasks: int = 500) -> float:
+    losses = [problem.loss(method.predict(query.x, support), query.y).mean()
+              for support, query in problem.judged(Split.TEST, tasks)]
+    return float(torch.stack(losses).mean())
+
+
+def pattern_of(method: MetaTraining) -> torch.Tensor:
+    return next(value for name, value in method.slow.items() if name.endswith("pattern")).detach()
+
+
+def test_the_cyclic_group_is_found_and_a_dense_layer_finds_nothing(folder: Path) -> None:
+    """16 points, 16 outputs, a filter of 16: 8 supports; errors as a share of E[y^2] = 16."""
+    problem = problem_of(folder, Layer.CYCLIC, shots=8, queries=12)
+    method = trained(problem, "msr", 500, **FULL, latent=16, deviation=0.1, outer_learning_rate=1e-2)
+    truth = torch.from_numpy(Layers(layer=Layer.CYCLIC).pattern(0).matrix)
+    assert float(principal_cosines(pattern_of(method), truth).min()) > 0.99
+    assert numerical_rank(pattern_of(method)) == 16
+    assert mean_loss(problem, method) < 0.1 * 16
+    dense = trained(problem, "maml", 500, architecture="dense", outer_learning_rate=1e-2)
+    assert mean_loss(problem, dense) > 0.4 * 16
+
+
+@pytest.mark.slow
+def test_rank1_as_the_sheet_has_it(folder: Path) -> None:
+    """1,000 updates, three inner steps: MSE <= .02, cosines >= .99, shifts commute; a dense layer learns nothing."""
+    problem = problem_of(folder, Layer.RANK1)
+    published = {"rate_form": "linear", "inner_rate": 0.1, "decay": False, "outer_learning_rate": 1e-3}
+    method = trained(problem, "msr", 1000, **FULL, latent=3, **published)
+    truth = torch.from_numpy(Layers(layer=Layer.RANK1).pattern(0).matrix)
+    assert mean_loss(problem, method, 2000) <= 0.02
+    assert float(principal_cosines(pattern_of(method), truth).min()) >= 0.99
+    support, _ = next(problem.judged(Split.TEST, 50))
+    adapted = method.weights(support)
+    assert adapted is not None and float(shift_error(adapted).mean()) <= 0.05
+    assert mean_loss(problem, trained(problem, "maml", 1000, architecture="dense", **published), 2000) >= 2.6
+
+
+@pytest.mark.slow
+def test_latent_sizes_below_the_truth_fail_and_above_it_show_in_the_spectrum(folder: Path) -> None:
+    problem = problem_of(folder, Layer.RANK1)
+    losses = {k: trained(problem, "msr", 600, **FULL, latent=k) for k in (1, 2, 3, 6)}
+    found = {k: mean_loss(problem, method, 2000) for k, method in losses.items()}
+    assert found[1] > 1.5 and found[2] > 0.8
+    assert max(found[3], found[6]) < 0.1
+    assert [numerical_rank(pattern_of(losses[k])) for k in (3, 6)] == [3, 3]
+
+
+def test_gain_and_diagonal_share_nothing(folder: Path) -> None:
+    problem = problem_of(folder, Layer.RANK1, tasks=500)
+    for pattern in ("gain", "diagonal"):
+        method = trained(problem, "msr", 200, architecture="dense", pattern=pattern, outer_learning_rate=1e-2)
+        assert mean_loss(problem, method) > 2, pattern
+    sharing = trained(problem, "msr", 200, **FULL, latent=3, outer_learning_rate=1e-2)
+    assert mean_loss(problem, sharing) < 0.1
+
+
+def test_head_only_adapts_the_last_layer_alone(folder: Path) -> None:
+    problem = problem_of(folder, Layer.CYCLIC, tasks=60)
+    method = method_of(problem, "maml", 2, head_only=True)
+    whole = method_of(problem, "maml", 2)
+    assert len(method.rates) == 2 < len(whole.rates)
+    support, _ = next(problem.judged(Split.TEST, 3))
+    moved = method._loop.weights(method.fast, method.slow, method.rates, support)
+    changed = {name for name, value in moved.items() if not torch.equal(value, method.fast[name].expand_as(value))}
+    assert changed == set(method.rates)
+
+
+class TestExplodingRates:
+    def test_are_halved_counted_and_told(self, folder: Path) -> None:
+        problem = problem_of(folder, Layer.CYCLIC, tasks=60)
+        method = trained(problem, "maml", 30, architecture="dense", inner_rate=3000.0)
+        explosions = float(method._explosions)
+        assert explosions >= 3
+        assert max(float(rate.detach()) for rate in method.rates.values()) < 3000 / 2 ** (explosions - 1)
+        told, = method.warnings()
+        assert f"in {int(explosions)} of 30 updates" in told and "inner_rate" in told
+        assert all(bool(value.isfinite().all()) for value in (*method.fast.values(), *method.rates.values()))
+
+    def test_are_bounded_and_told(self, folder: Path) -> None:
+        problem = problem_of(folder, Layer.RANK1, tasks=60)
+        method = trained(problem, "maml", 20, architecture="convolution", most_rate=0.02, inner_rate=0.019,
+                         outer_learning_rate=0.05)
+        assert float(method.rates["layer.weight"].detach()) == pytest.approx(0.02)
+        told, = method.warnings()
+        assert "layer.weight stands at its bound 0.02" in told
+
+    def test_ordinary_ones_are_left_alone(self, folder: Path) -> None:
+        problem = problem_of(folder, Layer.RANK1, tasks=60)
+        method = trained(problem, "maml", 20, architecture="convolution", inner_rate=0.1)
+        assert method.warnings() == [] and float(method._explosions) == 0
+
+
+def test_predictions_of_a_task_depend_on_its_support_alone(folder: Path) -> None:
+    problem = problem_of(folder, Layer.RANK1, tasks=60)
+    method = trained(problem, "msr", 20, **FULL, deviation=0.1)
+    support, query = next(problem.judged(Split.TEST, 6))
+    together = method.predict(query.x, support)
+    alone = method.predict(query.x[2:3], type(support)(support.x[2:3], support.y[2:3]))
+    assert torch.allclose(together[2:3], alone, atol=1e-5)
+    swapped = method.predict(query.x, type(support)(support.x.roll(1, 0), support.y.roll(1, 0)))
+    assert not torch.allclose(together, swapped, atol=1e-2)
+
+
+@pytest.mark.parametrize(("settings", "message"), [
+    ({**FULL, "latent": 5000}, "`latent` must lie in 1 to 4760"),
+    ({**FULL, "architecture": "convolution"}, "dense layers and kernels"),
+    ({**FULL, "architecture": "local"}, "dense layers and kernels"),
+    ({"architecture": "dense", "inner_rate": 10.0, "most_rate": 1.0}, "must not exceed"),
+])
+def test_settings_that_do_not_fit(folder: Path, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        method_of(problem_of(folder, Layer.RANK1, tasks=60), "msr", 2, **settings)
+
+
+def test_problems_that_are_not_made_of_tasks_and_layers_for_images(folder: Path) -> None:
+    with pytest.raises(UserError, match="made of tasks"):
+        method_of(image_toy(), "msr", 2)
+    wrapper = {"name": "episodes", "ways": 3}
+    images = ProblemSpec(label="x", source={"name": "digits"}, wrappers=[wrapper], shares=(0.4, 0.2, 0.4))
+    with pytest.raises(UserError, match="for layer problems"):
+        method_of(images.build(0, 0, folder), "msr", 2, architecture="dense")
+    with pytest.raises(UserError, match="one-dimensional"):
+        method_of(problem_of(folder, Layer.ROT8, tasks=20), "maml", 2, architecture="local")
+
+
+class TestExport:
+    def test_spectrum_rank_and_equivariance_are_there(self, folder: Path, tmp_path: Path) -> None:
+        method = trained(problem_of(folder, Layer.RANK1), "msr", 200, **FULL, latent=4, outer_learning_rate=1e-2)
+        assert set(method.export(tmp_path)) == {"sharing", "weights", "patterns"}
+        told = json.loads((tmp_path / "sharing.json").read_text())
+        layer = told["layers"]["layer"]
+        assert layer["spectrum"] == pytest.approx(torch.linalg.svdvals(pattern_of(method)).tolist())
+        assert layer["rank"] == 3 and layer["equivariance/shift"] < 0.2
+        assert told["inner_rates"].keys() == method.rates.keys()
+        with Image.open(tmp_path / "patterns.png") as picture:
+            assert picture.size[0] > 4 * 68 and picture.size[1] > 2 * 68
+
+    def test_directions_are_turned_onto_shifts(self) -> None:
+        """Whatever basis U has, what is shown of a convolution's are its three diagonals, each alone."""
+        truth = torch.from_numpy(Layers(layer=Layer.RANK1).pattern(0).matrix).float()
+        mixing = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0)))[0]
+        shown = turned(truth @ mixing, (68, 70)).view(3, 68, 70)
+        for direction in range(3):
+            diagonals = torch.stack([shown[direction].diagonal(offset) for offset in range(3)])  # (3, 68)
+            strengths = diagonals.abs().mean(1) * 68**0.5
+            assert sorted(strengths.tolist()) == pytest.approx([0, 0, 1], abs=1e-4)
+
+    def test_kernels_of_a_network_with_several_layers(self, folder: Path, tmp_path: Path) -> None:
+        method = trained(problem_of(folder, Layer.ROT8, tasks=20), "msr", 1, architecture="convolution", task_batch=2)
+        method.export(tmp_path)
+        layer = json.loads((tmp_path / "sharing.json").read_text())["layers"]["layer"]
+        assert {"equivariance/turn_90_deg", "equivariance/turn_180_deg", "equivariance/turn_270_deg"} <= layer.keys()
+        assert [len(values) for values in layer["spectra_of_factors"]] == [24, 1, 9]
