@@ -17,7 +17,7 @@ from trainables import invariance, plugins
 from trainables.artefact_store import ArtefactStore
 from trainables.assignment import FIRST_SEED, Assignment, Device, Report
 from trainables.inheritance import bequeath, inherit
-from trainables.judging import Judged, judged, outcome
+from trainables.judging import Judged, judged, outcome, structure
 from trainables.judging import score as mean_score
 from trainables.keeping import Keeper
 from trainables.method import Augments, Context, Describes, Finds, Method, MethodConfig, Slice, stable_seed
@@ -145,6 +145,7 @@ class Harness:
                 parts[0].predict, probed, bank, self.ranges(), protocol.strengths, outcome(self.problem)
             )
         final = {f"invariance/{name}": value for name, value in measured.items()}
+        final |= {f"learned/sharing/{name}": value for name, value in structure(self.problem, self.method).items()}
         if confirm:
             with self.meter.unit("test", (len(parts), *parts[0].x.shape), phase=Phase.SELECT):
                 final |= self._test(parts)

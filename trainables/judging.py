@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from trainables.invariance import Predict
-from trainables.method import Method
+from trainables.method import Method, Shares
+from trainables.modules.group_sharing import energy_within, principal_cosines
 from trainables.problems.problem import Batch, Kind, Problem, Split
 from trainables.problems.tasks import TaskProblem
 
@@ -69,6 +70,23 @@ def score(problem: Problem, parts: list[Judged]) -> tuple[float, bool]:
         scores.append(problem.score(outputs, part.y))
         finite.append(outputs.isfinite().all())  # an argmax over NaN is a class like any other
     return float(torch.stack(scores).mean()), bool(torch.stack(finite).all())
+
+
+def structure(problem: Problem, method: Method) -> dict[str, float]:
+    """How near a learned sharing pattern came to the planted one; nothing where either is missing.
+
+    `min_cosine` of the principal angles between the column spaces, and the share of U's energy within the planted one.
+    """
+    if not isinstance(problem, TaskProblem) or not isinstance(method, Shares):
+        return {}
+    learned, truth = method.pattern(), problem.pattern()
+    if learned is None or truth is None or len(learned) != len(truth):
+        return {}
+    learned = learned.cpu()
+    cosines = principal_cosines(learned, truth)
+    # A pattern of fewer columns than the truth has leaves directions out: those are at a right angle.
+    least = float(cosines.min()) if len(cosines) == truth.shape[1] else 0.0
+    return {"min_cosine": least, "energy": float(energy_within(learned, truth))}
 
 
 def _adapting(method: Method, support: Batch, tasks: tuple[int, ...]) -> Predict:

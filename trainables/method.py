@@ -96,6 +96,13 @@ class Deploys(Protocol):
 
 
 @runtime_checkable
+class Shares(Protocol):
+    """Optional: the learned pattern U (weights, k) of its first shared layer, None where there is no free one."""
+
+    def pattern(self) -> Tensor | None: ...
+
+
+@runtime_checkable
 class Warns(Protocol):
     """Optional: what a person should know about this task, one sentence each; asked once, after the last step."""
 

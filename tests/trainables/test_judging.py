@@ -13,7 +13,7 @@ from tests.support.trials import assignment, finish, logical
 from tracking.cost import Phase
 from tracking.record import Stage
 from trainables.harness import Harness
-from trainables.judging import TEST_TASKS, judged, score
+from trainables.judging import TEST_TASKS, judged, score, structure
 from trainables.problems.problem import Batch, Split
 from trainables.problems.spec import ProblemSpec
 from trainables.problems.tasks import TaskProblem
@@ -77,6 +77,28 @@ def test_outputs_that_are_not_finite_are_found_in_any_part(tmp_path: Path) -> No
 
     parts = [*judged(problem, Broken(), True, Split.TEST, None, torch.device("cpu"))]  # type: ignore[arg-type]
     assert not score(problem, parts)[1]
+
+
+def test_a_pattern_is_compared_with_the_planted_one(tmp_path: Path) -> None:
+    problem = problem_of(tmp_path, LAYERS)
+
+    class Sharing(Recording):
+        def __init__(self, pattern: Tensor | None) -> None:
+            super().__init__()
+            self.known = pattern
+
+        def pattern(self) -> Tensor | None:
+            return self.known
+
+    truth = problem.pattern()
+    assert truth is not None
+    noise = torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))
+    right, partly, wrong = (structure(problem, Sharing(u)) for u in (truth @ noise[:16], truth[:, :15], noise))  # type: ignore[arg-type]
+    assert right == {"min_cosine": pytest.approx(1, abs=1e-5), "energy": pytest.approx(1, abs=1e-5)}
+    assert partly == {"min_cosine": 0.0, "energy": pytest.approx(1, abs=1e-5)}
+    assert wrong["min_cosine"] < 0.3 and wrong["energy"] < 0.2
+    assert structure(problem, Sharing(None)) == structure(problem, Recording()) == {}  # type: ignore[arg-type]
+    assert structure(problem_of(tmp_path, EPISODES), Sharing(truth)) == {}  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("method", "settings"), [("maml", {}), ("msr", {}), ("plain", {}), ("random_policy", {})])

@@ -101,6 +101,11 @@ class MetaTraining:
         with torch.no_grad():
             return torch.stack([layer.sharing(v) for v in filters])
 
+    def pattern(self) -> Tensor | None:
+        """U (weights, k) of the first layer, where it is free."""
+        free = (m for m in self.network.modules() if isinstance(m, FullSharing))
+        return next((sharing.matrix().detach() for sharing in free), None)
+
     def describe(self) -> Mapping[str, float]:
         """Inner rates; of each free pattern its numerical rank (singular values above half of the largest).
 

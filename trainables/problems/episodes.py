@@ -96,6 +96,9 @@ class ImageTasks:
         self.bank, self.outputs, self.shape = bank, ways, shape
         self._ranges, self._queried = ranges, [action for action in bank if action.name in ranges]
 
+    def pattern(self) -> None:
+        """What real images share nobody planted."""
+
     def episodes(self, known: Tasks, generator: Generator, tasks: int, shots: int, queries: int) -> Episode:
         """Classes and images without replacement within a task; ordered by class, which were drawn in random order.
 

@@ -77,6 +77,11 @@ class LinearLayers:
         # E[y^2] per output: the squares of all weights, shared out over the rows of W.
         self.variance = float((known.matrix**2).sum()) * known.deviation**2 / known.weight[0]
 
+    def pattern(self) -> Tensor:
+        truth = torch.zeros(self._size, int(self._places[:, 1].max()) + 1)
+        truth[self._places[:, 0], self._places[:, 1]] = self._values
+        return truth
+
     def episodes(self, known: Tasks, generator: Generator, tasks: int, shots: int, queries: int) -> Episode:
         rows = torch.randint(len(known), (tasks,), generator=generator)
         x = torch.randn(tasks, shots + queries, *self.shape, generator=generator)

@@ -32,6 +32,9 @@ class TaskFamily(Protocol):
     bank: tuple[Action, ...]
     outcome: Kind  # of a task: what its outputs mean
 
+    def pattern(self) -> Tensor | None:
+        """The true U (weights, k) where one was planted."""
+
     def episodes(self, known: Tasks, generator: Generator, tasks: int, shots: int, queries: int) -> Episode:
         """Support x (T, S, *shape), y (T, S, ...) and query of T tasks, drawn from those known."""
 
@@ -156,6 +159,10 @@ class TaskProblem(TaskView):
     @property
     def truth(self) -> Truth | None:
         return self._truth
+
+    def pattern(self) -> Tensor | None:
+        """The planted U (weights, k), for the harness alone; None where there is none."""
+        return self._family.pattern()
 
     @property
     def outcome(self) -> Kind:
