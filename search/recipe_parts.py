@@ -49,6 +49,22 @@ def published() -> dict[str, Any]:
     }
 
 
+def meta_learners(settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """MAML, its head alone, sharing, and the step sizes of sharing without the sharing; equal settings."""
+    return [
+        {"name": "maml", "settings": settings},
+        {"name": "maml", "label": "anil", "settings": {"head_only": True, **settings}},
+        *({"name": "msr", "label": f"msr-{kind}", "settings": {"pattern": kind, **settings}}
+          for kind in ("kronecker", "gain", "diagonal")),
+    ]
+
+
+def turned_episodes(source: dict[str, Any], label: str) -> dict[str, Any]:
+    """Ten classes: three for tests, and of the seven others 3, 1 and 3 for train, outer and select."""
+    turned = {"name": "episodes", "ways": 3, "shots": 1, "queries": 5, "ranges": {"rotation": 45.0}}
+    return {"label": label, "source": source, "wrappers": [turned], "shares": [0.4, 0.2, 0.4]}
+
+
 def oracle(half_width_deg: float) -> dict[str, Any]:
     """Told what was planted."""
     return {"name": "oracle", "settings": {"ranges": {"rotation": half_width_deg}}}

@@ -11,11 +11,13 @@ from typing import Any
 from search.recipe_book import book, chosen, lines
 from search.recipe_parts import (
     everything,
+    meta_learners,
     oracle,
     planted,
     policy_rows,
     published,
     rotated_digits,
+    turned_episodes,
     which_rotation,
 )
 
@@ -217,24 +219,37 @@ def symmetries() -> dict[str, Any]:
 
 def augmented_episodes() -> dict[str, Any]:
     """Tasks of digits that were not seen, upright support and turned queries: does sharing help a small network?"""
-    source = {"name": "digits"}
-    tasks = {"task_batch": 16}
-    turned = {"name": "episodes", "ways": 3, "shots": 1, "queries": 5, "ranges": {"rotation": 45.0}}
     return {
-        "problems": [{
-            "label": "digits-episodes", "source": source, "wrappers": [turned],
-            "shares": [0.4, 0.2, 0.4],  # of the seven classes that are not the test's: 3, 1 and 3
-        }],
-        "methods": [
-            {"name": "maml", "settings": tasks},
-            {"name": "maml", "label": "anil", "settings": {"head_only": True, **tasks}},
-            *({"name": "msr", "label": f"msr-{kind}", "settings": {"pattern": kind, **tasks}}
-              for kind in ("kronecker", "gain", "diagonal")),
-        ],
+        "problems": [turned_episodes({"name": "digits"}, "digits-episodes")],
+        "methods": meta_learners({"task_batch": 16}),
         "horizon": 500,
         "slices": 10,
         "budget": 60.0,
         "confirm_seeds": 5,
+    }
+
+
+def augmented_episodes_mnist() -> dict[str, Any]:
+    """The same on 5,000 images of MNIST; downloads to `data`; some hours on two cores."""
+    source = {"name": "torchvision", "dataset": "MNIST", "root": "data", "limit": 5000}
+    return {**augmented_episodes(), "problems": [turned_episodes(source, "mnist-episodes")]}
+
+
+def augmented_omniglot() -> dict[str, Any]:
+    """Augmented Omniglot, 5 ways and 1 shot, four blocks of 32 filters, for a GPU; downloads to `data`."""
+    source = {"name": "torchvision", "dataset": "Omniglot", "root": "data", "size": 28}
+    moves = {"rotation": 30.0, "scale": 0.1, "flip_horizontal": 1.0, "flip_vertical": 1.0}
+    episodes = {"name": "episodes", "ways": 5, "shots": 1, "queries": 5, "ranges": moves, "test_classes": 200}
+    return {
+        "problems": [{"label": "augmented-omniglot", "source": source, "wrappers": [episodes]}],
+        "methods": meta_learners({"task_batch": 32}),
+        "network": "conv4",
+        "resources": {"cpus": 2, "gpus": 1},
+        "horizon": 20_000,
+        "slices": 20,
+        "budget": 200.0,
+        "confirm_seeds": 5,
+        "hang_seconds": 3600.0,
     }
 
 

@@ -17,6 +17,7 @@ class Network(StrEnum):
     """Networks that a study can name."""
 
     SMALL_CNN = "small_cnn"
+    CONV4 = "conv4"
     MLP = "mlp"
     RESNET18 = "resnet18"
 
@@ -38,7 +39,7 @@ def builder(name: str, extra: Sequence[str] = ()) -> NetworkBuilder:
     if name not in names():
         raise UserError("there is no network of that name", name, nearest(name, {*names(), *extra}))
     builders: dict[Network, NetworkBuilder] = {
-        Network.SMALL_CNN: small_cnn, Network.MLP: mlp, Network.RESNET18: resnet18,
+        Network.SMALL_CNN: small_cnn, Network.CONV4: conv4, Network.MLP: mlp, Network.RESNET18: resnet18,
     }
     return builders[Network(name)]
 
@@ -65,6 +66,28 @@ def small_cnn(shape: tuple[int, ...], outputs: int, widths: Sequence[int] = (16,
         if index < 2:
             blocks.append(nn.MaxPool2d(2))
     return nn.Sequential(*blocks, _GlobalPool(), nn.Linear(2 * widths[-1], outputs))
+
+
+def conv4(shape: tuple[int, ...], outputs: int, width: int = 32) -> nn.Module:
+    """The few-shot literature's four blocks (Vinyals et al. 2016; 32 filters as in MAML) under a linear head.
+
+    GroupNorm instead of batch statistics, so that an output depends on its own input only; blocks halve the image while
+    it has two pixels or more, and the head sees what positions are left.
+
+    Raises:
+        UserError: the input is not an image, or is too small.
+    """
+    if len(shape) != 3 or min(shape[1:]) < 4:
+        raise UserError("conv4 needs images (C, H, W) from 4 x 4 on", shape, "use the network `mlp`")
+    blocks: list[nn.Module] = []
+    channels, height, width_left = shape
+    for _ in range(4):
+        blocks += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.GroupNorm(8, width), nn.ReLU()]
+        if min(height, width_left) >= 2:
+            blocks.append(nn.MaxPool2d(2))
+            height, width_left = height // 2, width_left // 2
+        channels = width
+    return nn.Sequential(*blocks, nn.Flatten(), nn.Linear(width * height * width_left, outputs))
 
 
 def mlp(shape: tuple[int, ...], outputs: int, width: int = 128) -> nn.Module:
