@@ -89,8 +89,8 @@ def test_predict_leaves_the_training_mode() -> None:
 @pytest.mark.parametrize(
     ("name", "shape"),
     [
-        ("small_cnn", (1, 8, 8)), ("small_cnn", (3, 33, 20)), ("conv4", (1, 28, 28)), ("conv4", (3, 9, 4)), ("mlp", (1, 32)),
-        ("mlp", (3, 8, 8)),
+        ("small_cnn", (1, 8, 8)), ("small_cnn", (3, 33, 20)), ("conv4", (1, 28, 28)), ("conv4", (3, 9, 4)),
+        ("mlp", (1, 32)), ("mlp", (3, 8, 8)),
     ],
 )
 def test_networks_have_outputs_and_second_derivatives(name: str, shape: tuple[int, ...]) -> None:
