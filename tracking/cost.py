@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from types import MappingProxyType
@@ -16,7 +17,7 @@ import torch
 
 from tracking.energy import Energy, Reading, Used
 from tracking.flops import FlopCounter
-from tracking.ledger import METHOD_PHASES, UNITS, Ledger, Phase, PhaseCost, highest, nothing
+from tracking.ledger import ENERGIES, METHOD_PHASES, UNITS, Ledger, Phase, PhaseCost, added, highest, nothing
 
 __all__ = ["UNITS", "Clock", "Ledger", "Meter", "Phase", "PhaseCost"]
 
@@ -49,6 +50,7 @@ class Meter:
         self._device = torch.device(device)
         self._energy = energy or Energy(self._device)
         self._energies: Used | None = None  # before the first slice; unknown from the first on that could not be read
+        self._earlier_joules: tuple[float | None, float | None] | None = None  # device, host; before a resume
         self._costs = nothing()
         self._units: dict[Unit, int] = {}
         self._uncounted: Counter[str] = Counter()
@@ -143,8 +145,7 @@ class Meter:
             phases=MappingProxyType(phases),
             peak_host_bytes=highest(self._earlier_host_peak, self._host_peak()),
             peak_device_bytes=highest(self._earlier_device_peak, self._device_peak()),
-            device_energy_joules=None if self._energies is None else self._energies.device,
-            host_energy_estimate_joules=None if self._energies is None else self._energies.host_estimate,
+            **dict(zip(ENERGIES, self._joules(), strict=True)),
             uncounted=dict(self._uncounted),
         )
 
@@ -175,8 +176,16 @@ class Meter:
         self._units, self._unassigned = units, PhaseCost(label_reads=labels, unlabelled_reads=unlabelled)
         self._uncounted = Counter(ledger.uncounted)
         self._earlier_host_peak, self._earlier_device_peak = ledger.peak_host_bytes, ledger.peak_device_bytes
-        used = Used(ledger.device_energy_joules, ledger.host_energy_estimate_joules)
-        self._energies = None if ledger.phases == nothing() else used
+        earlier = (ledger.device_energy_joules, ledger.host_energy_estimate_joules)
+        self._energies, self._earlier_joules = None, None if ledger.phases == nothing() else earlier
+
+    def _joules(self) -> tuple[float | None, float | None]:
+        """Device and host: before the resume, if there was one, and since."""
+        now = None if self._energies is None else (self._energies.device, self._energies.host_estimate)
+        parts = [part for part in (self._earlier_joules, now) if part is not None]
+        if not parts:
+            return None, None
+        return reduce(added, (part[0] for part in parts)), reduce(added, (part[1] for part in parts))
 
     def _charge(self, phase: Phase, cost: PhaseCost) -> None:
         self._costs[phase] += cost

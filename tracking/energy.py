@@ -40,13 +40,32 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """Joules between two readings; None where unknown."""
+    """What went by between two readings; uses add up, so that the coarse clock of the machine averages out.
+
+    Args:
+        device: joules of a GPU that the process had to itself; None where unknown.
+        packages: joules of all processors; None where unknown.
+        cpu_seconds: the process's own; `busy_seconds`: of all processes.
+    """
 
     device: float | None
-    host_estimate: float | None
+    packages: float | None
+    cpu_seconds: float = 0.0
+    busy_seconds: float = 0.0
+
+    @property
+    def host_estimate(self) -> float | None:
+        """The process's share of the packages' joules."""
+        if self.packages is None:
+            return None
+        # Two clocks: a process that is alone may seem to have spent a little more than the machine did.
+        return self.packages * min(1.0, self.cpu_seconds / self.busy_seconds) if self.busy_seconds > 0 else 0.0
 
     def __add__(self, other: Used) -> Used:
-        return Used(added(self.device, other.device), added(self.host_estimate, other.host_estimate))
+        return Used(
+            added(self.device, other.device), added(self.packages, other.packages),
+            self.cpu_seconds + other.cpu_seconds, self.busy_seconds + other.busy_seconds,
+        )
 
 
 
@@ -77,10 +96,12 @@ class Energy:
     def used(self, start: Reading, end: Reading, cpu_seconds: float) -> Used:
         """What a process used that spent `cpu_seconds` between two readings, less than one turn of a counter apart."""
         device = None if start.device is None or end.device is None else max(0.0, end.device - start.device)
-        return Used(device, self._host(start, end, cpu_seconds))
+        if start.busy_seconds is None or end.busy_seconds is None:
+            return Used(device, None)
+        return Used(device, self._joules(start, end), cpu_seconds, end.busy_seconds - start.busy_seconds)
 
-    def _host(self, start: Reading, end: Reading, cpu_seconds: float) -> float | None:
-        if start.packages is None or end.packages is None or start.busy_seconds is None or end.busy_seconds is None:
+    def _joules(self, start: Reading, end: Reading) -> float | None:
+        if start.packages is None or end.packages is None:
             return None
         joules = 0.0
         for zone, before in start.packages.items():
@@ -89,9 +110,7 @@ class Energy:
             if turned < 0 and span is None:
                 return None
             joules += turned if turned >= 0 else turned + (span or 0.0) / 1e6
-        busy = end.busy_seconds - start.busy_seconds
-        # Two clocks: a process that is alone may seem to have spent a little more than the machine did.
-        return joules * min(1.0, cpu_seconds / busy) if busy > 0 else 0.0
+        return joules
 
     def _busy_seconds(self) -> float | None:
         try:
@@ -122,7 +141,8 @@ def _gpu_counter(device: torch.device, nvml: Any) -> Callable[[], float | None]:
 
     def read() -> float | None:
         try:
-            alone = len(nvml.nvmlDeviceGetComputeRunningProcesses(handle)) <= 1
+            # Where a container hides process numbers it cannot be told who computes, and there is no figure.
+            alone = [process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle)] == [os.getpid()]
             return float(nvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1e3 if alone else None
         except nvml.NVMLError:
             return None

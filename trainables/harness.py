@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import torch
@@ -137,26 +138,26 @@ class Harness:
         if self.assignment.stage in (Stage.UNIT, Stage.PROBE) or self.assignment.bequest:
             return {}
         confirm = self.assignment.stage in (Stage.RERUN, Stage.REPLAY)
-        parts = [*self._judged(Split.TEST, None)] if confirm else self._select
+        parts = self._judged(Split.TEST, None) if confirm else iter(self._select)
+        first = next(parts)  # the others are made when they are judged: together they may be gigabytes
         protocol, bank = self.assignment.protocol, self.problem.transform_bank
-        probed = parts[0].x if self.problem.kind is Kind.EPISODIC else parts[0].x[: protocol.invariance_examples]
+        probed = first.x if self.problem.kind is Kind.EPISODIC else first.x[: protocol.invariance_examples]
         with self.meter.unit("invariance", probed.shape, phase=Phase.SELECT):
             measured = invariance.measure(
-                parts[0].predict, probed, bank, self.ranges(), protocol.strengths, outcome(self.problem)
+                first.predict, probed, bank, self.ranges(), protocol.strengths, outcome(self.problem)
             )
         final = {f"invariance/{name}": value for name, value in measured.items()}
         final |= {f"learned/sharing/{name}": value for name, value in structure(self.problem, self.method).items()}
         if confirm:
-            with self.meter.unit("test", (len(parts), *parts[0].x.shape), phase=Phase.SELECT):
-                final |= self._test(parts)
+            with self.meter.unit("test", first.x.shape, phase=Phase.SELECT):
+                final |= self._test(first, parts)
         return final
 
-    def _test(self, parts: list[Judged]) -> dict[str, float]:
+    def _test(self, part: Judged, others: Iterator[Judged]) -> dict[str, float]:
         """The test score without averaging, and with C copies of either kind; the same columns for every method."""
-        final = {"test/score": mean_score(self.problem, parts)[0]}
+        final = {"test/score": mean_score(self.problem, chain([part], others))[0]}
         if self.problem.kind is not Kind.CLASSIFICATION:
             return final
-        part, = parts
         predict, score, x, y = part.predict, self.problem.score, part.x, part.y
         protocol, bank = self.assignment.protocol, self.problem.transform_bank
         # A method without a distribution of its own averages copies of the untouched input.

@@ -5,7 +5,7 @@ Axes: B examples, T tasks, Q queries of each.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -27,7 +27,7 @@ class Judged:
 
     Args:
         predict: (B, *shape) -> (B, outputs), of these inputs or of changed ones in their places.
-        labels: handed out for it, supports included.
+        labels: handed out for it, with those of the supports where the method is given them.
     """
 
     predict: Predict
@@ -49,11 +49,11 @@ def judged(
         batch = problem.examples(split, limit)
         yield Judged(method.predict, batch.x.to(device), batch.y.to(device), len(batch.y))
         return
-    tasks = max(TEST_TASKS, problem.size(split)) if limit is None else max(LEAST_TASKS, limit // problem.queries)
+    tasks = max(TEST_TASKS, problem.size(split)) if limit is None else max(LEAST_TASKS, limit // problem.judged_queries)
     for support, query in problem.judged(split, tasks):
         context, x, y = Batch(*(t.to(device) for t in support)), query.x.to(device), query.y.to(device)
         ask = _adapting(method, context, tuple(x.shape[:2])) if adapts else method.predict
-        labels = len(x) * (support.x.shape[1] + x.shape[1])
+        labels = len(x) * (x.shape[1] + (support.x.shape[1] if adapts else 0))
         yield Judged(ask, x.flatten(0, 1), y.flatten(0, 1), labels)
 
 
@@ -62,7 +62,7 @@ def outcome(problem: Problem) -> Kind:
     return problem.outcome if isinstance(problem, TaskProblem) else problem.kind
 
 
-def score(problem: Problem, parts: list[Judged]) -> tuple[float, bool]:
+def score(problem: Problem, parts: Iterable[Judged]) -> tuple[float, bool]:
     """The mean score of parts of one size, and whether all outputs were finite."""
     scores, finite = [], []
     for part in parts:

@@ -37,9 +37,9 @@ class Machine:
         (self.powercap / zone / "energy_uj").write_text(f"{round(joules * 1e6)}\n")
 
     def busy(self, seconds: float) -> None:
-        """User 1/2, system 1/4, softirq 1/4; idle and waiting are not busy."""
-        half = round(seconds * TICKS / 2)
-        self.stat.write_text(f"cpu {half} 0 {half // 2} 99999 888 0 {half // 2} 0 55 0\ncpu0 1 1 1 1 1 1 1 0 0 0\n")
+        """A fifth each of user, nice, system, irq and softirq; idle, waiting, stolen and guests are not busy."""
+        n = round(seconds * TICKS / 5)
+        self.stat.write_text(f"cpu {n} {n} {n} 99999 888 {n} {n} 7 55 3\ncpu0 1 1 1 1 1 1 1 0 0 0\n")
 
     def energy(self, **further: Any) -> Energy:
         return Energy(powercap=self.powercap, proc_stat=self.stat, **further)
@@ -94,13 +94,13 @@ def test_half_of_the_counters_is_no_figure(machine: Machine, missing: str) -> No
 
 
 class Nvml:
-    """As much of pynvml as is used; `others` further processes compute on the GPU."""
+    """As much of pynvml as is used; the processes of `pids` compute on the GPU."""
 
     class NVMLError(Exception):
         pass
 
     def __init__(self) -> None:
-        self.millijoules, self.others, self.asked = 5_000, 0, b""
+        self.millijoules, self.pids, self.asked = 5_000, [os.getpid()], b""
 
     def nvmlInit(self) -> None:
         return None
@@ -109,8 +109,8 @@ class Nvml:
         self.asked = uuid
         return "handle"
 
-    def nvmlDeviceGetComputeRunningProcesses(self, handle: str) -> list[int]:
-        return [0] * (1 + self.others)
+    def nvmlDeviceGetComputeRunningProcesses(self, handle: str) -> list[SimpleNamespace]:
+        return [SimpleNamespace(pid=pid) for pid in self.pids]
 
     def nvmlDeviceGetTotalEnergyConsumption(self, handle: str) -> int:
         if self.millijoules < 0:
@@ -133,10 +133,11 @@ def test_a_gpu_of_its_own_is_counted_by_uuid(machine: Machine, nvml: Nvml) -> No
     assert energy.used(start, energy.read(), 1.0).device == pytest.approx(7.5)
 
 
-def test_a_shared_gpu_is_no_ones(machine: Machine, nvml: Nvml) -> None:
+@pytest.mark.parametrize("pids", [[os.getpid(), 1], [1], []], ids=["shared", "another's", "hidden"])
+def test_a_gpu_that_is_not_known_to_be_ours_is_no_ones(machine: Machine, nvml: Nvml, pids: list[int]) -> None:
     energy = machine.energy(device="cuda:0", nvml=nvml)
     start = energy.read()
-    nvml.others = 1
+    nvml.pids = pids
     assert energy.used(start, energy.read(), 1.0).device is None
 
 
@@ -183,6 +184,18 @@ class TestMeter:
         again.load_state_dict(meter.state_dict())
         self.slice(again, machine, 10.0, Phase.TRAIN)
         assert again.ledger().host_energy_estimate_joules is None
+
+
+def test_slices_shorter_than_a_tick_of_the_machine_average_out(machine: Machine) -> None:
+    """Ten slices in each of which the process spends half of the machine's time, of which every second shows a tick."""
+    energy, total = machine.energy(), None
+    for k in range(10):
+        start = energy.read()
+        machine.set("intel-rapl:0", 8.0 + k)
+        machine.busy(100.0 + 0.1 * ((k + 1) // 2))
+        used = energy.used(start, energy.read(), 0.025)
+        total = used if total is None else total + used
+    assert total is not None and total.host_estimate == pytest.approx(10 * 0.25 / 0.5)
 
 
 def test_a_ledger_of_an_earlier_version_is_read() -> None:

@@ -45,7 +45,7 @@ class MetaConfig(MethodConfig):
 
     Args:
         outer_learning_rate: Adam's, of initial weights, patterns and inner rates; cosine decay to zero with `decay`.
-        inner_rate: where the inner rates start; one for each weight tensor, learned.
+        inner_rate: where the inner rates start, at most `most_rate`; one for each weight tensor, learned.
         rate_form: published: LINEAR with 0.1.
         inner_steps: of SGD on a task; one cannot invert the Gram matrix of a support set, three nearly do.
         task_batch: tasks per update.
@@ -79,8 +79,6 @@ class MetaConfig(MethodConfig):
                 "a meta-learner needs a problem made of tasks", f"a {problem.kind} problem",
                 "use the source `layers`, or wrap images with `episodes`",
             )
-        if self.inner_rate > self.most_rate:
-            raise UserError("`inner_rate` must not exceed `most_rate`", self.inner_rate, f"up to {self.most_rate:g}")
         if self.architecture is not Architecture.NETWORK and problem.transform_bank:
             raise UserError(
                 f"the architecture `{self.architecture}` is a single linear layer, for layer problems", problem.shape,
@@ -88,6 +86,14 @@ class MetaConfig(MethodConfig):
             )
         if self.architecture is Architecture.LOCAL and len(problem.shape) == 3:
             raise UserError("locally connected layers are one-dimensional", problem.shape, "dense or convolution")
+        if self.architecture in (Architecture.LOCAL, Architecture.CONVOLUTION):
+            positions = prod(side - KERNEL + 1 for side in problem.shape[-2:])
+            whole = problem.outputs % positions == 0 if len(problem.shape) == 3 else problem.outputs == positions
+            if not whole:
+                raise UserError(
+                    f"a filter of {KERNEL} taps gives {positions} outputs (a channel)", problem.outputs,
+                    "architecture: dense",
+                )
 
     def adapting(self, context: Context) -> nn.Module:
         """The plain network of this architecture, with its starting weights."""

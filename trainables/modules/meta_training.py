@@ -14,7 +14,7 @@ from tracking.cost import Phase
 from trainables.method import Context, Role, Slice, State
 from trainables.modules.group_sharing import numerical_rank
 from trainables.modules.inner_loop import InnerLoop
-from trainables.modules.meta_recipe import MetaConfig, RateForm
+from trainables.modules.meta_recipe import Architecture, MetaConfig, RateForm
 from trainables.modules.sharing import FullSharing, SharedLayer, split_parameters
 from trainables.modules.sharing_takeaway import export
 from trainables.modules.state import (
@@ -51,7 +51,7 @@ class MetaTraining:
         self._problem = config.view(context)
         self.network = network.to(context.device)
         self.fast, self.slow = split_parameters(network)
-        start = torch.tensor(config.inner_rate, device=context.device)
+        start = torch.tensor(min(config.inner_rate, config.most_rate), device=context.device)
         start = start.log() if config.rate_form is RateForm.LOG else start
         self.raw_rates = {name: nn.Parameter(start.clone()) for name in self.fast if name not in frozen}
         self._loop = InnerLoop(network, self._problem.loss, config.inner_steps, config.first_order)
@@ -135,7 +135,8 @@ class MetaTraining:
         generator = self._context.generator(Role.SEARCH)
         support, _ = self._problem.episodes(generator, EXPORTED, Split.TRAIN)
         support = Batch(support.x.to(self._context.device), support.y.to(self._context.device))
-        return export(self.network, self.rates, self.weights(support), folder)
+        single = self._config.architecture is not Architecture.NETWORK
+        return export(self.network, self.rates, self.weights(support), single, folder)
 
     def state_dict(self) -> State:
         return {
@@ -163,12 +164,16 @@ class MetaTraining:
         context, config = self._context, self._config
         support, query = self._problem.episodes(self._order, config.task_batch, *LEARNABLE)
         support, query = (Batch(x.to(context.device), y.to(context.device)) for x, y in (support, query))
+        if self._cursor == 0:
+            self._look_at_untouched(query)
         shown = config.inner_steps * support.x.shape[1] + query.x.shape[1]
         with context.meter.unit(
             "outer", (*support.x.shape, *query.x.shape), phase=Phase.TRAIN, examples=config.task_batch * shown
         ):
             loss = self._loop.query_losses(self.fast, self.slow, self.rates, support, query).mean()
-            exploded = self._exploded(loss.detach(), query)
+            most = EXPLOSION * self._untouched
+            exploded = ~(loss.detach() <= most)  # NaN too
+            self._explosions = self._explosions + exploded
             gradients = torch.autograd.grad(loss, self._learned, allow_unused=True)
             for parameter, gradient in zip(self._learned, gradients, strict=True):
                 nothing = torch.zeros_like(parameter)
@@ -177,19 +182,16 @@ class MetaTraining:
             self._optimiser.step()
             self._bound(exploded)
         self._cursor += 1
-        return loss.detach()
+        return torch.where(exploded, most, loss.detach())  # finite, so that one explosion does not end the trial
 
     def _decay(self) -> float:
         return (1 + math.cos(math.pi * self._cursor / self._context.horizon)) / 2 if self._config.decay else 1.0
 
-    def _exploded(self, loss: Tensor, query: Batch) -> Tensor:
-        """Whether adaptation made the loss far worse than weights that no update has touched have it; a 0-d bool."""
-        if self._cursor == 0:
-            outputs = self.predict(query.x.flatten(0, 1))
-            self._untouched = self._problem.loss(outputs, query.y.flatten(0, 1)).mean()
-        exploded = ~(loss <= EXPLOSION * self._untouched)  # NaN too
-        self._explosions = self._explosions + exploded
-        return exploded
+    def _look_at_untouched(self, query: Batch) -> None:
+        """The loss that adaptation must not make far worse; a unit of its own, since it happens once."""
+        x, y = query.x.flatten(0, 1), query.y.flatten(0, 1)
+        with self._context.meter.unit("untouched", x.shape, phase=Phase.TRAIN):
+            self._untouched = self._problem.loss(self.predict(x), y).mean()
 
     @torch.no_grad()
     def _bound(self, exploded: Tensor) -> None:

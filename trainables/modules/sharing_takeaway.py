@@ -10,6 +10,7 @@ Red is positive, blue negative, each picture scaled to its largest entry.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,19 +28,22 @@ LARGEST = 10_000   # weights of a layer that is shown, and of one whose spectrum
 LEAST_SIDE = 96    # pixels of a picture's shorter side
 
 
-def export(network: nn.Module, rates: Mapping[str, Tensor], adapted: Tensor | None, folder: Path) -> dict[str, str]:
+def export(
+    network: nn.Module, rates: Mapping[str, Tensor], adapted: Tensor | None, single: bool, folder: Path
+) -> dict[str, str]:
     """Write the files; returns name -> file.
 
     Args:
         rates: inner rate of each adapted tensor, 0-d.
         adapted: W (T, *shape) of the first shared layer on T tasks; None where there is none.
+        single: whether the network is that one layer; others have channels in no order, so nothing is said of groups.
     """
+    network, adapted = copy.deepcopy(network).cpu(), None if adapted is None else adapted.cpu()
     layers = {name: module for name, module in network.named_modules() if isinstance(module, SharedLayer)}
     first = next(iter(layers), None)
-    told = {
-        name: {**_described(layer), **(equivariance(adapted) if adapted is not None and name == first else {})}
-        for name, layer in layers.items()
-    }
+    told = {name: _described(layer) for name, layer in layers.items()}
+    if single and first is not None and adapted is not None:
+        told[first] |= equivariance(adapted)
     values = {name: float(rate.detach()) for name, rate in rates.items()}
     (folder / "sharing.json").write_text(json.dumps({"layers": told, "inner_rates": values}, indent=2) + "\n")
     torch.save({"network": network.state_dict(), "rates": values}, folder / "sharing.pt")

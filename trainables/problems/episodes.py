@@ -26,7 +26,8 @@ class Config(WrapperConfig):
 
     Augmented episodes (Zhou et al. 2021): what a task's own examples do not show must come from what tasks share.
     Classes, not images, are divided: some are kept for the test set, the others into train, outer and select by the
-    problem's `shares`. Every class is cut to as many images as the smallest has.
+    problem's `shares`. Every class is cut to as many images as the smallest has. All images are the pool's: what an
+    earlier wrapper did to the test set alone is not seen.
 
     Args:
         ways: classes of a task.
@@ -48,7 +49,8 @@ class Config(WrapperConfig):
             raise UserError("`episodes` makes tasks of labelled images", f"a {dataset.kind} problem {dataset.shape}")
         if len({id(array) for array in dataset.pool.values()}) > 1:
             raise UserError("`episodes` transforms queries itself", "a wrapper that changes some splits only")
-        check_ranges(self.ranges, dataset.actions(), dataset.truth or Truth())
+        before = dataset.truth or Truth()
+        check_ranges(self.ranges, dataset.actions(), before)
         x, y = np.asarray(dataset.pool[Split.TRAIN]), dataset.pool_y
         sizes = np.bincount(y, minlength=dataset.outputs)
         needed, least = self.shots + self.queries, int(sizes.min())
@@ -67,7 +69,7 @@ class Config(WrapperConfig):
         return replace(
             dataset, pool=dict.fromkeys(POOL, pool), pool_y=np.zeros(len(pool), np.int64), test_x=held_out,
             test_y=np.zeros(test, np.int64), kind=Kind.EPISODIC, outputs=self.ways, classes=(),
-            truth=Truth(invariant=dict(self.ranges)) if self.ranges else None,
+            truth=Truth({**before.invariant, **self.ranges}, before.harmful) if self.ranges or dataset.truth else None,
         )
 
     def assemble(
@@ -93,11 +95,8 @@ class ImageTasks:
     def __init__(
         self, ways: int, ranges: Mapping[str, float], bank: tuple[Action, ...], shape: tuple[int, ...]
     ) -> None:
-        self.bank, self.outputs, self.shape = bank, ways, shape
+        self.bank, self.outputs, self.ways, self.shape = bank, ways, ways, shape
         self._ranges, self._queried = ranges, [action for action in bank if action.name in ranges]
-
-    def pattern(self) -> None:
-        """What real images share nobody planted."""
 
     def episodes(self, known: Tasks, generator: Generator, tasks: int, shots: int, queries: int) -> Episode:
         """Classes and images without replacement within a task; ordered by class, which were drawn in random order.
@@ -119,7 +118,13 @@ class ImageTasks:
     def fixed(self, known: Tasks, generator: Generator) -> Batch:
         image = torch.randint(known.shape[1], (len(known),), generator=generator)
         x = as_input(known[np.arange(len(known)), image.numpy()])
-        return Batch(x, torch.zeros(len(known), dtype=torch.int64))
+        return Batch(x, torch.randint(self.ways, (len(known),), generator=generator))
+
+    def draw(self, known: Tasks, generator: Generator, size: int) -> Batch:
+        """A query of each task: the label says which place its class was drawn to, and nothing of the class."""
+        classes, images = (torch.randint(n, (size,), generator=generator).numpy() for n in known.shape[:2])
+        x = self._transformed(as_input(known[classes, images])[:, None], generator)[:, 0]
+        return Batch(x, torch.randint(self.ways, (size,), generator=generator))
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         return cross_entropy(outputs, y, reduction="none")

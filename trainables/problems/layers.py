@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -60,13 +61,17 @@ class Config(SourceConfig):
         self, rows: Mapping[Split, Rows], dataset: Dataset, seed: int, bank: tuple[Action, ...] = ()
     ) -> TaskProblem:
         known = {split: pair.x for split, pair in rows.items()}
-        return TaskProblem(LinearLayers(self.pattern(seed)), known, self.shots, self.queries, dataset.notes)
+        family = LinearLayers(self.pattern(seed))
+        return TaskProblem(family, known, self.shots, self.queries, dataset.notes, pattern=partial(self._planted, seed))
+
+    def _planted(self, seed: int) -> Tensor:
+        return torch.from_numpy(self.pattern(seed).matrix).float()
 
 
 class LinearLayers:
     """Examples of linear layers; a task is its filter (k,). Axes: T tasks, N examples."""
 
-    outcome = Kind.REGRESSION
+    outcome, ways = Kind.REGRESSION, 1
     bank: tuple[Action, ...] = ()  # a layer's symmetry is how its outputs move, not that they stay
 
     def __init__(self, known: Pattern) -> None:
@@ -77,16 +82,15 @@ class LinearLayers:
         # E[y^2] per output: the squares of all weights, shared out over the rows of W.
         self.variance = float((known.matrix**2).sum()) * known.deviation**2 / known.weight[0]
 
-    def pattern(self) -> Tensor:
-        truth = torch.zeros(self._size, int(self._places[:, 1].max()) + 1)
-        truth[self._places[:, 0], self._places[:, 1]] = self._values
-        return truth
-
     def episodes(self, known: Tasks, generator: Generator, tasks: int, shots: int, queries: int) -> Episode:
         rows = torch.randint(len(known), (tasks,), generator=generator)
         x = torch.randn(tasks, shots + queries, *self.shape, generator=generator)
         y = self.targets(torch.from_numpy(known[rows.numpy()]), x)
         return Episode(Batch(x[:, :shots], y[:, :shots]), Batch(x[:, shots:], y[:, shots:]))
+
+    def draw(self, known: Tasks, generator: Generator, size: int) -> Batch:
+        support, _ = self.episodes(known, generator, size, 1, 0)
+        return Batch(support.x[:, 0], support.y[:, 0])
 
     def fixed(self, known: Tasks, generator: Generator) -> Batch:
         x = torch.randn(len(known), 1, *self.shape, generator=generator)

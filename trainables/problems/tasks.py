@@ -5,7 +5,7 @@ Axes: T tasks, S support and Q query examples of each, then an input's `shape` o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -31,12 +31,13 @@ class TaskFamily(Protocol):
     outputs: int
     bank: tuple[Action, ...]
     outcome: Kind  # of a task: what its outputs mean
-
-    def pattern(self) -> Tensor | None:
-        """The true U (weights, k) where one was planted."""
+    ways: int      # classes of a task, each with its own shots and queries; else 1
 
     def episodes(self, known: Tasks, generator: Generator, tasks: int, shots: int, queries: int) -> Episode:
         """Support x (T, S, *shape), y (T, S, ...) and query of T tasks, drawn from those known."""
+
+    def draw(self, known: Tasks, generator: Generator, size: int) -> Batch:
+        """One example of each of `size` tasks."""
 
     def fixed(self, known: Tasks, generator: Generator) -> Batch:
         """One example of each known thing: x (N, *shape), y (N, ...)."""
@@ -113,9 +114,9 @@ class TaskView:
 
     def draw(self, generator: Generator, size: int, *splits: Split) -> Batch:
         """One example of each of `size` tasks."""
-        query = self._episodes(generator, size, 1, 1, *splits).query
-        rows, column = torch.arange(size), torch.randint(query.x.shape[1], (size,), generator=generator)
-        return Batch(query.x[rows, column], query.y[rows, column])
+        known, outer = self._asked(splits)
+        self._count(round(size * outer / len(known)))
+        return self._family.draw(known, generator, size)
 
     def labelled(self, *splits: Split) -> Batch:
         """One fixed example of each task: examples have no number."""
@@ -128,18 +129,22 @@ class TaskView:
         if self._meter is not None:
             self._meter.read_unlabelled(size)
         known = np.concatenate([self._learnable[split] for split in LEARNABLE])
-        return self._family.episodes(known, generator, size, 1, 1).query.x[:, 0]
+        return self._family.draw(known, generator, size).x
 
     def _episodes(self, generator: Generator, tasks: int, shots: int, queries: int, *splits: Split) -> Episode:
         """Labels of outer count by outer's share of what is known: a task may hold classes of both."""
-        chosen = allowed(splits)
-        parts = [self._learnable[split] for split in chosen]
-        known = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        known, outer = self._asked(splits)
         episode = self._family.episodes(known, generator, tasks, shots, queries)
-        outer = sum(len(part) for split, part in zip(chosen, parts, strict=True) if split is Split.OUTER)
         examples = episode.support.x.shape[1] + episode.query.x.shape[1]
         self._count(round(tasks * examples * outer / len(known)))
         return episode
+
+    def _asked(self, splits: tuple[Split, ...]) -> tuple[Tasks, int]:
+        """What is known of these splits, and how much of it is outer's."""
+        chosen = allowed(splits)
+        parts = [self._learnable[split] for split in chosen]
+        outer = sum(len(part) for split, part in zip(chosen, parts, strict=True) if split is Split.OUTER)
+        return (parts[0] if len(parts) == 1 else np.concatenate(parts)), outer
 
     def _count(self, labels: int) -> None:
         if self._meter is not None and labels:
@@ -151,10 +156,10 @@ class TaskProblem(TaskView):
 
     def __init__(
         self, family: TaskFamily, known: Mapping[Split, Tasks], shots: int, queries: int, notes: tuple[str, ...] = (),
-        truth: Truth | None = None,
+        truth: Truth | None = None, pattern: Callable[[], Tensor] | None = None,
     ) -> None:
         super().__init__(family, known, shots, queries)
-        self._known, self._truth, self.notes = dict(known), truth, notes
+        self._known, self._truth, self._pattern, self.notes = dict(known), truth, pattern, notes
 
     @property
     def truth(self) -> Truth | None:
@@ -162,7 +167,12 @@ class TaskProblem(TaskView):
 
     def pattern(self) -> Tensor | None:
         """The planted U (weights, k), for the harness alone; None where there is none."""
-        return self._family.pattern()
+        return None if self._pattern is None else self._pattern()
+
+    @property
+    def judged_queries(self) -> int:
+        """Of one task, over all its classes."""
+        return self.queries * self._family.ways
 
     @property
     def outcome(self) -> Kind:

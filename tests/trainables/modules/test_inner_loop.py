@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 from torch import Generator, Tensor, nn
+from torch.func import functional_call
 
 from trainables.modules.inner_loop import InnerLoop
 from trainables.modules.networks import small_cnn
@@ -93,12 +94,33 @@ def test_outer_gradient_against_finite_differences(first_order: bool) -> None:
             kept, sides = float(flat[place]), []
             for side in (1e-6, -1e-6):
                 flat[place] = kept + side
-                sides.append(float(outer()))
+                sides.append(float(outer().detach()))
             flat[place] = kept
             differences.append((sides[0] - sides[1]) / 2e-6)
     found, expected = torch.cat([g.flatten() for g in gradients]), torch.tensor(differences, dtype=torch.float64)
     close = torch.allclose(found, expected, rtol=1e-5, atol=1e-7)
     assert close is not first_order
+
+
+def test_first_order_takes_inner_gradients_for_constants() -> None:
+    """Against the same two steps written out: gradients of U, v, bias and rates, the last not zero."""
+    network = layer()
+    fast, slow = split_parameters(network)
+    rates = {name: value.requires_grad_() for name, value in rates_of(fast).items()}
+    support, query = tasks(1)
+    loss = InnerLoop(network, squared, 2, first_order=True).query_losses(fast, slow, rates, support, query).mean()
+    learned = [*fast.values(), *slow.values(), *rates.values()]
+    found = torch.autograd.grad(loss, learned)
+    moved: dict[str, Tensor] = dict(fast)
+    for _ in range(2):
+        at = {name: value.detach().requires_grad_() for name, value in moved.items()}
+        inner = squared(functional_call(network, {**slow, **at}, (support.x[0],)), support.y[0]).mean()
+        constants = torch.autograd.grad(inner, list(at.values()))
+        moved = {name: moved[name] - rates[name] * g for name, g in zip(at, constants, strict=True)}
+    by_hand = squared(functional_call(network, {**slow, **moved}, (query.x[0],)), query.y[0]).mean()
+    for one, other in zip(found, torch.autograd.grad(by_hand, learned), strict=True):
+        assert torch.allclose(one, other, rtol=1e-9)
+    assert all(float(gradient.abs()) > 0 for gradient in found[-2:])
 
 
 def test_tensors_without_a_rate_stay() -> None:

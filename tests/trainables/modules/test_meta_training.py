@@ -6,13 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from tests.support.toy_problems import image_toy
-from tracking.cost import Meter
+from tracking.cost import Meter, Phase
 from tracking.errors import UserError
+from tracking.flops import FlopCounter
 from trainables import methods
 from trainables.method import Context
 from trainables.modules.group_sharing import numerical_rank, principal_cosines, shift_error
@@ -134,6 +136,30 @@ class TestExplodingRates:
         assert f"in {int(explosions)} of 30 updates" in told and "inner_rate" in told
         assert all(bool(value.isfinite().all()) for value in (*method.fast.values(), *method.rates.values()))
 
+    def test_that_overflow_count_too_and_end_no_trial(self, folder: Path) -> None:
+        problem = problem_of(folder, Layer.CYCLIC, tasks=60)
+        method = method_of(problem, "maml", 3, architecture="dense", inner_rate=1e4, inner_steps=12)
+        piece = method.step()
+        assert float(method._explosions) == 3
+        assert all(np.isfinite(value) for value in piece.metrics.values())
+
+    def test_change_no_weights(self, folder: Path) -> None:
+        problem = problem_of(folder, Layer.CYCLIC, tasks=60)
+        method = method_of(problem, "maml", 3, architecture="dense", inner_rate=3000.0)
+        before = {name: value.detach().clone() for name, value in method.fast.items()}
+        method.step()
+        assert float(method._explosions) == 3
+        assert all(torch.equal(before[name], value) for name, value in method.fast.items())
+
+    def test_never_become_negative(self, folder: Path) -> None:
+        """A published rate so small that Adam's first steps would carry it below zero."""
+        problem = problem_of(folder, Layer.RANK1, tasks=60)
+        method = method_of(problem, "maml", 40, architecture="dense", rate_form="linear", inner_rate=1e-4,
+                           outer_learning_rate=1e-2)
+        for _ in range(40):
+            method._update()
+            assert float(method.rates["layer.filter"].detach()) >= 0
+
     def test_are_bounded_and_told(self, folder: Path) -> None:
         problem = problem_of(folder, Layer.RANK1, tasks=60)
         method = trained(problem, "maml", 20, architecture="convolution", most_rate=0.02, inner_rate=0.019,
@@ -163,7 +189,6 @@ def test_predictions_of_a_task_depend_on_its_support_alone(folder: Path) -> None
     ({**FULL, "latent": 5000}, "`latent` must lie in 1 to 4760"),
     ({**FULL, "architecture": "convolution"}, "dense layers and kernels"),
     ({**FULL, "architecture": "local"}, "dense layers and kernels"),
-    ({"architecture": "dense", "inner_rate": 10.0, "most_rate": 1.0}, "must not exceed"),
 ])
 def test_settings_that_do_not_fit(folder: Path, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
@@ -179,6 +204,22 @@ def test_problems_that_are_not_made_of_tasks_and_layers_for_images(folder: Path)
         method_of(images.build(0, 0, folder), "msr", 2, architecture="dense")
     with pytest.raises(UserError, match="one-dimensional"):
         method_of(problem_of(folder, Layer.ROT8, tasks=20), "maml", 2, architecture="local")
+
+
+def test_every_update_is_charged_what_it_costs(folder: Path) -> None:
+    """The look at untouched weights happens once and is charged once, beside updates that all cost the same."""
+    problem = problem_of(folder, Layer.CYCLIC, tasks=60)
+    costs = []
+    for updates in (1, 2, 3):
+        method = trained(problem, "maml", updates, architecture="dense")
+        costs.append(method._context.meter.ledger().phases[Phase.TRAIN].flops)
+    update = costs[1] - costs[0]
+    _, query = problem.view().episodes(torch.Generator().manual_seed(0), 32)
+    counter = FlopCounter()
+    with counter:
+        problem.loss(method.predict(query.x.flatten(0, 1)), query.y.flatten(0, 1)).mean()
+    assert costs[2] - costs[1] == update > 0
+    assert costs[0] - update == counter.flops
 
 
 class TestExport:

@@ -102,6 +102,12 @@ def test_the_cyclic_layer_commutes_with_every_shift_and_the_dihedral_one_with_it
     for w in weights(known(Layer.CYCLIC)):
         for g in group:
             assert float(equivariance_error(w, representation(g), output_action(group, g))) < 1e-12
+    turns, flip = [*range(1, 8), 0], [(-i) % 8 for i in range(8)]
+    for w in weights(known(Layer.DIHEDRAL)):  # outputs: eight turns, eight turned flips; inputs: two orbits
+        turn = [*turns, *(8 + t for t in turns)]
+        assert torch.allclose(w[[*turns, *(8 + t for t in turns)]][:, turn], w, atol=1e-12)
+        swap = [8 + f for f in flip] + flip
+        assert torch.allclose(w[swap][:, swap], w, atol=1e-12)
     assert float(equivariance_error(weights(known(Layer.RANK1))[0][:16, :16], representation(group[1]),
                                     output_action(group, group[1]))) > 0.1
 
@@ -143,6 +149,8 @@ def test_labels_of_outer_tasks_are_counted(tmp_path: Path) -> None:
     assert meter.ledger().phases[Phase.TRAIN].label_reads == 9 * 20
     view.episodes(Generator().manual_seed(0), 9)
     assert meter.ledger().phases[Phase.TRAIN].label_reads == 9 * 20 + 60
+    view.draw(Generator().manual_seed(0), 30, Split.OUTER)
+    assert meter.ledger().phases[Phase.TRAIN].label_reads == 9 * 20 + 60 + 30
 
 
 def test_judged_episodes_are_the_same_each_time_and_differ_by_split(tmp_path: Path) -> None:
