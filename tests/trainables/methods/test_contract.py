@@ -24,7 +24,7 @@ from spaces.policies import Policy
 from tracking.cost import Phase
 from trainables import contract, methods
 from trainables.contract import Check
-from trainables.contract_toy import toy_context
+from trainables.contract_toy import toy_context, toy_of
 from trainables.contract_trace import Trace, run
 from trainables.method import Context, Method, MethodConfig, Slice, State
 from trainables.methods.plain import Config as PlainConfig
@@ -36,12 +36,13 @@ ROOT = Path(__file__).resolve().parents[3]
 FRESH = """
 import sys, torch
 from trainables import methods
-from trainables.contract_toy import toy_context
+from trainables.contract_toy import toy_of
 from trainables.contract_trace import run
 from tests.trainables.methods.test_contract import fingerprint
 torch.set_num_threads(1)
 for name in sys.argv[1:]:
-    print(fingerprint(run(methods.config_class(name).quick(), toy_context())))
+    config_class = methods.config_class(name)
+    print(fingerprint(run(config_class.quick(), toy_of(config_class)())))
 """
 
 
@@ -79,7 +80,8 @@ def test_same_run_in_a_fresh_process() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        here = [fingerprint(run(methods.config_class(name).quick(), toy_context())) for name in methods.names()]
+        classes = [methods.config_class(name) for name in methods.names()]
+        here = [fingerprint(run(config_class.quick(), toy_of(config_class)())) for config_class in classes]
     finally:
         torch.set_num_threads(before)
     assert done.stdout.split() == here

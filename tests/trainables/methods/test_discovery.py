@@ -11,6 +11,7 @@ import pytest
 from tracking.errors import UserError
 from trainables import methods
 from trainables.method import MethodConfig
+from trainables.modules.meta_recipe import META_DOMAINS, MetaConfig
 from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
 
 
@@ -41,6 +42,11 @@ def test_all_methods_that_train_weights_share_the_recipe_and_its_domains(name: s
     """Equal treatment: no method's learning rate is tuned over another range."""
     config_class = methods.config_class(name)
     assert issubclass(config_class, MethodConfig)
+    if config_class.adapts:  # meta-learners share a recipe of their own
+        assert issubclass(config_class, MetaConfig) and config_class.space.root == META_DOMAINS
+        shared = {field: default for field, default in MetaConfig().model_dump().items() if field != "architecture"}
+        assert shared.items() <= config_class().model_dump().items()
+        return
     assert (name in FROZEN) is not issubclass(config_class, RecipeConfig)
     if name in FROZEN:
         return
