@@ -145,7 +145,7 @@ def prepare(comparison: Comparison) -> dict[str, Any]:
         for partition in range(comparison.confirm_seeds + 1):
             problem = spec.build(comparison.seed, partition, sweeps.cache_folder())
         for method in comparison.methods:
-            method.fits(problem.view())
+            method.fits(problem.view(), comparison.network)
         truth, kinds[spec.label] = problem.truth, str(outcome(problem))
         truths[spec.label] = None if truth is None else {
             "invariant": dict(truth.invariant), "harmful": dict(truth.harmful)

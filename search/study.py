@@ -121,10 +121,10 @@ class MethodSpec(_Frozen):
     def config_class(self) -> type[MethodConfig]:
         return plugins.method_config(self.name)
 
-    def fits(self, problem: View) -> None:
-        """Raises UserError where this row's method cannot run on the problem."""
+    def fits(self, problem: View, network: str) -> None:
+        """Raises UserError where this row's method cannot run on the problem with the network of that name."""
         try:
-            self.config_class().model_validate(self.settings).fits(problem)
+            self.config_class().model_validate(self.settings).fits(problem, plugins.network_builder(network))
         except UserError as error:
             raise UserError(f"row `{self.key}`: {error.rule}", error.got, error.hint) from None
 

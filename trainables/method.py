@@ -207,8 +207,11 @@ class MethodConfig(BaseModel):
         """
         return {}
 
-    def fits(self, problem: View) -> None:
-        """Raises UserError where this method cannot run on the problem; asked before any work starts."""
+    def fits(self, problem: View, network: NetworkBuilder) -> None:
+        """Raises UserError where this method cannot run on the problem with the network that all methods share.
+
+        Asked before any work starts.
+        """
 
     @classmethod
     def quick(cls) -> Self:

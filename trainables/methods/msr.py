@@ -6,10 +6,11 @@ from math import prod
 from typing import ClassVar
 
 from pydantic import Field
+from torch import Generator, nn
 
 from spaces.domain import Space
 from tracking.errors import UserError
-from trainables.method import Context, Role
+from trainables.method import Context, NetworkBuilder, Role
 from trainables.modules.meta_recipe import META_DOMAINS, Architecture, MetaConfig, kernels
 from trainables.modules.meta_training import MetaTraining
 from trainables.modules.sharing import DEVIATION
@@ -38,8 +39,11 @@ class Config(MetaConfig):
     latent: int = Field(default=6, ge=1)
     deviation: float = Field(default=DEVIATION, gt=0)
 
-    def fits(self, problem: View) -> None:
-        super().fits(problem)
+    def fitting(self, network: nn.Module) -> None:
+        shared(network, self.pattern, self.latent, self.deviation, Generator().manual_seed(0))
+
+    def fits(self, problem: View, network: NetworkBuilder) -> None:
+        super().fits(problem, network)
         if self.architecture is Architecture.NETWORK:
             return
         flat = len(problem.shape) == 1

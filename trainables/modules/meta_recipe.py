@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from spaces.domain import Domain, Float
 from tracking.errors import UserError
-from trainables.method import Context, MethodConfig, Role
+from trainables.method import Context, MethodConfig, NetworkBuilder, Role, drawn
 from trainables.modules.sharing import Conv1d, LocallyConnected1d, SharedConv2d, SharedLinear, Sharing
 from trainables.problems.problem import Kind, View
 from trainables.problems.tasks import EpisodicView
@@ -69,17 +69,19 @@ class MetaConfig(MethodConfig):
 
     def view(self, context: Context) -> EpisodicView:
         """The problem, which fits."""
-        self.fits(context.problem)
+        self.fits(context.problem, context.network)
         return cast(EpisodicView, context.problem)
 
-    def fits(self, problem: View) -> None:
-        """Raises UserError where the problem is not made of tasks, or the architecture does not fit it."""
+    def fits(self, problem: View, network: NetworkBuilder) -> None:
+        """Raises UserError where the problem is not made of tasks, or the architecture or network does not fit it."""
         if problem.kind is not Kind.EPISODIC:
             raise UserError(
                 "a meta-learner needs a problem made of tasks", f"a {problem.kind} problem",
                 "use the source `layers`, or wrap images with `episodes`",
             )
-        if self.architecture is not Architecture.NETWORK and problem.transform_bank:
+        if self.architecture is Architecture.NETWORK:
+            self.fitting(drawn(lambda: network(problem.shape, problem.outputs), seed=0))
+        elif problem.transform_bank:
             raise UserError(
                 f"the architecture `{self.architecture}` is a single linear layer, for layer problems", problem.shape,
                 "set `architecture: network` for images",
@@ -94,6 +96,9 @@ class MetaConfig(MethodConfig):
                     f"a filter of {KERNEL} taps gives {positions} outputs (a channel)", problem.outputs,
                     "architecture: dense",
                 )
+
+    def fitting(self, network: nn.Module) -> None:
+        """Raises UserError where this method cannot adapt the comparison's network; changes it or not."""
 
     def adapting(self, context: Context) -> nn.Module:
         """The plain network of this architecture, with its starting weights."""
