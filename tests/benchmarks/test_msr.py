@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from msr import ONE_DIMENSIONAL, handwritten, loop, problem_of, trained, unbatched
+from msr import ONE_DIMENSIONAL, problem_of, trained
+from msr_loops import handwritten, loop, unbatched
 from torch import Generator
 
 from trainables.modules.inner_loop import InnerLoop

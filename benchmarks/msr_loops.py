@@ -1,0 +1,78 @@
+"""Plain loops over tasks that the batched outer update is measured against; each does the same update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Generator, Tensor
+from torch.func import functional_call
+
+from trainables.modules.inner_loop import InnerLoop
+from trainables.modules.meta_training import MetaTraining
+from trainables.problems.problem import LEARNABLE, Batch, Episode
+from trainables.problems.tasks import TaskProblem
+
+
+def unbatched(problem: TaskProblem, method: MetaTraining) -> Callable[[], object]:
+    """The method's own inner loop, one task after the other: the same code without vmap."""
+    view, generator = problem.view(), Generator().manual_seed(0)
+    learned = [*method.fast.values(), *method.slow.values(), *method.raw_rates.values()]
+    optimiser = torch.optim.Adam(learned, lr=1e-3, foreach=True)
+    inner = InnerLoop(method.network, problem.loss, 1)
+
+    def update() -> None:
+        total, rates = torch.zeros(()), method.rates
+        for sx, sy, qx, qy in _tasks(view.episodes(generator, 32, *LEARNABLE)):
+            moved = inner.adapted(method.fast, method.slow, rates, Batch(sx, sy))
+            total = total + problem.loss(functional_call(method.network, {**method.slow, **moved}, (qx,)), qy).mean()
+        optimiser.zero_grad()
+        (total / 32).backward()
+        optimiser.step()
+
+    return update
+
+
+def loop(problem: TaskProblem, method: MetaTraining) -> Callable[[], object]:
+    """The same network one task after the other, with ordinary autograd."""
+    view, generator = problem.view(), Generator().manual_seed(0)
+    learned = [*method.fast.values(), *method.slow.values(), *method.raw_rates.values()]
+    optimiser = torch.optim.Adam(learned, lr=1e-3, foreach=True)
+
+    def update() -> None:
+        total, fast, rates = torch.zeros(()), method.fast, method.rates
+        for sx, sy, qx, qy in _tasks(view.episodes(generator, 32, *LEARNABLE)):
+            inner = problem.loss(functional_call(method.network, {**method.slow, **fast}, (sx,)), sy).mean()
+            gradients = torch.autograd.grad(inner, list(fast.values()), create_graph=True)
+            moved = {n: fast[n] - rates[n] * g for n, g in zip(fast, gradients, strict=True)}
+            total = total + problem.loss(functional_call(method.network, {**method.slow, **moved}, (qx,)), qy).mean()
+        optimiser.zero_grad()
+        (total / 32).backward()
+        optimiser.step()
+
+    return update
+
+
+def handwritten(problem: TaskProblem, method: MetaTraining) -> Callable[[], object]:
+    """The loop as short as it can be written for this one layer."""
+    view, generator = problem.view(), Generator().manual_seed(0)
+    starts = method.slow["layer.sharing.pattern"], method.fast["layer.filter"]
+    pattern, v = (start.detach().clone().requires_grad_() for start in starts)
+    rate = torch.tensor(0.1, requires_grad=True)
+    optimiser = torch.optim.Adam([pattern, v, rate], lr=1e-3, foreach=True)
+
+    def update() -> None:
+        total = torch.zeros(())
+        for sx, sy, qx, qy in _tasks(view.episodes(generator, 32, *LEARNABLE)):
+            inner = (sx @ (pattern @ v).view(68, 70).T - sy).square().mean()
+            gradient, = torch.autograd.grad(inner, v, create_graph=True)
+            total = total + (qx @ (pattern @ (v - rate * gradient)).view(68, 70).T - qy).square().mean()
+        optimiser.zero_grad()
+        (total / 32).backward()
+        optimiser.step()
+
+    return update
+
+
+def _tasks(episode: Episode) -> Iterator[tuple[Tensor, ...]]:
+    return zip(*episode.support, *episode.query, strict=True)
