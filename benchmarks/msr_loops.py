@@ -16,36 +16,34 @@ from trainables.problems.tasks import TaskProblem
 
 def unbatched(problem: TaskProblem, method: MetaTraining) -> Callable[[], object]:
     """The method's own inner loop, one task after the other: the same code without vmap."""
-    view, generator = problem.view(), Generator().manual_seed(0)
-    learned = [*method.fast.values(), *method.slow.values(), *method.raw_rates.values()]
-    optimiser = torch.optim.Adam(learned, lr=1e-3, foreach=True)
     inner = InnerLoop(method.network, problem.loss, 1)
-
-    def update() -> None:
-        total, rates = torch.zeros(()), method.rates
-        for sx, sy, qx, qy in _tasks(view.episodes(generator, 32, *LEARNABLE)):
-            moved = inner.adapted(method.fast, method.slow, rates, Batch(sx, sy))
-            total = total + problem.loss(functional_call(method.network, {**method.slow, **moved}, (qx,)), qy).mean()
-        optimiser.zero_grad()
-        (total / 32).backward()
-        optimiser.step()
-
-    return update
+    return _looped(problem, method, lambda x, y: inner.adapted(method.fast, method.slow, method.rates, Batch(x, y)))
 
 
 def loop(problem: TaskProblem, method: MetaTraining) -> Callable[[], object]:
     """The same network one task after the other, with ordinary autograd."""
+
+    def adapted(x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        fast, rates = method.fast, method.rates
+        loss = problem.loss(functional_call(method.network, {**method.slow, **fast}, (x,)), y).mean()
+        gradients = torch.autograd.grad(loss, list(fast.values()), create_graph=True)
+        return {n: fast[n] - rates[n] * g for n, g in zip(fast, gradients, strict=True)}
+
+    return _looped(problem, method, adapted)
+
+
+def _looped(
+    problem: TaskProblem, method: MetaTraining, adapted: Callable[[Tensor, Tensor], dict[str, Tensor]]
+) -> Callable[[], object]:
     view, generator = problem.view(), Generator().manual_seed(0)
     learned = [*method.fast.values(), *method.slow.values(), *method.raw_rates.values()]
     optimiser = torch.optim.Adam(learned, lr=1e-3, foreach=True)
 
     def update() -> None:
-        total, fast, rates = torch.zeros(()), method.fast, method.rates
+        total = torch.zeros(())
         for sx, sy, qx, qy in _tasks(view.episodes(generator, 32, *LEARNABLE)):
-            inner = problem.loss(functional_call(method.network, {**method.slow, **fast}, (sx,)), sy).mean()
-            gradients = torch.autograd.grad(inner, list(fast.values()), create_graph=True)
-            moved = {n: fast[n] - rates[n] * g for n, g in zip(fast, gradients, strict=True)}
-            total = total + problem.loss(functional_call(method.network, {**method.slow, **moved}, (qx,)), qy).mean()
+            weights = {**method.slow, **adapted(sx, sy)}
+            total = total + problem.loss(functional_call(method.network, weights, (qx,)), qy).mean()
         optimiser.zero_grad()
         (total / 32).backward()
         optimiser.step()
