@@ -17,7 +17,7 @@ from torch import Generator, Tensor, nn
 from tracking.cost import Meter
 from tracking.errors import UserError
 from trainables.method import Role, Slice, State, drawn, stable_seed
-from trainables.problems.problem import Action, Problem, View
+from trainables.problems.problem import Action, ByClass, Kind, Problem, View
 
 
 class Pool(Protocol):
@@ -29,6 +29,7 @@ class Pool(Protocol):
     def transform_bank(self) -> tuple[Action, ...]: ...
     def size(self) -> int: ...  # inputs in the pool
     def unlabelled(self, generator: Generator, size: int) -> Tensor: ...  # (B, *shape), uniform, with replacement
+    def balanced(self, generator: Generator, size: int) -> Tensor: ...  # the same, every class as often
 
 
 class UnlabelledPool:
@@ -51,6 +52,12 @@ class UnlabelledPool:
         return self._view.size()
 
     def unlabelled(self, generator: Generator, size: int) -> Tensor:
+        return self._view.unlabelled(generator, size)
+
+    def balanced(self, generator: Generator, size: int) -> Tensor:
+        """Every class as often where there are classes; which one an input is of stays hidden."""
+        if self._view.kind is Kind.CLASSIFICATION and isinstance(self._view, ByClass):
+            return self._view.unlabelled_balanced(generator, size)
         return self._view.unlabelled(generator, size)
 
 

@@ -99,7 +99,7 @@ def test_a_maker_sees_inputs_and_nothing_else() -> None:
     drawn = pool.unlabelled(torch.Generator().manual_seed(0), 5)
     assert torch.equal(drawn, problem.view().unlabelled(torch.Generator().manual_seed(0), 5))
     shown = {name for name in dir(pool) if not name.startswith("_")}
-    assert shown == {"shape", "transform_bank", "size", "unlabelled"}
+    assert shown == {"shape", "transform_bank", "size", "unlabelled", "balanced"}
     assert {"draw", "episode", "loss"} < set(dir(problem.view())), "the control: the view itself has them"
 
 

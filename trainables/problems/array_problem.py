@@ -37,6 +37,14 @@ class Rows(NamedTuple):
     y: NDArray[Any]
 
 
+class _ByClass(NamedTuple):
+    """Rows ordered by class; of each class, how many and where they begin."""
+
+    rows: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    starts: NDArray[np.int64]
+
+
 @dataclass(frozen=True, slots=True)
 class Description:
     """What everybody may know about a problem.
@@ -62,7 +70,7 @@ class ArrayView:
         meter: counts the labels handed out from `outer`, and the inputs handed out without any.
     """
 
-    __slots__ = ("_description", "_learnable", "_meter")
+    __slots__ = ("_description", "_learnable", "_meter", "_order")
 
     def __init__(
         self, learnable: Mapping[Split, Rows], description: Description, meter: Meter | None = None
@@ -70,6 +78,7 @@ class ArrayView:
         self._learnable = {split: learnable[split] for split in LEARNABLE}
         self._description = description
         self._meter = meter
+        self._order: dict[tuple[Split, ...], _ByClass] = {}
 
     @property
     def kind(self) -> Kind:
@@ -117,6 +126,27 @@ class ArrayView:
         rows = torch.randint(total, (size,), generator=generator, device=generator.device)
         return self._take(chosen, rows.cpu().numpy())
 
+    def class_sizes(self, *splits: Split) -> Tensor:
+        """Examples of each class in the union of the splits, (K,) int64; counted as no label read."""
+        y = np.concatenate([self._learnable[split].y for split in allowed(splits)])
+        return torch.from_numpy(np.bincount(y, minlength=self.outputs).astype(np.int64))
+
+    def draw_classes(self, generator: Generator, classes: Tensor, *splits: Split) -> Batch:
+        """One example of each given class, uniform within the class, with replacement.
+
+        Args:
+            classes: (B,) int64 in [0, K); every one of them has an example in these splits.
+        """
+        chosen = allowed(splits)
+        return self._take(chosen, self._rows_of(generator, classes, chosen))
+
+    def unlabelled_balanced(self, generator: Generator, size: int) -> Tensor:
+        """Inputs from train and outer, every class as often; the classes weigh the drawing and are not told."""
+        if self._meter is not None:
+            self._meter.read_unlabelled(size)
+        classes = torch.randint(self.outputs, (size,), generator=generator, device=generator.device).cpu()
+        return self._inputs(LEARNABLE, self._rows_of(generator, classes, LEARNABLE))
+
     def labelled(self, *splits: Split) -> Batch:
         """Every example of the union of the splits once, in a fixed order; all labels of `outer` are read."""
         chosen = allowed(splits)
@@ -152,6 +182,19 @@ class ArrayView:
             self._meter.read_unlabelled(size)
         rows = torch.randint(self.size(), (size,), generator=generator, device=generator.device)
         return self._inputs(LEARNABLE, rows.cpu().numpy())
+
+    def _rows_of(
+        self, generator: Generator, classes: Tensor, splits: tuple[Split, ...]
+    ) -> NDArray[np.int64]:
+        """A row of the concatenated splits for each class, uniform within it."""
+        if splits not in self._order:
+            y = np.concatenate([self._learnable[split].y for split in splits])
+            sizes = np.bincount(y, minlength=self.outputs)
+            self._order[splits] = _ByClass(np.argsort(y, kind="stable"), sizes, np.cumsum(sizes) - sizes)
+        rows, sizes, starts = self._order[splits]
+        wanted = classes.cpu().numpy()
+        u = torch.rand(len(wanted), generator=generator, device=generator.device, dtype=torch.float64).cpu().numpy()
+        return np.asarray(rows[starts[wanted] + (u * sizes[wanted]).astype(np.int64)])
 
     def _take(self, splits: tuple[Split, ...], rows: NDArray[np.int64]) -> Batch:
         """Rows of the concatenated splits, with the labels read from `outer` put on the meter."""

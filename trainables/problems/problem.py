@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 from torch import Generator, Tensor
@@ -105,6 +105,15 @@ class View(Protocol):
     def labelled(self, *splits: Split) -> Batch: ...  # every example of the union once, in a fixed order
     def episode(self, generator: Generator, shots: int, queries: int, *splits: Split) -> Episode: ...
     def unlabelled(self, generator: Generator, size: int) -> Tensor: ...  # (B, *shape) from train and outer
+
+
+@runtime_checkable
+class ByClass(Protocol):
+    """Optional for a view: examples by class, which rules for imbalanced classes need; see `ArrayView`."""
+
+    def class_sizes(self, *splits: Split) -> Tensor: ...  # (K,) int64
+    def draw_classes(self, generator: Generator, classes: Tensor, *splits: Split) -> Batch: ...
+    def unlabelled_balanced(self, generator: Generator, size: int) -> Tensor: ...
 
 
 class Problem(View, Protocol):

@@ -42,6 +42,8 @@ class Blobs:
             image[:, row : row + 3, column : column + 3] = 1.0
         return x
 
+    balanced = unlabelled
+
 
 def build(settings: dict[str, Any], seed: int = 0, shape: tuple[int, ...] = (1, 12, 12)) -> tuple[Pretraining, Meter]:
     meter = Meter("cpu")

@@ -56,6 +56,37 @@ def test_draw_is_uniform_over_the_union(problem: ArrayProblem) -> None:
     assert torch.equal(y, x.flatten().long() % 2)
 
 
+def test_a_class_is_drawn_uniformly_and_only_it(problem: ArrayProblem) -> None:
+    """Chi-square of 10,000 draws over the 5 even rows (4 degrees of freedom): above 23.6 with probability 1e-4."""
+    x, y = problem.view().draw_classes(Generator().manual_seed(0), torch.zeros(10_000, dtype=torch.int64))
+    rows = x.flatten().long()
+    assert set(rows.tolist()) == {0, 2, 4, 6, 8} and not y.any()
+    assert float(((torch.bincount(rows)[::2] - 2000).square() / 2000).sum()) < 23.6
+
+
+def test_examples_of_mixed_classes_come_in_the_order_asked_for(problem: ArrayProblem) -> None:
+    wanted = torch.tensor([1, 0, 0, 1, 1])
+    x, y = problem.view().draw_classes(Generator().manual_seed(0), wanted, Split.TRAIN)
+    assert torch.equal(y, wanted) and torch.equal(x.flatten().long() % 2, wanted)
+    assert float(x.max()) < 6
+
+
+def test_balanced_inputs_hold_a_rare_class_as_often_as_a_common_one() -> None:
+    """1 row of one class among 100: half of 2,000 draws, within 5 standard deviations (6e-7); 20 of a uniform draw."""
+    rows = {split: Rows(np.zeros((4, 1, 1), np.float32), np.array([0, 1, 0, 1])) for split in Split}
+    x = np.zeros((100, 1, 1), np.float32)
+    x[7] = 1
+    rows[Split.TRAIN] = Rows(x, x.flatten().astype(np.int64))
+    rows[Split.OUTER] = Rows(x[:0], np.zeros(0, np.int64))
+    rare = ArrayProblem(rows, Description(Kind.CLASSIFICATION, (1, 1), 2, ("common", "rare"), ()))
+    meter = CountingMeter()
+    view = rare.view(meter)  # type: ignore[arg-type]
+    assert view.class_sizes().tolist() == [99, 1]
+    assert abs(float(view.unlabelled_balanced(Generator().manual_seed(0), 2000).sum()) - 1000) < 5 * 500**0.5
+    assert float(view.unlabelled(Generator().manual_seed(0), 2000).sum()) < 60
+    assert (meter.labels, meter.inputs) == (0, 4000)
+
+
 def test_no_split_named_means_train_and_outer(problem: ArrayProblem) -> None:
     a, b = (problem.view().draw(Generator().manual_seed(0), 50, *splits).x for splits in ((), LEARNABLE))
     assert torch.equal(a, b)
