@@ -99,7 +99,7 @@ def comparison(folder: Path, source: Mapping[str, Any], tried: Reach, size: Size
         "horizon": size.updates, "slices": min(4, size.updates), "budget": 2.0, "max_trials": 1, "asha": None,
         "replay": False,
         # The question is accuracy: what else is measured at the end of a training is kept short.
-        "copies": 1, "strengths": 1, "invariance_examples": 100,
+        "copies": 1, "strengths": 1, "invariance_examples": 100, "class_images": 5, "class_draws": 2,
         "confirm_seeds": size.seeds, "limits": {"wall_seconds": 60 * minutes * LIMIT},
     })
 

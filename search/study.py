@@ -208,6 +208,7 @@ class Comparison(_Frozen):
         invariance_examples: size limit of the inputs that invariance is measured on.
         copies: C of test-time averaging, the same for every row.
         strengths: grid points per action and sign of the measured invariance.
+        class_images, class_draws: of the divergence per class: test images of each, and draws of the nuisance for each.
         retries: how often a failed trial is started again, by the cause of the failure.
         hang_seconds: a trial that reports nothing for this long is taken to hang.
         limits: where the whole sweep stops, resumable.
@@ -244,6 +245,8 @@ class Comparison(_Frozen):
     invariance_examples: int = Field(default=200, ge=1)
     copies: int = Field(default=4, ge=1)
     strengths: int = Field(default=3, ge=1)
+    class_images: int = Field(default=20, ge=1)
+    class_draws: int = Field(default=10, ge=1)
     checkpoint_seconds: float = Field(default=10.0, gt=0)
     plugins: tuple[PluginFile, ...] = ()
 

@@ -110,14 +110,18 @@ def _confirm_extra(comparison: Comparison, harness: Harness) -> tuple[float, flo
     """What a confirm trial's end has beyond a tune trial's.
 
     Returns:
-        The test split's reading, plain and with C copies of either kind, in scorings of a report; and how much more
+        The test split's reading, plain and with C copies of either kind, and the divergence per class, in scorings of a
+        report; and how much more
         the measured invariance is, for it may have more inputs there.
     """
     problem, most = harness.problem, comparison.invariance_examples
     test = len(problem.examples(Split.TEST).y)
     scored = max(1, len(problem.examples(Split.SELECT, comparison.score_examples).y))
-    copies = 2 * comparison.copies if problem.kind is Kind.CLASSIFICATION else 0
-    return test / scored * (1 + copies), max(0.0, min(test, most) / min(scored, most) - 1)
+    passes = test / scored
+    if problem.kind is Kind.CLASSIFICATION:
+        per_class = problem.outputs * comparison.class_images * (1 + comparison.class_draws)
+        passes += (2 * comparison.copies * test + per_class) / scored + 1  # select once more, for its temperature
+    return passes, max(0.0, min(test, most) / min(scored, most) - 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from enum import StrEnum
 
-RESERVED = ("cost/", "waste/", "val/", "test/", "invariance/", "evaluation/", "artefact/")
+RESERVED = ("cost/", "waste/", "val/", "test/", "invariance/", "evaluation/", "artefact/", "classes/")
 
 
 class Stage(StrEnum):

@@ -39,6 +39,7 @@ class Protocol(BaseModel):
         invariance_examples: size limit of the inputs that invariance is measured on.
         copies: C of test-time averaging.
         strengths: grid points per action and sign of the measured invariance.
+        class_images, class_draws: of the divergence per class: test images of each, and draws of the nuisance for each.
         checkpoint_seconds: state is saved when this long has passed since the last time.
         hang_seconds: a slice that takes longer hangs, and ends its process.
     """
@@ -54,6 +55,8 @@ class Protocol(BaseModel):
     invariance_examples: int = 200
     copies: int = 4
     strengths: int = 3
+    class_images: int = 20
+    class_draws: int = 10
     checkpoint_seconds: float = 10.0
     hang_seconds: float = 600.0
     plugins: tuple[PluginFile, ...] = ()

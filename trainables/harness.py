@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from tracking.cost import Meter, Phase, PhaseCost
 from tracking.provenance import device_name
@@ -17,12 +17,13 @@ from tracking.storage import Place
 from trainables import invariance, plugins
 from trainables.artefact_store import ArtefactStore
 from trainables.assignment import FIRST_SEED, Assignment, Device, Report
+from trainables.class_measures import class_measures
 from trainables.inheritance import bequeath, inherit
 from trainables.judging import Judged, judged, outcome, structure
 from trainables.judging import score as mean_score
 from trainables.keeping import Keeper
 from trainables.method import Augments, Context, Describes, Finds, Method, MethodConfig, Slice, stable_seed
-from trainables.problems.problem import Kind, Problem, Split
+from trainables.problems.problem import Batch, Kind, Problem, Split
 from trainables.problems.store import cache_folder
 from trainables.takeaway import take_away
 
@@ -155,10 +156,11 @@ class Harness:
 
     def _test(self, part: Judged, others: Iterator[Judged]) -> dict[str, float]:
         """The test score without averaging, and with C copies of either kind; the same columns for every method."""
-        final = {"test/score": mean_score(self.problem, chain([part], others))[0]}
         if self.problem.kind is not Kind.CLASSIFICATION:
-            return final
+            return {"test/score": mean_score(self.problem, chain([part], others))[0]}
         predict, score, x, y = part.predict, self.problem.score, part.x, part.y
+        plain = predict(x)
+        final = {"test/score": float(score(plain, y))} | self._by_class(plain, Batch(x, y), predict)
         protocol, bank = self.assignment.protocol, self.problem.transform_bank
         # A method without a distribution of its own averages copies of the untouched input.
         own = self.method.sample if isinstance(self.method, Augments) else (lambda x, _: x)
@@ -167,6 +169,16 @@ class Harness:
             outputs = invariance.averaged(predict, sampler, x, protocol.copies, generator)
             final[f"test/score_{name}_copies"] = float(score(outputs, y))
         return final
+
+    def _by_class(self, outputs: Tensor, test: Batch, predict: invariance.Predict) -> dict[str, float]:
+        """Accuracy and invariance of each class, beside its size."""
+        tuned, protocol = self._select[0], self.assignment.protocol
+        generator = Generator().manual_seed(stable_seed(self.assignment.seed, "classes"))
+        self.meter.read_labels(tuned.labels, Phase.SELECT)
+        return class_measures(
+            self.problem, predict, test, outputs, (tuned.predict(tuned.x), tuned.y),
+            protocol.class_images, protocol.class_draws, generator,
+        )
 
     def ranges(self) -> dict[str, float]:
         """The planted half-widths where there are any: invariance is judged where it was planted."""

@@ -1,16 +1,21 @@
 """Measured invariance and test-time averaging of any `predict`: the one currency all methods are compared in.
 
-Axes: B images, C copies, K outputs, G strengths.
+Axes: B images, C copies or draws, K outputs or classes, G strengths.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import torch
+from scipy.optimize import minimize_scalar
 from torch import Generator, Tensor
-from torch.nn.functional import log_softmax
+from torch.nn.functional import cross_entropy, log_softmax
 
+from trainables.problems.array_problem import by_class
+from trainables.problems.bank import SWITCHES, apply_jointly
 from trainables.problems.problem import Action, Kind
 
 Predict = Callable[[Tensor], Tensor]  # (B, *shape) -> (B, K) logits
@@ -41,8 +46,81 @@ def measure(
             continue
         log_p, log_q = log_softmax(plain, -1), log_softmax(moved, -1)
         found[f"{action.name}/agreement"] = float((moved.argmax(-1) == plain.argmax(-1)).float().mean())
-        found[f"{action.name}/kl"] = float((log_p.exp() * (log_p - log_q)).sum(-1).mean())
+        found[f"{action.name}/kl"] = float(_kl(log_p, log_q).mean())
     return found
+
+
+class ClassInvariance(NamedTuple):
+    """How far predictions move under a nuisance, for each class (K,); NaN where a class has no image.
+
+    Args:
+        ekld: expected Kullback-Leibler divergence in nats.
+        scaled: the same after the logits were divided by a temperature.
+        divergence: expected Jensen-Shannon divergence, at most log 2: no single draw can dominate it.
+        consistency: share of draws that keep the predicted class.
+    """
+
+    ekld: Tensor
+    scaled: Tensor
+    divergence: Tensor
+    consistency: Tensor
+
+
+def class_invariance(
+    predict: Predict, x: Tensor, y: Tensor, sample: Sampler, draws: int, generator: Generator, classes: int,
+    temperature: float = 1.0,
+) -> ClassInvariance:
+    """eKLD(c) = E_{x: y = c} E_{x' ~ T(.|x)} KL(p(.|x) || p(.|x')), Zhou et al. (2022), natural logarithm.
+
+    Image i is compared with transforms of image i alone; the published code pairs it with those of another image, which
+    measures how classes vary and not how invariant a classifier is.
+
+    Args:
+        x: images before the nuisance (B, *shape); y (B,) their classes.
+        sample: T, the nuisance.
+        draws: of T, for each image.
+        temperature: of `scaled`; see `fitted_temperature`.
+    """
+    plain = predict(x).double()
+    totals = plain.new_zeros(4, len(x))
+    for _ in range(draws):
+        moved = predict(sample(x, generator)).double()
+        log_p, log_q = log_softmax(plain, -1), log_softmax(moved, -1)
+        middle = torch.logaddexp(log_p, log_q) - math.log(2)
+        totals += torch.stack((
+            _kl(log_p, log_q),
+            _kl(log_softmax(plain / temperature, -1), log_softmax(moved / temperature, -1)),
+            (_kl(log_p, middle) + _kl(log_q, middle)) / 2,
+            (moved.argmax(-1) == plain.argmax(-1)).double(),
+        ))
+    return ClassInvariance(*(by_class(values, y, classes).cpu() for values in totals / draws))
+
+
+def fitted_temperature(outputs: Tensor, y: Tensor) -> float:
+    """The temperature in [0.05, 20] that makes logits (B, K) the likeliest for y (Guo et al. 2017).
+
+    The divergence of a sure classifier is larger than that of an unsure one that moves as much; after division by its
+    own temperature both are as sure as they are right.
+    """
+    logits = outputs.double().cpu()
+
+    def nll(log_t: float) -> float:
+        return float(cross_entropy(logits / math.exp(log_t), y.cpu()))
+
+    return math.exp(float(minimize_scalar(nll, bounds=(math.log(0.05), math.log(20.0)), method="bounded").x))
+
+
+def size_slope(values: Tensor, sizes: Tensor) -> float | None:
+    """b of the least-squares line log value = a + b log n over classes; None where sizes do not differ.
+
+    Values below 1e-9 count as that: float32 tells no smaller divergence from none.
+    """
+    known = values.isfinite() & (sizes > 0)
+    n, v = sizes[known].double().log(), values[known].double().clamp(min=1e-9).log()
+    if len(n) < 2 or float(n.max() - n.min()) == 0:
+        return None
+    n = n - n.mean()
+    return float((n * v).sum() / n.square().sum())
 
 
 def averaged(predict: Predict, sample: Sampler, x: Tensor, copies: int, generator: Generator) -> Tensor:
@@ -77,6 +155,29 @@ def common_sampler(bank: tuple[Action, ...], ranges: Mapping[str, float]) -> Sam
         return moved
 
     return sample
+
+
+def planted_sampler(bank: tuple[Action, ...], ranges: Mapping[str, float]) -> Sampler:
+    """The nuisance that `ranges` plants: every action that they name acts on every input, in the order of the bank.
+
+    Strengths are uniform in [-r, r], or in [0, r] where an action has no sign; a flip is drawn by a coin.
+    """
+    actions = [(action, min(ranges[action.name] / action.limit, 1.0)) for action in bank if action.name in ranges]
+
+    def sample(x: Tensor, generator: Generator) -> Tensor:
+        strengths = {}
+        for action, reach in actions:
+            u = torch.rand(len(x), generator=generator, device=generator.device)
+            v = (u < 0.5).to(u) if action.name in SWITCHES else (2 * u - 1 if action.signed else u)
+            strengths[action.name] = (v * reach).to(x)
+        return apply_jointly([action for action, _ in actions], x, strengths)
+
+    return sample
+
+
+def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """KL(p || q) in nats, (B, K) -> (B,); rounding may not make it negative."""
+    return (log_p.exp() * (log_p - log_q)).sum(-1).clamp(min=0)
 
 
 def _transform(action: Action, x: Tensor, v: float) -> Tensor:

@@ -94,7 +94,7 @@ def test_a_method_is_probed_with_a_stand_in(tmp_path: Path, capsys: pytest.Captu
     path.write_text(yaml.safe_dump({
         "problems": [{"label": "toy", "source": {"name": "toy_images"}}], "methods": [{"name": "needs_toy"}],
         "network": "mlp", "horizon": 8, "slices": 4, "budget": 2.0, "confirm_seeds": 1, "device": "cpu",
-        "invariance_examples": 8, "copies": 2, "strengths": 1,
+        "invariance_examples": 8, "copies": 2, "strengths": 1, "class_images": 2, "class_draws": 2,
     }))
     options = launch.Options(root=str(tmp_path / "sweeps"))
     launch.estimate(str(path), None, [], [TOYS, MAKER.path], options, True)

@@ -100,7 +100,7 @@ def toy() -> dict[str, Any]:
     return {
         "problems": [{"label": "toy", "source": {"name": "toy_images"}}], "methods": [{"name": "plain"}],
         "network": "mlp", "horizon": 20, "slices": 4, "budget": 2.0, "confirm_seeds": 1, "device": "cpu",
-        "invariance_examples": 8, "copies": 2, "strengths": 1,
+        "invariance_examples": 8, "copies": 2, "strengths": 1, "class_images": 2, "class_draws": 2,
     }
 
 

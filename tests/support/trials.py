@@ -20,6 +20,7 @@ ROTATED = {
 SIGNALS = {"label": "signals", "source": {"name": "toy_signals"}}
 PROTOCOL = {
     "network": "mlp", "horizon": 6, "slices": 3, "seed": 0, "device": "cpu", "invariance_examples": 8, "copies": 2,
+    "class_images": 4, "class_draws": 2,
     "strengths": 1, "plugins": [CHEATS.model_dump(mode="json")],
 }
 

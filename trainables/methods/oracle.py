@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 from pydantic import Field
 from torch import Generator, Tensor
 
 from spaces.domain import Space
 from tracking.errors import UserError, nearest
+from trainables.invariance import planted_sampler
 from trainables.method import Context
 from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
 from trainables.modules.supervised import Supervised
-from trainables.problems.bank import SWITCHES, apply_jointly
 
 
 class Config(RecipeConfig):
@@ -50,13 +49,8 @@ class Oracle(Supervised):
                 raise UserError("the oracle's ranges must name actions of the bank", name, nearest(name, bank))
             if not 0 <= reach <= bank[name].limit:
                 raise UserError(f"the range of `{name}` must lie in [0, {bank[name].limit:g}]", reach)
-        self._actions = [(action, config.ranges[name]) for name, action in bank.items() if name in config.ranges]
+        self._planted = planted_sampler(context.problem.transform_bank, config.ranges)
         super().__init__(context, config, self.sample)
 
     def sample(self, x: Tensor, generator: Generator) -> Tensor:
-        strengths = {}
-        for action, reach in self._actions:
-            u = torch.rand(len(x), generator=generator, device=generator.device)
-            v = (u < 0.5).to(u) if action.name in SWITCHES else (2 * u - 1 if action.signed else u)
-            strengths[action.name] = (v * (reach / action.limit)).to(x)
-        return apply_jointly([action for action, _ in self._actions], x, strengths)
+        return self._planted(x, generator)

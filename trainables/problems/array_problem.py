@@ -51,6 +51,7 @@ class Description:
 
     Args:
         target_variance: of the learnable targets, mean over outputs; the unit of the regression score.
+        balanced: whether the score of a classification is its balanced accuracy.
     """
 
     kind: Kind
@@ -59,6 +60,7 @@ class Description:
     classes: tuple[str, ...]
     transform_bank: tuple[Action, ...]
     target_variance: float = 1.0
+    balanced: bool = False
 
 
 class ArrayView:
@@ -97,6 +99,10 @@ class ArrayView:
         return self._description.classes
 
     @property
+    def balanced(self) -> bool:
+        return self._description.balanced
+
+    @property
     def transform_bank(self) -> tuple[Action, ...]:
         return self._description.transform_bank
 
@@ -112,11 +118,14 @@ class ArrayView:
     def score(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Accuracy, or 1 - MSE / s^2 with s^2 the variance of the learnable targets.
 
+        Of a `balanced` problem the mean over the classes that occur in y of the share that is recognised.
+
         R^2 would divide by the variance of the batch at hand and so depend on which examples are judged
         together; a fixed variance keeps 1 for a perfect and about 0 for a constant prediction.
         """
         if self.kind is Kind.CLASSIFICATION:
-            return (outputs.argmax(-1) == y).float().mean()
+            right = (outputs.argmax(-1) == y).float()
+            return by_class(right, y, self.outputs).nanmean() if self._description.balanced else right.mean()
         return 1 - (outputs - y).square().mean() / self._description.target_variance
 
     def draw(self, generator: Generator, size: int, *splits: Split) -> Batch:
@@ -233,9 +242,10 @@ class ArrayProblem(ArrayView):
         description: what everybody may know.
         truth: the planted answer, where there is one.
         notes: what the user should know about the data.
+        clean_x: the test inputs before planted nuisances; None: as they are.
     """
 
-    __slots__ = ("_rows", "_truth", "notes")
+    __slots__ = ("_clean_x", "_rows", "_truth", "notes")
 
     def __init__(
         self,
@@ -243,8 +253,10 @@ class ArrayProblem(ArrayView):
         description: Description,
         truth: Truth | None = None,
         notes: tuple[str, ...] = (),
+        clean_x: NDArray[Any] | None = None,
     ) -> None:
         super().__init__(rows, description)
+        self._clean_x = clean_x
         self._rows = {split: rows[split] for split in Split}
         self._truth = truth
         self.notes = notes
@@ -261,8 +273,27 @@ class ArrayProblem(ArrayView):
         x, y = self._rows[split]
         return Batch(as_input(np.array(x[:limit])), torch.from_numpy(np.array(y[:limit])))
 
+    @property
+    def planted(self) -> bool:
+        """Whether test inputs are kept as they were before a planted nuisance."""
+        return self._clean_x is not None
+
+    def untouched(self, per_class: int) -> Batch:
+        """Test examples as they were before planted nuisances, the first `per_class` of each class; by class."""
+        x, y = self._rows[Split.TEST]
+        chosen = np.concatenate([np.flatnonzero(y == label)[:per_class] for label in range(self.outputs)])
+        inputs = x if self._clean_x is None else self._clean_x
+        return Batch(as_input(np.array(inputs[chosen])), torch.from_numpy(np.array(y[chosen])))
+
     def view(self, meter: Meter | None = None) -> ArrayView:
         return ArrayView(self._learnable, self._description, meter)
+
+
+def by_class(values: Tensor, y: Tensor, classes: int) -> Tensor:
+    """Mean of values (B,) over the examples of each class (K,); NaN where a class has none."""
+    sums = values.new_zeros(classes).index_add_(0, y, values)
+    counts = values.new_zeros(classes).index_add_(0, y, torch.ones_like(values))
+    return sums / counts
 
 
 def as_input(x: NDArray[Any]) -> Tensor:

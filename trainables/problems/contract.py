@@ -40,7 +40,10 @@ def check_splits_disjoint(build: Build) -> None:
 
 
 def check_stratified(build: Build) -> None:
-    """Every class is in every split; within the pool in equal proportions, up to rounding."""
+    """Every class is in every split; within the pool in equal proportions, up to rounding.
+
+    Where the score is balanced, the select split holds every class as often instead.
+    """
     problem = build(0, 0)
     counts: dict[Split, Tensor] = {}
     for split in Split:
@@ -52,8 +55,13 @@ def check_stratified(build: Build) -> None:
             missing = torch.nonzero(counts[split] == 0).flatten().tolist()
             assert not missing, f"the {split} split has no example of class {missing}"
     if problem.kind is Kind.CLASSIFICATION:
-        whole = torch.stack([counts[split] for split in POOL]).sum(0)
-        for split in POOL:
+        balanced = bool(getattr(problem, "balanced", False))
+        alike = LEARNABLE if balanced else POOL
+        if balanced:
+            select = counts[Split.SELECT]
+            assert bool((select == select[0]).all()), f"select must hold every class as often: {select.tolist()}"
+        whole = torch.stack([counts[split] for split in alike]).sum(0)
+        for split in alike:
             expected = whole * (counts[split].sum() / whole.sum())
             off = (counts[split] - expected).abs().max()
             assert off <= 2, f"a class of the {split} split is off its share by {off:.1f} examples"

@@ -41,6 +41,9 @@ class Dataset:
         limits: action name -> physical maximum of the transform bank, where it is not the default.
         notes: what the user should know about the data (unreadable files left out, ...).
         bank: (shape, limits) -> the group actions the problem is probed with.
+        select: pool rows (N,) that are the select split in every partition; None: every partition draws its own.
+        clean_x: the test inputs before planted nuisances, where there are any; read by the harness alone.
+        balanced: whether the score is the mean over classes of the share that is recognised.
     """
 
     pool: Mapping[Split, Array]
@@ -54,6 +57,9 @@ class Dataset:
     limits: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     bank: BankBuilder = standard_bank
+    select: Array | None = None
+    clean_x: Array | None = None
+    balanced: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -70,7 +76,8 @@ class Dataset:
 
     def rows(self, keep: Array) -> Dataset:
         """The same data with only the given pool rows, in that order."""
-        return replace(self.map_pool(lambda x: x[keep]), pool_y=self.pool_y[keep])
+        select = None if self.select is None else self.select[keep]
+        return replace(self.map_pool(lambda x: x[keep]), pool_y=self.pool_y[keep], select=select)
 
     def map_pool(self, change: Callable[[Array], Array], on: frozenset[Split] = frozenset(POOL)) -> Dataset:
         """Change the pool inputs of some splits; an array they share is changed once and stays shared."""

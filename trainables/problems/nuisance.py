@@ -50,10 +50,12 @@ class Config(WrapperConfig):
         changed = dataset.map_pool(lambda x: varied("pool", x), frozenset(self.on))
         test_x = varied("test", dataset.test_x) if Split.TEST in self.on else dataset.test_x
         truth = dataset.truth or Truth()
+        clean = dataset.test_x if dataset.clean_x is None else dataset.clean_x
         return replace(
             changed,
             test_x=test_x,
-            truth=Truth({**truth.invariant, **_widest(self.ranges, truth.invariant)}, truth.harmful),
+            clean_x=clean if Split.TEST in self.on else dataset.clean_x,
+            truth=Truth({**truth.invariant, **widest(self.ranges, truth.invariant)}, truth.harmful),
         )
 
 
@@ -104,6 +106,6 @@ def check_ranges(ranges: Mapping[str, float], bank: Mapping[str, Action], truth:
             raise UserError("what tells the classes apart cannot be a nuisance too", name)
 
 
-def _widest(ranges: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
+def widest(ranges: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
     """Half-widths after another nuisance of the same name: strengths add up, switches do not."""
     return {name: reach + (name not in SWITCHES) * before.get(name, 0.0) for name, reach in ranges.items()}

@@ -12,6 +12,8 @@ from trainables.problems.dataset import POOL, Dataset
 from trainables.problems.problem import Kind, Split, Truth
 from trainables.problems.store import Arrays
 
+OPTIONAL = ("select", "clean_x")  # arrays that not every data set has
+
 
 def columns(rows: Mapping[Split, Rows]) -> Arrays:
     """Splits as arrays named `train_x`, `train_y`, ..."""
@@ -37,10 +39,12 @@ def packed(dataset: Dataset) -> Arrays:
         "truth": truth and {"invariant": dict(truth.invariant), "harmful": dict(truth.harmful)},
         "limits": dict(dataset.limits),
         "notes": dataset.notes,
+        "balanced": dataset.balanced,
     }
     text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
     fixed = {"pool_y": dataset.pool_y, "test_x": dataset.test_x, "test_y": dataset.test_y, "facts": text}
-    return {**fixed, **{f"pool_{i}": array for i, array in enumerate(distinct)}}
+    optional = {name: a for name in OPTIONAL if (a := getattr(dataset, name)) is not None}
+    return {**fixed, **optional, **{f"pool_{i}": array for i, array in enumerate(distinct)}}
 
 
 def unpacked(arrays: Arrays) -> Dataset:
@@ -57,4 +61,7 @@ def unpacked(arrays: Arrays) -> Dataset:
         truth=Truth(**facts["truth"]) if facts["truth"] else None,
         limits=facts["limits"],
         notes=tuple(facts["notes"]),
+        balanced=facts["balanced"],
+        select=arrays.get("select"),
+        clean_x=arrays.get("clean_x"),
     )

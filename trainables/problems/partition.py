@@ -20,6 +20,8 @@ def partition_rows(
 ) -> dict[Split, Rows]:
     """Divide the pool into train, outer and select; disjoint, complete, every class in every split.
 
+    Where the data set names the rows of the select split, the shares of train and outer divide the others.
+
     The pool itself depends on the seed alone: another partition is another division of the same rows, so a
     method that is confirmed on several partitions never sees a label more than the pool holds.
 
@@ -37,8 +39,12 @@ def partition_rows(
             ", ".join(small),
             "add examples of these classes, or leave the classes out",
         )
-    parts = divide(groups, shares, stream("partition", seed, partition))
-    return dict(zip(POOL, parts, strict=True))
+    generator = stream("partition", seed, partition)
+    if dataset.select is None:
+        return dict(zip(POOL, divide(groups, shares, generator), strict=True))
+    free, held = np.flatnonzero(~dataset.select), np.flatnonzero(dataset.select)
+    train, outer = (free[part] for part in divide(groups[free], shares[:2], generator))
+    return {Split.TRAIN: train, Split.OUTER: outer, Split.SELECT: generator.permutation(held)}
 
 
 def divide(groups: Rows, shares: Sequence[float], generator: np.random.Generator) -> list[Rows]:

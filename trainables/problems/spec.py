@@ -19,6 +19,7 @@ from trainables.problems.packing import columns, packed, split_rows, unpacked
 from trainables.problems.partition import SHARES, partition_rows
 from trainables.problems.problem import LEARNABLE, Kind, Problem, Split
 from trainables.problems.store import cached, content_key
+from trainables.problems.strokes import Extra, extended
 from trainables.problems.validation import friendly, validated
 
 
@@ -30,6 +31,7 @@ class ProblemSpec(BaseModel):
         source: `name` of the source and its fields.
         wrappers: the same for each wrapper, the first applied first.
         shares: of the labelled pool for train, outer and select.
+        actions: what the transform bank has beside the standard actions of such inputs; see `strokes`.
         limits: action name -> physical maximum of the transform bank. Never set from what was planted,
             because methods see the bank: a planted range beyond the bank is an error until it is raised here.
 
@@ -44,6 +46,7 @@ class ProblemSpec(BaseModel):
     source: dict[str, Any]
     wrappers: tuple[dict[str, Any], ...] = ()
     shares: tuple[float, float, float] = SHARES
+    actions: tuple[Extra, ...] = ()
     limits: dict[str, float] = {}
 
     def __init__(self, **values: Any) -> None:
@@ -83,14 +86,17 @@ class ProblemSpec(BaseModel):
         """What the data depend on beside a seed, as JSON values: not what they are called or where they lie."""
         source, _ = self.parts()
         fields = self.model_dump(mode="json", exclude={"label"})
+        if not self.actions:
+            del fields["actions"]  # so that what was made before there were any keeps its key
         fields["source"] = {name: value for name, value in fields["source"].items() if name not in source.places}
         return [fields, source.fingerprint()]
 
     def dataset(self, seed: int) -> Dataset:
         """Load and wrap the data, in memory."""
         source, wrappers = self.parts()
-        dataset = replace(source.load(seed), bank=source.bank, limits=self.limits)
-        known = {action.name for action in source.bank(dataset.shape, {})}
+        bank = extended(source.bank, self.actions)
+        dataset = replace(source.load(seed), bank=bank, limits=self.limits)
+        known = {action.name for action in bank(dataset.shape, {})}
         for name in self.limits:
             if name not in known:
                 hint = nearest(name, known)
@@ -124,23 +130,24 @@ class ProblemSpec(BaseModel):
         # Two entries, not one: nothing that a method holds shares a file with the select split.
         learnable = cached(cache, content_key("learnable", *divided), lambda: part(*LEARNABLE))
         select = cached(cache, content_key("select", *divided), lambda: part(Split.SELECT))
-        return _problem(unpacked(whole), split_rows(learnable | select), source, seed, (source, *wrappers))
+        dataset = replace(unpacked(whole), bank=extended(source.bank, self.actions))
+        return _problem(dataset, split_rows(learnable | select), seed, (source, *wrappers))
 
 
 def in_memory(dataset: Dataset, seed: int, partition: int) -> ArrayProblem:
     """A problem over arrays in memory: for small data and for tests."""
     rows = partition_rows(dataset, seed, partition)
-    problem = _problem(dataset, {split: _picked(dataset, split, rows[split]) for split in POOL}, None, seed)
+    problem = _problem(dataset, {split: _picked(dataset, split, rows[split]) for split in POOL}, seed)
     assert isinstance(problem, ArrayProblem)
     return problem
 
 
 def _problem(
-    dataset: Dataset, rows: Mapping[Split, Rows], source: SourceConfig | None, seed: int,
+    dataset: Dataset, rows: Mapping[Split, Rows], seed: int,
     parts: tuple[SourceConfig | WrapperConfig, ...] = (),
 ) -> Problem:
     everything = {**rows, Split.TEST: Rows(dataset.test_x, dataset.test_y)}
-    bank = (source.bank if source else dataset.bank)(dataset.input_shape, dataset.limits)
+    bank = dataset.bank(dataset.input_shape, dataset.limits)
     for part in parts[-1:]:
         if (made := part.assemble(everything, dataset, seed, bank)) is not None:
             return made
@@ -154,8 +161,9 @@ def _problem(
         classes=dataset.classes,
         transform_bank=bank,
         target_variance=variance,
+        balanced=dataset.balanced,
     )
-    return ArrayProblem(everything, description, dataset.truth, dataset.notes)
+    return ArrayProblem(everything, description, dataset.truth, dataset.notes, dataset.clean_x)
 
 
 def _picked(dataset: Dataset, split: Split, rows: Array) -> Rows:

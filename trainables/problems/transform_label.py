@@ -55,6 +55,7 @@ class Config(WrapperConfig):
             pool_y=pool_y,
             test_x=self._moved(dataset.test_x, test_y, action),
             test_y=test_y,
+            clean_x=None if dataset.clean_x is None else self._moved(dataset.clean_x, test_y, action),
             kind=Kind.CLASSIFICATION,
             outputs=len(self.values),
             classes=tuple(f"{self.operation}={value:g}" for value in self.values),

@@ -45,6 +45,14 @@ SPECS: dict[str, dict[str, Any]] = {
         "source": DIGITS,
         "wrappers": [{"name": "transform_label", "operation": "rotation", "values": [0, 45, 90]}],
     },
+    "digits, long tail": {
+        "source": DIGITS, "actions": ["background", "stroke"],
+        "wrappers": [{"name": "long_tailed", "ratio": 0.05, "ranges": {"stroke": 3.0, "background": 0.3}}],
+    },
+    "digits, few draws in the tail": {
+        "source": DIGITS,
+        "wrappers": [{"name": "long_tailed", "largest": 40, "ratio": 0.1, "draws": 5, "ranges": {"rotation": 60.0}}],
+    },
     "digits, all wrappers": {
         "source": DIGITS,
         "wrappers": [

@@ -1,0 +1,119 @@
+"""Divergence per class against closed forms, literal loops, and a planted pairing fault."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import kl_div, softmax
+
+from trainables.class_measures import class_measures, summary
+from trainables.invariance import class_invariance, fitted_temperature, planted_sampler, size_slope
+from trainables.problems.problem import Action, Split
+from trainables.problems.spec import ProblemSpec
+
+X = torch.linspace(-2, 2, 12, dtype=torch.float64)[:, None]
+Y = torch.arange(12) % 3
+
+
+def logits(x: Tensor) -> Tensor:
+    return torch.stack((x[:, 0], -x[:, 0], torch.zeros_like(x[:, 0])), 1)
+
+
+def shifted(x: Tensor, generator: Generator) -> Tensor:
+    return x + torch.rand(len(x), 1, generator=generator, dtype=x.dtype)
+
+
+def test_a_nuisance_that_does_nothing_has_no_divergence_and_a_wrong_pairing_has() -> None:
+    still = class_invariance(logits, X, Y, lambda x, _: x, 3, Generator(), 3)
+    assert not still.ekld.any() and not still.scaled.any() and float(still.divergence.max()) < 1e-15
+    assert still.consistency.tolist() == [1.0, 1.0, 1.0]
+    mixed = class_invariance(logits, X, Y, lambda x, _: x.roll(3, 0), 3, Generator(), 3)
+    assert float(mixed.ekld.min()) > 0.1
+
+
+def test_a_constant_classifier_has_no_divergence() -> None:
+    constant = class_invariance(lambda x: torch.ones(len(x), 3), X, Y, shifted, 5, Generator().manual_seed(0), 3)
+    assert not constant.ekld.any()
+
+
+def test_the_divergence_is_that_of_a_literal_loop() -> None:
+    """KL(p(x) || p(x')) by torch's own function, image by image and draw by draw."""
+    found = class_invariance(logits, X, Y, shifted, 4, Generator().manual_seed(1), 3, temperature=2.0)
+    generator, by_hand = Generator().manual_seed(1), torch.zeros(4, 12, dtype=torch.float64)
+    for _ in range(4):
+        moved = shifted(X, generator)
+        for i in range(12):
+            p, q = (softmax(logits(z[i : i + 1])[0], -1) for z in (X, moved))
+            warm_p, warm_q = (softmax(logits(z[i : i + 1])[0] / 2, -1) for z in (X, moved))
+            middle = (p + q) / 2
+            by_hand[0, i] += kl_div(q.log(), p, reduction="sum") / 4
+            by_hand[1, i] += kl_div(warm_q.log(), warm_p, reduction="sum") / 4
+            by_hand[2, i] += sum(kl_div(middle.log(), one, reduction="sum") for one in (p, q)) / 8
+            by_hand[3, i] += float(p.argmax() == q.argmax()) / 4
+    for values, expected in zip(found, by_hand, strict=True):
+        assert torch.allclose(values, torch.stack([expected[k == Y].mean() for k in range(3)]), atol=1e-12)
+
+
+def test_a_closed_form() -> None:
+    """Two classes with logits (z, 0): from z = 0 to z = log 3 the divergence is log(2 / sqrt 3), as p = (1/2, 1/2)."""
+    x, y = torch.zeros(2, 1, dtype=torch.float64), torch.tensor([0, 1])
+    found = class_invariance(
+        lambda x: torch.cat((x, torch.zeros_like(x)), 1), x, y, lambda x, _: x + math.log(3), 2, Generator(), 2
+    )
+    assert torch.allclose(found.ekld, torch.full((2,), math.log(2 / math.sqrt(3)), dtype=torch.float64))
+
+
+def test_the_temperature_of_labels_drawn_at_one_is_found_again() -> None:
+    """20,000 labels drawn from softmax(z / 3): the estimate's standard error is below .05, so .3 is six of them."""
+    z = 3 * torch.randn(20_000, 4, generator=Generator().manual_seed(0))
+    y = torch.multinomial(softmax(z / 3, -1), 1, generator=Generator().manual_seed(1))[:, 0]
+    assert fitted_temperature(z, y) == pytest.approx(3.0, abs=0.3)
+    assert fitted_temperature(2 * z, y) == pytest.approx(2 * fitted_temperature(z, y), rel=1e-3)
+
+
+def test_the_slope_is_the_exponent_of_a_power_law() -> None:
+    sizes = torch.tensor([1000, 100, 10, 5])
+    assert size_slope(3 * sizes.double() ** -0.7, sizes) == pytest.approx(-0.7)
+    assert size_slope(torch.tensor([1.0, 2.0]), torch.tensor([5, 5])) is None
+    assert size_slope(torch.tensor([1.0, math.nan, 1.0]), torch.tensor([5, 7, 50])) == pytest.approx(0.0)
+
+
+def test_groups_are_means_over_their_classes_and_the_missing_are_left_out() -> None:
+    found = summary(torch.tensor([1.0, 2.0, math.nan, 4.0]), torch.tensor([100, 10, 5, 1]))
+    assert found == {"of_0": 1.0, "of_1": 2.0, "of_3": 4.0, "mean": pytest.approx(7 / 3), "head": 1.0,
+                     "middle": 2.0, "tail": 4.0}
+
+
+def test_planted_strengths_are_uniform_over_their_range() -> None:
+    """Kolmogorov distance of 4,000 draws below 1.95 / sqrt(4000): passed with probability .999."""
+    action = Action("move", "", 2.0, True, lambda x, v: x + 2.0 * v[:, None])
+    moved = planted_sampler((action,), {"move": 0.5})(torch.zeros(4000, 1), Generator().manual_seed(0))[:, 0]
+    ranks = (moved.sort().values + 0.5) - torch.arange(1, 4001) / 4000
+    assert float(ranks.abs().max()) < 1.95 / math.sqrt(4000)
+
+
+def test_measures_of_a_problem_name_every_class_and_follow_its_sizes(tmp_path: Path) -> None:
+    spec = ProblemSpec(
+        label="x", source={"name": "digits"},
+        wrappers=({"name": "long_tailed", "largest": 60, "ratio": 0.1, "select": 10, "ranges": {"rotation": 60.0}},),
+    )
+    problem = spec.build(0, 0, tmp_path)
+    test, select = problem.examples(Split.TEST), problem.examples(Split.SELECT)
+
+    def mean_grey(x: Tensor) -> Tensor:
+        grey = x.mean((1, 2, 3))
+        return torch.stack([grey * k for k in range(10)], 1)
+
+    found = class_measures(
+        problem, mean_grey, test, mean_grey(test.x), (mean_grey(select.x), select.y), 3, 2, Generator().manual_seed(0)
+    )
+    sizes = [found[f"classes/size/of_{k}"] for k in range(10)]
+    assert sorted(sizes) == sorted(float(n) for n in problem.class_sizes())  # type: ignore[attr-defined]
+    assert found["classes/accuracy/of_9"] == 1.0 and found["classes/accuracy/mean"] == pytest.approx(0.1)
+    assert 0 < found["classes/ekld/mean"] < 0.1  # a turn loses corners and little grey
+    assert all(math.isfinite(value) for value in found.values())
+    assert {"classes/ekld/slope", "classes/ekld/head", "classes/ekld/tail"} <= set(found)
