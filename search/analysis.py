@@ -19,6 +19,7 @@ from search.wanted import Study
 from tracking.journal import Event
 from tracking.record import Stage, Status
 
+CLASSES = "classes/"
 WAYS = (Stage.RERUN, Stage.REPLAY)
 
 
@@ -74,7 +75,7 @@ def _row(
         total=(before or Cost()) + total(stages[Stage.PROBE]) + tuning + confirmed,
         unit_flops=unit_flops, tune=_tune(stages[Stage.TUNE], tuning, unit_flops, planned),
         invariances=_invariances(planned, problem, done), learned=_means(done, "learned/"),
-        failures=failures, reason=reason,
+        failures=failures, reason=reason, classes=_by_class(done),
     )
 
 
@@ -107,6 +108,16 @@ def _invariances(planned: Plan, problem: str, done: Sequence[Trial]) -> tuple[In
         unit, numbers = planned.units.get(name, ""), measured.get(name, {})
         found.append(Invariance(name, unit, effect, half_width, numbers))
     return tuple(found)
+
+
+def _by_class(done: Sequence[Trial]) -> dict[str, dict[int, float]]:
+    """Each number under `classes/`, without that prefix, by seed."""
+    found: dict[str, dict[int, float]] = {}
+    for trial in done:
+        for name, value in trial.metrics.items():
+            if name.startswith(CLASSES):
+                found.setdefault(name.removeprefix(CLASSES), {})[trial.index] = value
+    return found
 
 
 def _means(done: Sequence[Trial], prefix: str) -> dict[str, float]:

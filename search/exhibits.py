@@ -10,7 +10,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from search import curves, gains, ledger_parts
+from search import class_table, curves, gains, ledger_parts
 from search.account import Trial, trials
 from search.break_even import break_even
 from search.curves import Anytime, Study, anytime, reached
@@ -25,7 +25,7 @@ from search.exhibit_tables import (
     learned_table,
     ledger_table,
 )
-from search.figures import accuracy_cost, bars, learned, ledger, radar
+from search.figures import accuracy_cost, bars, class_sizes, learned, ledger, radar
 from search.figures import break_even as break_even_figure
 from search.figures import curves as curves_figure
 from search.figures import expected as expected_figure
@@ -61,6 +61,10 @@ LEDGER = (
 RADAR = (
     "Agreement of predictions before and after each action: 0 in the middle, 1 at the rim, grey the best control. "
     "Bold green: planted invariance, where the rim is the aim. Bold red: the label depends on it."
+)
+CLASSES = (
+    "eKLD: how far a prediction moves, in nats, when the planted nuisance is drawn for a test image that had none (or "
+    "any action of the bank, where nothing was planted). Head and tail: the largest and the smallest third of classes."
 )
 BARS = "How far predictions stay the same under each action."
 LEARNED = "What the methods say they learned, mean over seeds, a panel for each unit; a black bar is what was planted."
@@ -158,6 +162,11 @@ class Exhibits:
                 "invariance", slug, "Measured invariance beside the planted truth",
                 partial(drawing, self._rows, problem), radar.describe(here), RADAR if radar.drawable(here) else BARS,
                 invariance_table(here), _invariance_records(here),
+            )
+        if class_table.drawn(here):
+            yield self._exhibit(
+                "classes", slug, "Invariance and accuracy by class", partial(class_sizes.picture, self._rows, problem),
+                class_sizes.describe(here), CLASSES, class_table.class_table(here), class_table.class_records(here),
             )
         if any(row.learned for row in here):
             yield self._exhibit(

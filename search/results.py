@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from search.row import Averaging, Row
@@ -38,6 +39,7 @@ def _metrics(row: Row) -> Iterator[tuple[str, float]]:
     }
     for measured in row.invariances:
         found |= {f"invariance/{measured.action}/{name}": value for name, value in measured.measured.items()}
+    found |= {f"classes/{name}": fmean(by_seed.values()) for name, by_seed in row.classes.items() if "/of_" not in name}
     for name, value in found.items():
         if value is not None:
             yield name, value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from search.account import Cost, Trial
@@ -103,6 +103,7 @@ class Row:
         unit_flops: one plain training of the problem.
         learned: mean over seeds of what the method says it learned.
         reason: why the study failed, or what failed in it.
+        classes: "MEASURE/of_LABEL", "MEASURE/head" and so on -> seed index -> value; see `trainables.class_measures`.
     """
 
     problem: str
@@ -126,6 +127,7 @@ class Row:
     reason: str | None = None
     verdict: Verdict = Verdict.UNKNOWN
     contrast: Contrast | None = None
+    classes: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
 
     @property
     def label(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 import pyarrow
@@ -30,6 +31,7 @@ def record(row: Row) -> Record:
         "total_without_pretraining_flops": row.total.flops - row.pretraining.flops,
         "plain_training_flops": row.unit_flops,
         **_tune(row), **_invariance(row),
+        **{f"classes {name}": fmean(by_seed.values()) for name, by_seed in row.classes.items() if "/of_" not in name},
         **{f"learned {name}": value for name, value in row.learned.items()},
         "failed_trials": len(row.failures), "reason": row.reason,
     }
