@@ -18,14 +18,14 @@ from pydantic import Field
 from spaces.domain import Float, Space
 from tracking.cost import Phase
 from trainables.artefact import ArtefactSpec
-from trainables.method import Context, Method, MethodConfig, Role
-from trainables.modules.amortised import NAME, AmortisedTask, ExtractorChoice
-from trainables.modules.closed_form import ClosedFormSearch, Selected, best_of, checked
+from trainables.method import Context, Method, Role
+from trainables.modules.amortised import NAME, AmortisedTask
+from trainables.modules.closed_form import ClosedFormConfig, ClosedFormSearch, Selected, best_of, checked
 from trainables.modules.descriptor_search import Found, SearchConfig, SearchKind, search
 from trainables.problems.spec import ProblemSpec
 
 
-class Config(MethodConfig):
+class Config(ClosedFormConfig):
     """How the descriptor is searched.
 
     Args:
@@ -44,9 +44,6 @@ class Config(MethodConfig):
         "errors": Float(low=0.0, high=2.0),
     })
 
-    scales_with_horizon: ClassVar[bool] = False
-
-    extractor: ExtractorChoice = ExtractorChoice()
     search: SearchKind = SearchKind.AUTO
     errors: float = Field(default=1.0, ge=0)
     false_alarms: float = Field(default=0.1, ge=0, le=1)
@@ -60,6 +57,7 @@ class Config(MethodConfig):
 
     def build(self, context: Context) -> Method:
         """Raises UserError where the extractor does not fit the task, or a descriptor does not fit the extractor."""
+        self.require_no_rule()
         return Descriptor(context, self)
 
 

@@ -17,14 +17,14 @@ from spaces.descriptors import Factor
 from spaces.domain import Float, Space
 from tracking.cost import Phase
 from trainables.artefact import ArtefactSpec
-from trainables.method import Context, Method, MethodConfig, Role
-from trainables.modules.amortised import NAME, AmortisedTask, ExtractorChoice
-from trainables.modules.closed_form import ClosedForm, ClosedFormSearch, Selected, best_of, checked
+from trainables.method import Context, Method, Role
+from trainables.modules.amortised import NAME, AmortisedTask
+from trainables.modules.closed_form import ClosedForm, ClosedFormConfig, ClosedFormSearch, Selected, best_of, checked
 from trainables.modules.descriptor_search import SearchConfig
 from trainables.problems.spec import ProblemSpec
 
 
-class Config(MethodConfig):
+class Config(ClosedFormConfig):
     """A descriptor, and how many of its neighbours are tried with it.
 
     Entries that the extractor does not have (colour on grey images) must be left at their default.
@@ -40,9 +40,6 @@ class Config(MethodConfig):
 
     space: ClassVar[Space] = Space({factor.value: Float(low=0.0, high=1.0) for factor in Factor})
 
-    scales_with_horizon: ClassVar[bool] = False
-
-    extractor: ExtractorChoice = ExtractorChoice()
     rotation: float = Field(default=0.5, ge=0, le=1)
     translation: float = Field(default=0.5, ge=0, le=1)
     scale: float = Field(default=0.5, ge=0, le=1)
@@ -60,6 +57,7 @@ class Config(MethodConfig):
 
     def build(self, context: Context) -> Method:
         """Raises UserError where the extractor does not fit the task."""
+        self.require_no_rule()
 
         def select(task: AmortisedTask, phase: Phase) -> Selected:
             return best_of(task, self._population(task, context.generator(Role.SEARCH)), self.settings, phase)

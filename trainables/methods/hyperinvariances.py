@@ -27,13 +27,15 @@ from torch.nn.functional import linear
 from spaces.domain import Float, Space
 from tracking.cost import Phase
 from trainables.artefact import ArtefactSpec
-from trainables.method import Context, Method, MethodConfig, Role, Slice, State
+from trainables.method import Context, Method, MethodConfig, NetworkBuilder, Role, Slice, State
 from trainables.modules.adam import Adam
 from trainables.modules.amortised import NAME, PAPERS, AmortisedTask, ExtractorChoice
 from trainables.modules.closed_form import checked
+from trainables.modules.cosine_head import cosines
+from trainables.modules.imbalance import ImbalanceConfig, ImbalanceRule, Loss
 from trainables.modules.state import generators_state, load_generators, require_cursor, require_like
 from trainables.modules.supervised import mean_metrics
-from trainables.problems.problem import Batch
+from trainables.problems.problem import Batch, View
 from trainables.problems.spec import ProblemSpec
 
 HEAD_STD = 0.01  # of the head's weights at the start
@@ -50,6 +52,8 @@ class Config(MethodConfig):
         batch_size: images per step.
         start: of every entry.
         descriptor: what a search found; then only W is learned.
+        imbalance: how classes of different sizes are treated; with LDAM the head is a cosine classifier. The horizon
+            that a delay is a share of is the method's own, of `epochs`.
     """
 
     space: ClassVar[Space] = Space({
@@ -66,6 +70,12 @@ class Config(MethodConfig):
     batch_size: int = Field(default=16, ge=1)
     start: float = Field(default=0.5, ge=0, le=1)
     descriptor: dict[str, float] | None = None
+    imbalance: ImbalanceConfig = ImbalanceConfig()
+
+    def fits(self, problem: View, network: NetworkBuilder) -> None:
+        """Raises UserError where `imbalance` needs classes that are not there."""
+        super().fits(problem, network)
+        self.imbalance.require(problem)
 
     @classmethod
     def quick(cls) -> Self:
@@ -93,9 +103,12 @@ class HyperInvariances:
         outputs, features = context.problem.outputs, self.task.extractor.features
         self._weight = nn.Parameter((HEAD_STD * torch.randn(outputs, features, generator=init)).to(device))
         self._bias = nn.Parameter(torch.zeros(outputs, device=device))
-        rates = {self._weight: config.head_learning_rate, self._bias: config.head_learning_rate}
-        learns = config.descriptor is None
+        self._rule, self._chances = ImbalanceRule(context, config.imbalance), torch.empty(0)
+        # A cosine classifier has no bias; the parameter is left at zero.
+        head = (self._weight,) if config.imbalance.loss is Loss.LDAM else (self._weight, self._bias)
+        rates, learns = dict.fromkeys(head, config.head_learning_rate), config.descriptor is None
         self._adam = Adam({**rates, self._descriptor: config.descriptor_learning_rate} if learns else rates)
+        self._learned = (*head, self._descriptor) if learns else head
         self._phase = Phase.SEARCH if learns else Phase.TRAIN
         self._order = context.generator(Role.ORDER)
         self._updates = config.epochs * -(-context.problem.size() // config.batch_size)
@@ -103,7 +116,7 @@ class HyperInvariances:
 
     def step(self) -> Slice:
         if not self.task.loaded:
-            self.task.load(self._phase)
+            self._load()
         losses = [self._update() for _ in range(min(self._slice, self._updates - self._cursor))]
         done = self._cursor == self._updates
         return Slice(mean_metrics({"train/loss": losses}), self._phase, ready=True, done=done)
@@ -139,7 +152,13 @@ class HyperInvariances:
         load_generators((self._order,), state["generators"])
         self._cursor = state["cursor"]
         if self._cursor > 0:
-            self.task.load(self._phase)
+            self._load()
+
+    def _load(self) -> None:
+        """The labelled images, and how often each is drawn."""
+        self.task.load(self._phase)
+        targets = self.task.targets
+        self._chances = self._rule.chances(targets.values if targets.labels is None else targets.labels)
 
     @property
     def _slice(self) -> int:
@@ -149,17 +168,20 @@ class HyperInvariances:
 
     def _outputs(self, features: Tensor) -> Tensor:
         """(n, D) -> (n, c); features are brought to unit variance from unit length."""
+        rule = self._config.imbalance
+        if rule.loss is Loss.LDAM:
+            return cosines(features, self._weight, rule.scale)
         return linear(features * math.sqrt(features.shape[-1]), self._weight, self._bias)
 
     def _update(self) -> Tensor:
         config, targets, task = self._config, self.task.targets, self.task
-        rows = torch.randint(len(targets), (config.batch_size,), generator=self._order)
+        progress = self._cursor / self._updates
+        rows = self._rule.rows(self._order, self._chances, config.batch_size, progress)
         y = targets.labels if targets.labels is not None else targets.values.float()
         with self._context.meter.unit("update", (len(rows),), phase=self._phase, examples=len(rows)):
             features = task.features(self._descriptor[None], rows)[0]
-            loss = self._context.problem.loss(self._outputs(features), y[rows].to(features.device)).mean()
-            learned = [self._weight, self._bias, *([self._descriptor] if config.descriptor is None else [])]
-            self._adam.update(torch.autograd.grad(loss, learned))
+            loss = self._rule.loss(self._outputs(features), y[rows].to(features.device), progress).mean()
+            self._adam.update(torch.autograd.grad(loss, self._learned))
             with torch.no_grad():
                 self._descriptor.clamp_(0.0, 1.0)
         self._cursor += 1

@@ -12,16 +12,17 @@ from torch import Generator, Tensor, nn
 from spaces.domain import Float, Space
 from tracking.cost import Phase
 from tracking.errors import UserError
-from trainables.method import Context, Method, Slice, State
+from trainables.method import Context, Method, NetworkBuilder, Slice, State
 from trainables.modules.augmentation import LearnedAffine
 from trainables.modules.augmentation.standard import set_widths, widths
 from trainables.modules.fixed_augmentation import FixedAugmentation
 from trainables.modules.images import require_image
+from trainables.modules.imbalance import Loss, Weighting
 from trainables.modules.layer_training import LayerTraining
 from trainables.modules.marginal_likelihood import averaged_outputs, log_marginal_likelihood
 from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
-from trainables.modules.supervised import draw, mean_metrics
-from trainables.problems.problem import LEARNABLE, Kind
+from trainables.modules.supervised import mean_metrics
+from trainables.problems.problem import LEARNABLE, Kind, View
 
 LEAST_PRECISION = 1e-3  # of the prior at the start
 
@@ -48,6 +49,9 @@ class Config(RecipeConfig):
         precision_learning_rate: Adam's, of its logarithm.
         initial_range: as a share of the caps, in (0, 1).
         ranges: what a search found, by operation; then nothing is learned, and training is from scratch through them.
+        imbalance: of rules for imbalanced classes, resampling alone goes with the marginal likelihood, whose blocks are
+            then resampled too: it is that of the resampled examples. It expands the cross-entropy about weights that
+            minimise it, so other losses and weights are refused, unless `ranges` are given.
     """
 
     space: ClassVar[Space] = Space({
@@ -64,8 +68,15 @@ class Config(RecipeConfig):
     initial_range: float = Field(default=0.05, gt=0, lt=1)
     ranges: dict[str, float] | None = None
 
+    def fits(self, problem: View, network: NetworkBuilder) -> None:
+        """Raises UserError also where the rule for imbalanced classes does not go with the marginal likelihood."""
+        super().fits(problem, network)
+        self._require_likelihood()
+
     def build(self, context: Context) -> Method:
-        """Raises UserError where the inputs are not images or the targets no classes, or a range does not fit."""
+        """Raises UserError where the inputs are not images or the targets no classes, or a range or rule does not fit.
+        """
+        self._require_likelihood()
         require_image("lila", context.problem.shape)
         if context.problem.kind is not Kind.CLASSIFICATION:
             raise UserError("lila needs classes: its curvature is that of the cross-entropy", context.problem.kind)
@@ -74,6 +85,14 @@ class Config(RecipeConfig):
             return Lila(context, self, layer)
         set_widths(layer, self.ranges)
         return FixedAugmentation(context, self, layer)
+
+    def _require_likelihood(self) -> None:
+        rule = self.imbalance
+        if self.ranges is None and (rule.loss is not Loss.CROSS_ENTROPY or rule.weighting is not Weighting.NONE):
+            raise UserError(
+                "the marginal likelihood of lila needs the plain cross-entropy of every example",
+                f"loss: {rule.loss}, weighting: {rule.weighting}", "set `sampling: balanced` instead",
+            )
 
 
 class Lila(LayerTraining):
@@ -116,13 +135,13 @@ class Lila(LayerTraining):
 
     def _update(self) -> Tensor:
         self._remember()
-        context, config = self._context, self._config
-        x, y = draw(context, self._order, config.batch_size)
+        context, config, progress = self._context, self._config, self.trunk.progress
+        x, y = self._rule.batch(self._order, config.batch_size, progress)
         with context.meter.unit("update", x.shape, phase=Phase.TRAIN, examples=len(x) * config.copies):
             weights = dict(self.trunk.network.named_parameters())
             with torch.no_grad():
                 copies = self._copies(x, self._noise)
-            loss = context.problem.loss(averaged_outputs(self.trunk.network, weights, copies), y).mean()
+            loss = self._rule.loss(averaged_outputs(self.trunk.network, weights, copies), y, progress).mean()
             prior = self._log_precision.detach().exp() / (2 * self._examples)
             squares = torch.stack([value.square().sum() for value in weights.values()]).sum()
             self.trunk.update(torch.autograd.grad(loss + prior * squares, tuple(weights.values())))
@@ -131,7 +150,7 @@ class Lila(LayerTraining):
     def _widen(self) -> Tensor:
         """One step of the ranges and of the precision."""
         context, config = self._context, self._config
-        x, y = draw(context, self._search, config.block)
+        x, y = self._rule.batch(self._search, config.block, self.trunk.progress)
         with context.meter.unit("estimate", x.shape, phase=Phase.SEARCH, examples=len(x) * config.copies):
             copies = self._copies(x, self._noise)
             value = log_marginal_likelihood(self.trunk.network, copies, y, self._examples, self._log_precision.exp())

@@ -14,15 +14,15 @@ import torch
 from spaces.domain import Float, Space
 from tracking.cost import Phase
 from trainables.artefact import ArtefactSpec
-from trainables.method import Context, Method, MethodConfig
-from trainables.modules.amortised import NAME, AmortisedTask, ExtractorChoice
-from trainables.modules.closed_form import ClosedForm, Selected, best_of
+from trainables.method import Context, Method
+from trainables.modules.amortised import NAME, AmortisedTask
+from trainables.modules.closed_form import ClosedForm, ClosedFormConfig, Selected, best_of
 from trainables.modules.descriptor_search import SearchConfig
 from trainables.modules.pretraining import Descriptors
 from trainables.problems.spec import ProblemSpec
 
 
-class Config(MethodConfig):
+class Config(ClosedFormConfig):
     """Which extractor, and the lower end of the head's penalties.
 
     Args:
@@ -32,9 +32,7 @@ class Config(MethodConfig):
 
     space: ClassVar[Space] = Space({"lowest_penalty": Float(low=1e-6, high=1e-1, log=True)})
     control: ClassVar[bool] = True
-    scales_with_horizon: ClassVar[bool] = False
 
-    extractor: ExtractorChoice = ExtractorChoice()
     lowest_penalty: float = 1e-5
 
     def needs(self, problem: ProblemSpec, data_seed: int) -> Mapping[str, ArtefactSpec]:
@@ -44,6 +42,7 @@ class Config(MethodConfig):
 
     def build(self, context: Context) -> Method:
         """Raises UserError where the extractor does not fit the task."""
+        self.require_no_rule()
 
         def select(task: AmortisedTask, phase: Phase) -> Selected:
             everything = torch.ones(1, len(task.extractor.family.factors))

@@ -123,7 +123,7 @@ class ArmSearch(BilevelSearch):
         return self.arms.augment(batch.x, draw, self._noise), batch.y
 
     def _losses(self, weights: Weights, x: Tensor, y: Tensor) -> Tensor:
-        return self._context.problem.loss(self._network(weights, x), y)
+        return self._rule.loss(self._network(weights, x), y, self.trunk.progress)
 
     def _policy_of(self, phi: tuple[Tensor, ...]) -> Policy:
         return self.arms.policy(phi[0])

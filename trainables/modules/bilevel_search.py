@@ -2,6 +2,10 @@
 
 Per update: an ordinary step on `train` through the policy, and every `outer_interval` updates a step of the policy
 along an estimate of the hypergradient of the loss on `outer`, un-augmented.
+
+Under a rule for imbalanced classes the inner steps draw and descend as the rule says. Held-out examples are drawn and
+weighted by it too, for the policy should serve the classes that the training is meant for, but their loss is the
+problem's own.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from tracking.errors import UserError
 from trainables.method import Context, Role, State
 from trainables.modules.adam import Adam
 from trainables.modules.hypergradient import Estimate, Weights
+from trainables.modules.imbalance import ImbalanceRule
 from trainables.modules.recipe import RecipeConfig
 from trainables.modules.state import generators_state, load_generators, module_state, require_like
 from trainables.modules.tail_average import TailAverage
@@ -87,6 +92,7 @@ class BilevelSearch(ABC):
         self._module = learned.to(context.device)
         self._phi = tuple(self._module.parameters())
         self.trunk = Trunk(repeatable(recipe.network(context, SEARCH_STREAM)), recipe, updates, Schedule.CONSTANT)
+        self._rule = ImbalanceRule(context, recipe.imbalance, Split.TRAIN)
         self._names = tuple(name for name, _ in self.trunk.network.named_parameters())
         self._adam = Adam(dict.fromkeys(self._phi, settings.outer_learning_rate), BETAS)
         self._order = context.generator(Role.ORDER, SEARCH_STREAM)
@@ -117,7 +123,7 @@ class BilevelSearch(ABC):
 
     def update(self) -> Update:
         """One inner step, with an outer step before it where one is due."""
-        batch = self._draw(self._order, self._recipe.batch_size, Split.TRAIN)
+        batch = self._rule.batch(self._order, self._recipe.batch_size, self.trunk.progress, Split.TRAIN)
         outer = self._outer_update(batch) if self._due() else None
         inner_loss = self._inner_update(batch) if outer is None else outer.inner_loss
         if self.trunk.cursor > self.trunk.horizon * (1 - self._settings.tail):
@@ -171,7 +177,7 @@ class BilevelSearch(ABC):
     def _outer_update(self, batch: Batch) -> Estimate:
         """Both steps; the inner one uses the gradient that the estimate was made of, so it costs nothing more."""
         size = self._recipe.batch_size * self._settings.outer_batch_ratio
-        held_out = self._draw(self._outer, size, Split.OUTER)
+        held_out = self._rule.batch(self._outer, size, self.trunk.progress, Split.OUTER)
         examples = self._passes * len(batch.x) * self._branches + len(held_out.x)
         with self._context.meter.unit("outer", batch.x.shape, phase=Phase.SEARCH, examples=examples):
             found = self._estimated(batch, held_out)
@@ -180,16 +186,12 @@ class BilevelSearch(ABC):
         return found
 
     def _outer_loss(self, weights: Weights, held_out: Batch) -> Tensor:
-        return self._context.problem.loss(self._network(weights, held_out.x), held_out.y).mean()
+        return self._rule.risk(self._network(weights, held_out.x), held_out.y, self.trunk.progress).mean()
 
     def _network(self, weights: Weights, x: Tensor) -> Tensor:
         named = dict(zip(self._names, weights, strict=True))
         outputs: Tensor = functional_call(self.trunk.network, named, (x,))
         return outputs
-
-    def _draw(self, generator: torch.Generator, size: int, split: Split) -> Batch:
-        x, y = self._context.problem.draw(generator, size, split)
-        return Batch(x.to(self._context.device), y.to(self._context.device))
 
 
 def repeatable(network: nn.Module) -> nn.Module:

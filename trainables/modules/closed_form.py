@@ -5,20 +5,52 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from tracking.cost import Phase
 from tracking.errors import UserError
-from trainables.method import Context, MethodConfig, Slice, State
-from trainables.modules.amortised import AmortisedTask, Head
+from trainables.method import Context, MethodConfig, NetworkBuilder, Slice, State
+from trainables.modules.amortised import AmortisedTask, ExtractorChoice, Head
 from trainables.modules.counted_features import CountedFeatures
 from trainables.modules.descriptor_search import SearchConfig
 from trainables.modules.evaluated import Judge
+from trainables.modules.imbalance import ImbalanceConfig
 from trainables.modules.report_card import drift, export
 from trainables.modules.state import require_like
-from trainables.problems.problem import Batch
+from trainables.problems.problem import Batch, View
+
+
+class ClosedFormConfig(MethodConfig):
+    """Settings of a head in closed form on a pre-trained extractor.
+
+    Args:
+        extractor: which one.
+        imbalance: refused unless it is the default, for there are no batches and no loss of one's choice. Leave-one-out
+            residuals, the test of the default and the risk bound all take examples alike; a head that weighted them
+            would need each of the three anew.
+    """
+
+    scales_with_horizon: ClassVar[bool] = False
+
+    extractor: ExtractorChoice = ExtractorChoice()
+    imbalance: ImbalanceConfig = ImbalanceConfig()
+
+    def fits(self, problem: View, network: NetworkBuilder) -> None:
+        """Raises UserError where there is a rule for imbalanced classes."""
+        super().fits(problem, network)
+        self.require_no_rule()
+
+    def require_no_rule(self) -> None:
+        """The same, for who builds without asking whether it fits."""
+        if not self.imbalance.empirical:
+            rule = self.imbalance
+            raise UserError(
+                "a head in closed form treats every example alike", f"{rule.sampling}, {rule.weighting}, {rule.loss}",
+                "leave `imbalance` at its default, or use `hyperinvariances`, whose head is trained",
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,12 @@ from trainables.modules.adam import Adam
 from trainables.modules.bilevel_search import SEARCH_STREAM, Update
 from trainables.modules.critic import FEATURES, Critic, gradient_penalty
 from trainables.modules.density_recipe import DensityConfig
+from trainables.modules.imbalance import ImbalanceRule
 from trainables.modules.learned_policy import LearnedPolicy, Mixing, fixed_policy
 from trainables.modules.state import generators_state, load_generators, module_state, require_cursor, require_like
 from trainables.modules.tail_average import TailAverage
 from trainables.modules.trunk import PREDICT_CHUNK
-from trainables.problems.problem import Batch, Split
+from trainables.problems.problem import Batch
 
 BETAS = (0.0, 0.999)  # published
 
@@ -27,6 +28,9 @@ class DensityMatching:
 
         critic: min  E D(T(a)) - E D(n) + penalty GP + weight CE(n)
         policy: min  - E D(T(a)) + weight CE(T(a))
+
+    Under a rule for imbalanced classes both batches are drawn and their cross-entropies weighted by it; margins and the
+    focal factor are for the training after the search, whose network has the head that they need.
 
     Choices are drawn and weighted as in `LearnedPolicy.loss`; published: a soft blend of all operations, which trains
     the critic on images that no policy makes.
@@ -45,6 +49,7 @@ class DensityMatching:
         made = drawn(make, stable_seed(context.seed, Role.INIT, SEARCH_STREAM)).to(context.device)
         assert isinstance(made, Critic)
         self._critic = made
+        self._rule = ImbalanceRule(context, config.imbalance)
         self._learned = LearnedPolicy(operations, config.initial_range).to(context.device)
         self._phi = tuple(self._learned.parameters())
         self._weights = tuple(self._critic.parameters())
@@ -59,11 +64,16 @@ class DensityMatching:
         """Updates until the end."""
         return self._updates - self._cursor
 
+    @property
+    def _progress(self) -> float:
+        """Share of the search that is over."""
+        return self._cursor / self._updates
+
     def update(self) -> Update:
         """The critic's loss stands for the inner one; there is no outer step."""
         size, config = self._config.batch_size, self._config
-        some = self._draw(self._order, size, *config.reference.augmented)
-        reference = self._draw(self._outer, size, *config.reference.splits)
+        some = self._rule.batch(self._order, size, self._progress, *config.reference.augmented)
+        reference = self._rule.batch(self._outer, size, self._progress, *config.reference.splits)
         with self._context.meter.unit("match", some.x.shape, phase=Phase.SEARCH, examples=4 * size):
             loss = self._critic_step(some, reference)
             self._policy_step(some)
@@ -108,7 +118,7 @@ class DensityMatching:
         loss = (
             self._critic(made)[1].mean() - real.mean()
             + config.penalty * gradient_penalty(self._critic, reference.x, made, self._noise)
-            + config.classification * self._context.problem.loss(logits, reference.y).mean()
+            + config.classification * self._rule.risk(logits, reference.y, self._progress).mean()
         )
         self._critic_adam.update(torch.autograd.grad(loss, self._weights))
         found: Tensor = loss.detach()
@@ -118,12 +128,8 @@ class DensityMatching:
         def loss_of(x: Tensor) -> Tensor:
             logits, value = self._critic(x)
             y = some.y.repeat(len(x) // len(some.y), *[1] * (some.y.dim() - 1))
-            per_image: Tensor = self._config.classification * self._context.problem.loss(logits, y) - value
+            per_image: Tensor = self._config.classification * self._rule.risk(logits, y, self._progress) - value
             return per_image
 
         loss = self._learned.loss(loss_of, some.x, Mixing.SAMPLED, self._noise)
         self._policy_adam.update(torch.autograd.grad(loss, self._phi))
-
-    def _draw(self, generator: torch.Generator, size: int, *splits: Split) -> Batch:
-        x, y = self._context.problem.draw(generator, size, *splits)
-        return Batch(x.to(self._context.device), y.to(self._context.device))

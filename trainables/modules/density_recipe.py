@@ -40,6 +40,7 @@ class DensityConfig(SearchConfig):
         penalty: weight of the gradient penalty; published 10.
         classification: weight of the cross-entropy; published 0.1.
         initial_range: r of every operation at the start; published: uniform in (0, 1).
+        imbalance: the search takes sampling and weights; its critic's classifier keeps the problem's own loss.
     """
 
     space: ClassVar[Space] = Space({

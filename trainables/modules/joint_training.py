@@ -12,7 +12,7 @@ from trainables.method import Context, Slice, State
 from trainables.modules.augmentation import AugmentationLayer, Patience, ToleranceController
 from trainables.modules.layer_training import LayerTraining
 from trainables.modules.recipe import RecipeConfig
-from trainables.modules.supervised import draw, mean_metrics
+from trainables.modules.supervised import mean_metrics
 
 PROBE_INTERVAL = 10  # updates between looks at the loss without augmentation
 
@@ -62,13 +62,13 @@ class JointTraining(LayerTraining):
         return weight if self._patience is None else weight * self._patience.over
 
     def _update(self) -> tuple[Tensor, Tensor]:
-        context = self._context
+        progress = self.trunk.progress
         self._remember()
-        x, y = draw(context, self._order, self._recipe.batch_size)
+        x, y = self._rule.batch(self._order, self._recipe.batch_size, progress)
         plain = self._without(x, y)
-        with context.meter.unit("update", x.shape, phase=Phase.TRAIN, examples=len(x)):
+        with self._context.meter.unit("update", x.shape, phase=Phase.TRAIN, examples=len(x)):
             augmented = self.layer(x, self.layer.sample(len(x), self._noise))
-            loss = context.problem.loss(self.trunk.outputs(augmented), y).mean()
+            loss = self._rule.loss(self.trunk.outputs(augmented), y, progress).mean()
             reward = self._reward(x)
             if self._controller is not None and plain is not None:
                 self._controller.update(loss.detach(), plain)
@@ -89,4 +89,4 @@ class JointTraining(LayerTraining):
         if self._controller is None or self.trunk.cursor % PROBE_INTERVAL:
             return None
         with self._context.meter.unit("probe", x.shape, phase=Phase.TRAIN), torch.no_grad():
-            return self._context.problem.loss(self.trunk.outputs(x), y).mean()
+            return self._rule.loss(self.trunk.outputs(x), y, self.trunk.progress).mean()

@@ -12,6 +12,7 @@ from trainables.method import Context, Role, State
 from trainables.modules.adam import Adam
 from trainables.modules.augmentation import AugmentationLayer
 from trainables.modules.augmentation.takeaway import ROWS, export
+from trainables.modules.imbalance import ImbalanceRule
 from trainables.modules.recipe import RecipeConfig
 from trainables.modules.state import generators_state, load_generators, module_state, require_like
 from trainables.modules.trunk import Trunk
@@ -38,6 +39,7 @@ class LayerTraining:
     ) -> None:
         self._context, self._recipe, self.layer = context, recipe, layer
         self.trunk = Trunk(recipe.network(context), recipe, context.horizon)
+        self._rule = ImbalanceRule(context, recipe.imbalance)
         self._adam, self._learned = Adam(rates), tuple(rates)
         self._order, self._noise, self._search = (
             context.generator(role) for role in (Role.ORDER, Role.AUGMENT, Role.SEARCH)

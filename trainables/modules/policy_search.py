@@ -51,7 +51,7 @@ class PolicySearch(BilevelSearch):
     def _inner_loss(self, weights: Weights, batch: Batch) -> Tensor:
         def loss_of(x: Tensor) -> Tensor:
             y = batch.y.repeat(len(x) // len(batch.y), *[1] * (batch.y.dim() - 1))
-            return self._context.problem.loss(self._network(weights, x), y)
+            return self._rule.loss(self._network(weights, x), y, self.trunk.progress)
 
         return self.learned.loss(loss_of, batch.x, self._mixing, self._noise)
 

@@ -9,10 +9,11 @@ from torch import Generator, Tensor, nn
 
 from tracking.cost import Phase
 from trainables.method import Context, Role, Slice, State
+from trainables.modules.imbalance import ImbalanceRule
 from trainables.modules.recipe import RecipeConfig
 from trainables.modules.state import generators_state, load_generators, require_like
 from trainables.modules.trunk import Trunk
-from trainables.problems.problem import LEARNABLE, Batch
+from trainables.problems.problem import Batch
 
 Augment = Callable[[Tensor, Generator], Tensor]  # (B, *shape) -> (B, *shape), drawn from the generator
 
@@ -32,6 +33,7 @@ class Supervised:
     def __init__(self, context: Context, recipe: RecipeConfig, augment: Augment | None = None) -> None:
         self._context, self._recipe, self._augment = context, recipe, augment
         self.trunk = Trunk(recipe.network(context), recipe, context.horizon)
+        self._rule = ImbalanceRule(context, recipe.imbalance)
         self._order, self._noise = context.generator(Role.ORDER), context.generator(Role.AUGMENT)
 
     def step(self) -> Slice:
@@ -58,20 +60,14 @@ class Supervised:
         load_generators((self._order, self._noise), state["generators"])
 
     def _update(self) -> Tensor:
-        context = self._context
-        x, y = draw(context, self._order, self._recipe.batch_size)
-        with context.meter.unit("update", x.shape, phase=Phase.TRAIN, examples=len(x)):
+        progress = self.trunk.progress
+        x, y = self._rule.batch(self._order, self._recipe.batch_size, progress)
+        with self._context.meter.unit("update", x.shape, phase=Phase.TRAIN, examples=len(x)):
             if self._augment is not None:
                 x = self._augment(x, self._noise)
-            loss = context.problem.loss(self.trunk.outputs(x), y).mean()
+            loss = self._rule.loss(self.trunk.outputs(x), y, progress).mean()
             self.trunk.update(torch.autograd.grad(loss, tuple(self.trunk.network.parameters())))
         return loss.detach()
-
-
-def draw(context: Context, generator: Generator, size: int) -> Batch:
-    """A batch from train + outer, on the context's device."""
-    x, y = context.problem.draw(generator, size, *LEARNABLE)
-    return Batch(x.to(context.device), y.to(context.device))
 
 
 def mean_metrics(series: Mapping[str, list[Tensor]]) -> dict[str, float]:

@@ -18,6 +18,7 @@ from tracking.cost import Phase
 from trainables.method import Context, Role, State, StateMismatchError, stable_seed
 from trainables.modules.bilevel_search import SEARCH_STREAM, Update
 from trainables.modules.folds import Fold, shuffled_folds
+from trainables.modules.imbalance import ImbalanceRule, Sampling
 from trainables.modules.parzen import Parzen
 from trainables.modules.policy_space import mixture
 from trainables.modules.state import generators_state, load_generators, require_cursor, require_like
@@ -33,6 +34,9 @@ class ToleranceSearch:
     """For every fold, a network learns from one part, and TPE proposes policies whose images of the other part the
     network should still get right. An update is one of either kind.
 
+    Under a rule for imbalanced classes the networks learn by it; judged images are drawn and weighted as it says at the
+    end of a training, which the networks have reached.
+
     Args:
         operations: the K operations.
         updates: of all networks together.
@@ -46,7 +50,10 @@ class ToleranceSearch:
         self._candidates = max(1, round(config.candidates_per_update * self._updates))
         self._noise = context.generator(Role.AUGMENT, SEARCH_STREAM)
         self._order = context.generator(Role.ORDER, SEARCH_STREAM)
+        judges_outer = config.judged is Judged.OUTER
+        self._rule = ImbalanceRule(context, config.imbalance, *((Split.TRAIN,) if judges_outer else LEARNABLE))
         self._folds = self._cut()
+        self._chances = [self._rule.chances(fold.learned.y) for fold in self._folds]
         space = _space(operations, config.arms)
         self._parzen = [
             Parzen(space, stable_seed(context.seed, Role.SEARCH, fold), self._candidates)
@@ -121,7 +128,16 @@ class ToleranceSearch:
                 context.problem, self._labelled(*LEARNABLE), config.folds, config.share, generator
             )
         generator = context.generator(Role.SEARCH, 1)
-        return [Fold(fold.learned, _some(fold.judged, config.judged_images, generator)) for fold in folds]
+        return [Fold(fold.learned, self._some(fold.judged, generator)) for fold in folds]
+
+    def _some(self, judged: Batch, generator: torch.Generator) -> Batch:
+        """At most `judged_images` examples: without replacement, or with it where the rule resamples."""
+        count = min(self._config.judged_images, len(judged.y))
+        if self._config.imbalance.sampling is Sampling.UNIFORM:
+            order = torch.randperm(len(judged.y), generator=generator)[:count]
+        else:
+            order = self._rule.rows(generator, self._rule.chances(judged.y), count, progress=1.0)
+        return Batch(*(part.index_select(0, order.to(part.device)) for part in judged))
 
     def _labelled(self, *splits: Split) -> Batch:
         x, y = self._context.problem.labelled(*splits)
@@ -132,10 +148,11 @@ class ToleranceSearch:
 
     def _learn(self) -> Tensor:
         learned, trunk = self._folds[self._fold].learned, self._trunk
-        index = torch.randint(len(learned.y), (self._config.batch_size,), generator=self._order).to(learned.y.device)
+        chances, progress = self._chances[self._fold], trunk.progress
+        index = self._rule.rows(self._order, chances, self._config.batch_size, progress).to(learned.y.device)
         x, y = (part.index_select(0, index) for part in learned)
         with self._context.meter.unit("learn", x.shape, phase=Phase.SEARCH, examples=len(x)):
-            loss = self._context.problem.loss(trunk.outputs(x), y).mean()
+            loss = self._rule.loss(trunk.outputs(x), y, progress).mean()
             trunk.update(torch.autograd.grad(loss, tuple(trunk.network.parameters())))
         return loss.detach()
 
@@ -148,7 +165,7 @@ class ToleranceSearch:
             many = policy.draw(x.repeat_interleave(copies, 0), self._noise)
             right = self._right(self._trunk.predict(many), y.repeat_interleave(copies, 0)).view(-1, copies)
         per_image = right.mean(1) if self._config.reward is Reward.MEAN else right.amax(1)
-        return float(per_image.mean())
+        return float(self._rule.mean(per_image, y, progress=1.0))
 
     def _right(self, outputs: Tensor, y: Tensor) -> Tensor:
         """(N C,): accuracy for classes, else the negative loss."""
@@ -188,9 +205,3 @@ def _number(point: Point, arm: int, name: str) -> float:
     value = point[f"{arm}/{name}"]
     assert isinstance(value, float)
     return value
-
-
-def _some(batch: Batch, count: int, generator: torch.Generator) -> Batch:
-    """At most `count` examples, drawn without replacement."""
-    order = torch.randperm(len(batch.y), generator=generator)[:count].to(batch.y.device)
-    return Batch(batch.x.index_select(0, order), batch.y.index_select(0, order))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from trainables.method import State
 from trainables.modules.fast_stem import FastStem
-from trainables.modules.recipe import RecipeConfig
+from trainables.modules.recipe import Decay, RecipeConfig
 from trainables.modules.state import (
     load_optimiser,
     module_state,
@@ -25,7 +25,7 @@ PREDICT_CHUNK = 512  # inputs per forward pass: bounds memory
 class Schedule(StrEnum):
     """What follows the linear warm-up."""
 
-    COSINE = "cosine"      # to zero at the horizon
+    DECAY = "decay"        # as the recipe says
     CONSTANT = "constant"  # for a search, which needs a network that keeps on learning
 
 
@@ -34,13 +34,13 @@ class Trunk:
 
     Args:
         network: (B, *shape) -> (B, outputs); trained in place.
-        recipe: learning rate, momentum, weight decay, warm-up.
+        recipe: learning rate, its warm-up and decay, momentum, weight decay.
         horizon: planned length in updates.
         schedule: what the learning rate does after warm-up.
     """
 
     def __init__(
-        self, network: nn.Module, recipe: RecipeConfig, horizon: int, schedule: Schedule = Schedule.COSINE
+        self, network: nn.Module, recipe: RecipeConfig, horizon: int, schedule: Schedule = Schedule.DECAY
     ) -> None:
         self.network = network.train()
         self.horizon = horizon
@@ -62,11 +62,19 @@ class Trunk:
         return self.cursor >= self.horizon
 
     @property
+    def progress(self) -> float:
+        """Share of the horizon that is over."""
+        return self.cursor / self.horizon
+
+    @property
     def learning_rate(self) -> float:
         """Of the next update."""
         rise = min(1.0, (self.cursor + 1) / max(1.0, self._recipe.warm_up * self.horizon))
         if self._schedule is Schedule.CONSTANT:
             return self._recipe.learning_rate * rise
+        if self._recipe.learning_rate_decay is Decay.STEPS:
+            passed = sum(self.progress >= drop for drop in self._recipe.drops)
+            return self._recipe.learning_rate * rise * self._recipe.drop_factor**passed
         return self._recipe.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * self.cursor / self.horizon))
 
     def outputs(self, x: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from trainables.method import Context, Role
 from trainables.methods.plain import Config
 from trainables.modules import networks
 from trainables.modules.fast_stem import Precision
-from trainables.modules.recipe import RecipeConfig
+from trainables.modules.recipe import Decay, RecipeConfig
 from trainables.modules.supervised import Supervised
 from trainables.modules.trunk import Schedule, Trunk
 from trainables.problems.problem import LEARNABLE, Split
@@ -131,3 +131,30 @@ def test_a_trunk_trains_in_mixed_precision_where_it_is_asked_for() -> None:
     torch.testing.assert_close(mixed.outputs(x), full.outputs(x), rtol=0.05, atol=0.05)
     assert not torch.equal(mixed.outputs(x), full.outputs(x))
     assert torch.equal(Trunk(toy.build_network(), RecipeConfig(), 10).outputs(x), full.outputs(x)), "CPU: full"
+
+
+@pytest.mark.parametrize(
+    ("cursor", "rate"),
+    [(0, 0.08), (4, 0.4), (79, 0.4), (80, 0.004), (89, 0.004), (90, 0.00004), (99, 0.00004)],
+)
+def test_steps_drop_the_learning_rate_at_their_shares_of_the_horizon(cursor: int, rate: float) -> None:
+    """A warm-up of 5 updates to 0.4; a hundredth of it from update 80 on, and again from 90 on."""
+    trunk = Trunk(nn.Linear(2, 2), Config(learning_rate=0.4, learning_rate_decay=Decay.STEPS), horizon=100)
+    trunk.cursor = cursor
+    assert trunk.learning_rate == pytest.approx(rate)
+
+
+def test_drops_of_ones_own_and_none_in_a_search() -> None:
+    config = Config(learning_rate=1.0, learning_rate_decay=Decay.STEPS, drops=(0.7,), drop_factor=0.5)
+    trunk, search = Trunk(nn.Linear(2, 2), config, 10), Trunk(nn.Linear(2, 2), config, 10, Schedule.CONSTANT)
+    rates = []
+    for trunk.cursor in range(10):
+        search.cursor = trunk.cursor
+        rates.append((trunk.learning_rate, search.learning_rate))
+    assert rates == [(1.0, 1.0)] * 7 + [(0.5, 1.0)] * 3
+
+
+@pytest.mark.parametrize("drops", [(0.9, 0.8), (0.5, 0.5), (0.0, 0.5), (0.5, 1.0), (float("nan"),)])
+def test_drops_that_do_not_rise_within_the_horizon_are_refused(drops: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="must rise"):
+        Config(drops=drops)
