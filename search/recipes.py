@@ -1,14 +1,15 @@
 """Complete comparisons by name; every table in the README names its recipe.
 
-A recipe is a function of this module without arguments that returns the fields of `Comparison`; its docstring's first
-line is what `invsearch recipes` shows.
+A recipe is a function of this module, or of `tail_recipes`, without arguments that returns the fields of `Comparison`;
+its docstring's first line is what `invsearch recipes` shows.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from search.recipe_book import book, chosen, lines
+from search import tail_recipes
+from search.recipe_book import Recipe, book, chosen, lines
 from search.recipe_parts import (
     everything,
     meta_learners,
@@ -255,9 +256,13 @@ def augmented_omniglot() -> dict[str, Any]:
 
 def names() -> dict[str, str]:
     """Recipe -> its one line."""
-    return lines(book(__name__))
+    return lines(_books())
 
 
 def get(name: str) -> dict[str, Any]:
     """The fields of the recipe's comparison; UserError with the nearest name."""
-    return chosen(book(__name__), name)
+    return chosen(_books(), name)
+
+
+def _books() -> dict[str, Recipe]:
+    return {**book(__name__), **book(tail_recipes.__name__)}

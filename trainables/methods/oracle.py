@@ -11,11 +11,12 @@ from spaces.domain import Space
 from tracking.errors import UserError, nearest
 from trainables.invariance import planted_sampler
 from trainables.method import Context
-from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
+from trainables.modules.recipe import RECIPE_DOMAINS
 from trainables.modules.supervised import Supervised
+from trainables.modules.tail_augmentation import Mixing, TailRecipe
 
 
-class Config(RecipeConfig):
+class Config(TailRecipe):
     """The shared recipe, and the ranges it is told, as for the problem's own `nuisance`.
 
     No control: what it knows no method can know, so that it is never the row that others have to beat.
@@ -50,7 +51,7 @@ class Oracle(Supervised):
             if not 0 <= reach <= bank[name].limit:
                 raise UserError(f"the range of `{name}` must lie in [0, {bank[name].limit:g}]", reach)
         self._planted = planted_sampler(context.problem.transform_bank, config.ranges)
-        super().__init__(context, config, self.sample)
+        super().__init__(context, config, self.sample, Mixing.of(context, config))
 
     def sample(self, x: Tensor, generator: Generator) -> Tensor:
         return self._planted(x, generator)

@@ -10,11 +10,12 @@ from spaces.domain import Space
 from spaces.search_free import TrivialAugmentSpace, trivial_augment, trivial_augment_table
 from trainables.method import Context
 from trainables.modules.images import require_image
-from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
+from trainables.modules.recipe import RECIPE_DOMAINS
 from trainables.modules.supervised import Supervised
+from trainables.modules.tail_augmentation import Mixing, TailRecipe
 
 
-class Config(RecipeConfig):
+class Config(TailRecipe):
     """The shared recipe, and which table of operations.
 
     Args:
@@ -41,7 +42,7 @@ class TrivialAugment(Supervised):
     def __init__(self, context: Context, config: Config) -> None:
         channels, height, width = require_image("trivial_augment", context.problem.shape)
         self._table = trivial_augment_table(channels, height, width, config.variant)
-        super().__init__(context, config, self.sample)
+        super().__init__(context, config, self.sample, Mixing.of(context, config))
 
     def sample(self, x: Tensor, generator: Generator) -> Tensor:
         return trivial_augment(x, generator, self._table)

@@ -12,6 +12,7 @@ from trainables.method import Context, Role, Slice, State
 from trainables.modules.imbalance import ImbalanceRule
 from trainables.modules.recipe import RecipeConfig
 from trainables.modules.state import generators_state, load_generators, require_like
+from trainables.modules.tail_augmentation import Mixing
 from trainables.modules.trunk import Trunk
 from trainables.problems.problem import Batch
 
@@ -28,10 +29,13 @@ class Supervised:
         context: problem, horizon, seeds, meter.
         recipe: the shared training recipe.
         augment: what each batch goes through; None means nothing.
+        mixing: which examples do so; None means all.
     """
 
-    def __init__(self, context: Context, recipe: RecipeConfig, augment: Augment | None = None) -> None:
-        self._context, self._recipe, self._augment = context, recipe, augment
+    def __init__(
+        self, context: Context, recipe: RecipeConfig, augment: Augment | None = None, mixing: Mixing | None = None
+    ) -> None:
+        self._context, self._recipe, self._augment, self._mixing = context, recipe, augment, mixing
         self.trunk = Trunk(recipe.network(context), recipe, context.horizon)
         self._rule = ImbalanceRule(context, recipe.imbalance)
         self._order, self._noise = context.generator(Role.ORDER), context.generator(Role.AUGMENT)
@@ -62,12 +66,24 @@ class Supervised:
     def _update(self) -> Tensor:
         progress = self.trunk.progress
         x, y = self._rule.batch(self._order, self._recipe.batch_size, progress)
+        if self._mixing is not None:
+            x = self._mixed(self._mixing, x, y, progress)
         with self._context.meter.unit("update", x.shape, phase=Phase.TRAIN, examples=len(x)):
-            if self._augment is not None:
+            if self._augment is not None and self._mixing is None:
                 x = self._augment(x, self._noise)
             loss = self._rule.loss(self.trunk.outputs(x), y, progress).mean()
             self.trunk.update(torch.autograd.grad(loss, tuple(self.trunk.network.parameters())))
         return loss.detach()
+
+    def _mixed(self, mixing: Mixing, x: Tensor, y: Tensor, progress: float) -> Tensor:
+        """The batch with the chosen examples augmented. A unit of its own: how many they are differs by batch."""
+        rows = mixing.rows(y, progress, self._noise)
+        if self._augment is None or len(rows) == 0:
+            return x
+        here, x = rows.to(x.device), x.clone()
+        with self._context.meter.unit("augment", (len(rows), *x.shape[1:]), phase=Phase.TRAIN):
+            x[here] = self._augment(x[here], self._noise)
+        return x
 
 
 def mean_metrics(series: Mapping[str, list[Tensor]]) -> dict[str, float]:
