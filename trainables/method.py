@@ -20,6 +20,7 @@ from torch import Generator, Tensor, nn
 
 from spaces.domain import Space
 from tracking.cost import Meter, Phase
+from tracking.errors import UserError
 from trainables.problems.problem import Batch, View
 
 if TYPE_CHECKING:
@@ -184,6 +185,7 @@ class MethodConfig(BaseModel):
     `random_control` is the method that draws from this one's space without a search, where there is one.
     `adapts` marks a method of problems made of tasks: `predict` is given a support set for each task, x (T, S, *shape)
     and y, with queries (T, Q, *shape), and returns (T, Q, outputs). Others see the examples of all tasks mixed.
+    `images` marks a method of images (C, H, W).
     `scales_with_horizon` is False where a training takes the same work whatever the horizon is (a head in closed form);
     such a training may be a single slice.
     A house method lives in `trainables/methods/NAME.py` as `Config`; a user's method sets `name`.
@@ -195,6 +197,7 @@ class MethodConfig(BaseModel):
     control: ClassVar[bool] = False
     random_control: ClassVar[str | None] = None
     adapts: ClassVar[bool] = False
+    images: ClassVar[bool] = False
     scales_with_horizon: ClassVar[bool] = True
 
     def needs(self, problem: ProblemSpec, data_seed: int) -> Mapping[str, ArtefactSpec]:
@@ -212,6 +215,9 @@ class MethodConfig(BaseModel):
 
         Asked before any work starts.
         """
+        if self.images and len(problem.shape) != 3:
+            name = getattr(self, "name", type(self).__module__.rpartition(".")[2])
+            raise UserError(f"{name} needs images (C, H, W)", problem.shape, "use the method `plain` for other inputs")
 
     @classmethod
     def quick(cls) -> Self:

@@ -36,6 +36,7 @@ class Config(RecipeConfig):
         "reward": Float(low=0.01, high=0.5, log=True),
         "augmentation_learning_rate": Float(low=0.005, high=0.1, log=True),
     })
+    images: ClassVar[bool] = True
 
     reward: float = Field(default=0.05, ge=0)
     augmentation_learning_rate: float = Field(default=0.03, gt=0)

@@ -44,6 +44,7 @@ class Config(RecipeConfig):
         "reward": Float(low=0.05, high=2.0, log=True),
         "augmentation_learning_rate": Float(low=0.01, high=0.2, log=True),
     })
+    images: ClassVar[bool] = True
 
     reward: float = Field(default=0.7, ge=0)
     decay: float = Field(default=1.0, ge=0)

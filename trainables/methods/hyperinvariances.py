@@ -61,6 +61,7 @@ class Config(MethodConfig):
         "descriptor_learning_rate": Float(low=1e-3, high=0.1, log=True),
     })
 
+    images: ClassVar[bool] = True
     scales_with_horizon: ClassVar[bool] = False
 
     extractor: ExtractorChoice = ExtractorChoice()

@@ -58,6 +58,7 @@ class Config(RecipeConfig):
         **RECIPE_DOMAINS,
         "augmentation_learning_rate": Float(low=0.02, high=0.5, log=True),
     })
+    images: ClassVar[bool] = True
 
     copies: int = Field(default=16, ge=1)
     block: int = Field(default=48, ge=1)

@@ -10,10 +10,11 @@ from torch import Generator, Tensor
 from spaces.domain import Space
 from tracking.errors import UserError, nearest
 from trainables.invariance import planted_sampler
-from trainables.method import Context
+from trainables.method import Context, NetworkBuilder
 from trainables.modules.recipe import RECIPE_DOMAINS
 from trainables.modules.supervised import Supervised
 from trainables.modules.tail_augmentation import Mixing, TailRecipe
+from trainables.problems.problem import View
 
 
 class Config(TailRecipe):
@@ -35,8 +36,18 @@ class Config(TailRecipe):
     def quick(cls) -> Config:
         return cls(ranges={"rotation": 30.0})
 
-    def build(self, context: Context) -> Oracle:
+    def fits(self, problem: View, network: NetworkBuilder) -> None:
         """Raises UserError where a name is not in the bank, or a range beyond its limit."""
+        super().fits(problem, network)
+        bank = {action.name: action for action in problem.transform_bank}
+        for name, reach in self.ranges.items():
+            if name not in bank:
+                raise UserError("the oracle's ranges must name actions of the bank", name, nearest(name, bank))
+            if not 0 <= reach <= bank[name].limit:
+                raise UserError(f"the range of `{name}` must lie in [0, {bank[name].limit:g}]", reach)
+
+    def build(self, context: Context) -> Oracle:
+        """Raises UserError as `fits`."""
         return Oracle(context, self)
 
 
@@ -44,12 +55,7 @@ class Oracle(Supervised):
     """The shared loop through the planted actions."""
 
     def __init__(self, context: Context, config: Config) -> None:
-        bank = {action.name: action for action in context.problem.transform_bank}
-        for name, reach in config.ranges.items():
-            if name not in bank:
-                raise UserError("the oracle's ranges must name actions of the bank", name, nearest(name, bank))
-            if not 0 <= reach <= bank[name].limit:
-                raise UserError(f"the range of `{name}` must lie in [0, {bank[name].limit:g}]", reach)
+        config.fits(context.problem, context.network)
         self._planted = planted_sampler(context.problem.transform_bank, config.ranges)
         super().__init__(context, config, self.sample, Mixing.of(context, config))
 

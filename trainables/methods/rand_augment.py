@@ -26,6 +26,7 @@ class Config(RecipeConfig):
     space: ClassVar[Space] = Space({
         **RECIPE_DOMAINS, "operations": Int(low=1, high=3), "magnitude": Int(low=1, high=30),
     })
+    images: ClassVar[bool] = True
     control: ClassVar[bool] = True
 
     operations: int = Field(default=2, ge=1)

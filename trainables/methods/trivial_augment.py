@@ -24,6 +24,7 @@ class Config(TailRecipe):
     """
 
     space: ClassVar[Space] = Space(RECIPE_DOMAINS)
+    images: ClassVar[bool] = True
     control: ClassVar[bool] = True
 
     variant: TrivialAugmentSpace = TrivialAugmentSpace.CAPPED

@@ -33,6 +33,7 @@ class ClosedFormConfig(MethodConfig):
             would need each of the three anew.
     """
 
+    images: ClassVar[bool] = True
     scales_with_horizon: ClassVar[bool] = False
 
     extractor: ExtractorChoice = ExtractorChoice()

@@ -35,6 +35,7 @@ class SpaceConfig(RecipeConfig):
     """
 
     random_control: ClassVar[str | None] = "random_policy"
+    images: ClassVar[bool] = True
 
     operations: tuple[Operation, ...] = Field(default=OPERATIONS, min_length=1)
 

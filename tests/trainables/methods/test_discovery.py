@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.support.toy_problems import signal_toy
 from tracking.errors import UserError
 from trainables import methods
+from trainables.contract_toy import toy_context
 from trainables.method import MethodConfig
 from trainables.modules.meta_recipe import META_DOMAINS, MetaConfig
 from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
@@ -34,6 +38,7 @@ def test_an_unknown_name_is_told_with_the_nearest() -> None:
 
 
 FROZEN = {"descriptor", "fixed_descriptor", "hyperinvariances", "unconditional"}  # a head on a pre-trained extractor
+SIGNALS = {"plain", "learned_ranges", "instance_ranges"}
 BRED = {"pba"}  # nothing is sampled: the recipe stays at its defaults
 
 
@@ -53,3 +58,27 @@ def test_all_methods_that_train_weights_share_the_recipe_and_its_domains(name: s
     domains = {field: domain for field, domain in config_class.space.root.items() if field in RECIPE_DOMAINS}
     assert domains == ({} if name in BRED else RECIPE_DOMAINS)
     assert RecipeConfig().model_dump().items() <= config_class().model_dump().items()
+
+
+@pytest.mark.parametrize("name", [name for name in methods.names() if not methods.config_class(name).adapts])
+def test_what_cannot_be_built_on_signals_is_told_before_any_work(name: str) -> None:
+    """`fits` raises where `build` would: some methods run on signals, and the others say so first."""
+    config, context = methods.config_class(name).quick(), replace(toy_context(), problem=signal_toy().view())
+
+    def refused(ask: Callable[[], object]) -> bool:
+        try:
+            ask()
+        except UserError:
+            return True
+        return False
+
+    built = refused(lambda: config.build(context))
+    assert refused(lambda: config.fits(context.problem, context.network)) == built
+    assert built == (name not in SIGNALS)
+
+
+def test_images_fit_every_method_that_asks_for_them() -> None:
+    context = toy_context()
+    for name in methods.names():
+        if methods.config_class(name).images:
+            methods.config_class(name).quick().fits(context.problem, context.network)
