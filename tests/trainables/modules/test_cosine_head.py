@@ -13,6 +13,7 @@ from trainables.contract_toy import toy_context
 from trainables.method import drawn
 from trainables.methods.plain import Config
 from trainables.modules import networks
+from trainables.modules.amortised import ExtractorChoice
 from trainables.modules.cosine_head import CosineHead, with_cosine_head
 from trainables.modules.imbalance import ImbalanceConfig, Loss
 from trainables.program import program
@@ -73,6 +74,16 @@ def test_the_recipe_gives_it_to_ldam_alone_and_draws_it_by_the_context() -> None
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
     assert not torch.equal([*first.parameters()][-1], [*other.parameters()][-1])
     assert not [part for part in Config().network(toy_context()).modules() if isinstance(part, CosineHead)]
+
+
+def test_a_pretrained_trunk_gets_it_in_the_place_of_its_linear_head() -> None:
+    plain, ldam = (
+        Config(pretrained=ExtractorChoice(), imbalance=ImbalanceConfig(loss=loss)).network(toy_context())
+        for loss in (Loss.CROSS_ENTROPY, Loss.LDAM)
+    )
+    assert isinstance(ldam.get_submodule("head"), CosineHead)
+    below, theirs = (dict(made.get_submodule("trunk").named_parameters()) for made in (ldam, plain))
+    assert below.keys() == theirs.keys() and all(torch.equal(below[name], theirs[name]) for name in below)
 
 
 def test_a_network_that_is_one_linear_layer_becomes_the_head() -> None:
