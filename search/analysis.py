@@ -6,7 +6,11 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from search.account import Cost, Trial, total, trials
+from search.aggregate import Spread, spread
+from search.confirm import search_of
 from search.front import pareto
 from search.lines import furthest
 from search.made import pretraining
@@ -55,10 +59,8 @@ def _row(
     unit = [t for t in here if t.stage is Stage.UNIT and t.status is Status.COMPLETE]
     unit_flops = float(unit[0].flops) if unit else None
     done = sorted((t for t in stages[way] if t.status is Status.COMPLETE), key=lambda t: t.index)
-    scores: dict[Averaging, dict[int, float]] = {
-        averaging: {t.index: t.metrics[averaging] for t in done if averaging in t.metrics}
-        for averaging in Averaging
-    }
+    seeds = planned.seeds or max((trial.index for trial in done), default=1)
+    scores = {averaging: _by_search(done, averaging, seeds) for averaging in Averaging}
     found = {averaging: estimate(list(values.values())) for averaging, values in scores.items()}
     tuning, confirmed = total(stages[Stage.TUNE]), total(stages[Stage.RERUN])
     if way is Stage.REPLAY:
@@ -75,7 +77,7 @@ def _row(
         total=(before or Cost()) + total(stages[Stage.PROBE]) + tuning + confirmed,
         unit_flops=unit_flops, tune=_tune(stages[Stage.TUNE], tuning, unit_flops, planned),
         invariances=_invariances(planned, problem, done), learned=_means(done, "learned/"),
-        failures=failures, reason=reason, classes=_by_class(done),
+        failures=failures, reason=reason, classes=_by_class(done), spread=_spread(done, seeds),
     )
 
 
@@ -108,6 +110,26 @@ def _invariances(planned: Plan, problem: str, done: Sequence[Trial]) -> tuple[In
         unit, numbers = planned.units.get(name, ""), measured.get(name, {})
         found.append(Invariance(name, unit, effect, half_width, numbers))
     return tuple(found)
+
+
+def _by_search(done: Sequence[Trial], name: str, seeds: int) -> dict[int, float]:
+    """A metric by seed; several trainings of what one search found count as their mean."""
+    found: dict[int, list[float]] = {}
+    for trial in done:
+        if name in trial.metrics:
+            found.setdefault(search_of(trial.index, seeds), []).append(trial.metrics[name])
+    return {index: fmean(values) for index, values in found.items()}
+
+
+def _spread(done: Sequence[Trial], seeds: int) -> Spread | None:
+    """Of test scores, over the searches that have all their trainings; None for fewer than two of each."""
+    found: dict[int, list[float]] = {}
+    for trial in done:
+        if Averaging.NONE in trial.metrics:
+            found.setdefault(search_of(trial.index, seeds), []).append(trial.metrics[Averaging.NONE])
+    trainings = max((len(values) for values in found.values()), default=0)
+    whole = [values for values in found.values() if len(values) == trainings]
+    return spread(np.asarray(whole)) if trainings > 1 and len(whole) > 1 else None
 
 
 def _by_class(done: Sequence[Trial]) -> dict[str, dict[int, float]]:

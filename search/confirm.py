@@ -15,7 +15,7 @@ class Confirmed:
 
     uid: str
     stage: Stage
-    seed_index: int  # FIRST_SEED..S; paired across methods, and a replay with its rerun
+    seed_index: int  # FIRST_SEED..S; paired across methods, and a replay with its rerun; S more for each further replay
     settings: dict[str, Any]
     status: Status = Status.RUNNING
     flops: int = 0
@@ -28,12 +28,12 @@ class Confirm:
         prefix: "PROBLEM/METHOD".
         settings: the chosen configuration.
         seeds: S.
-        replay: whether found configurations are trained on their own.
+        replays: how often what was found is trained on its own.
     """
 
-    def __init__(self, prefix: str, settings: dict[str, Any], seeds: int, replay: bool) -> None:
+    def __init__(self, prefix: str, settings: dict[str, Any], seeds: int, replays: int) -> None:
         self.trials: dict[str, Confirmed] = {}
-        self._prefix, self._replay = prefix, replay
+        self._prefix, self._seeds, self._replays = prefix, seeds, replays
         self._waiting = [self._planned(Stage.RERUN, index, settings) for index in range(FIRST_SEED, FIRST_SEED + seeds)]
 
     @property
@@ -61,11 +61,17 @@ class Confirm:
     def complete(self, uid: str, found: dict[str, Any] | None) -> None:
         trial = self.trials[uid]
         trial.status = Status.COMPLETE
-        if trial.stage is Stage.RERUN and self._replay and found is not None:
-            self._waiting.append(self._planned(Stage.REPLAY, trial.seed_index, found))
+        if trial.stage is Stage.RERUN and found is not None:
+            indices = (trial.seed_index + number * self._seeds for number in range(self._replays))
+            self._waiting += [self._planned(Stage.REPLAY, index, found) for index in indices]
 
     def fail(self, uid: str) -> None:
         self.trials[uid].status = Status.FAILED
 
     def _planned(self, stage: Stage, index: int, settings: dict[str, Any]) -> Confirmed:
         return Confirmed(f"{self._prefix}/{stage}-{index}", stage, index, settings)
+
+
+def search_of(index: int, seeds: int) -> int:
+    """The search whose finding a replay trains, of S: the index of its rerun."""
+    return (index - FIRST_SEED) % seeds + FIRST_SEED

@@ -222,7 +222,7 @@ class Course:
             self.fail(f"no trial reached its horizon ({self.tuning.failures} failed){detail}")
             return
         self.confirm = Confirm(
-            self._prefix, self.tuning.confirmed(), self._comparison.confirm_seeds, self._comparison.replay
+            self._prefix, self.tuning.confirmed(), self._comparison.confirm_seeds, self._comparison.replays
         )
         self.stand = Stand.CONFIRM
 

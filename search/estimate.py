@@ -155,11 +155,12 @@ def _study(
     for lane in range(lanes):
         jobs[f"{name}/tune-{lane}"] = Job(tune_seconds / lanes, (f"{problem}/unit", f"{name}/probe"))
     tuned = tuple(f"{name}/tune-{lane}" for lane in range(lanes))
-    replays = comparison.confirm_seeds if own.finds and comparison.replay else 0
+    trainings = comparison.replays if own.finds else 0
+    replays = comparison.confirm_seeds * trainings
     for seed in range(comparison.confirm_seeds):
         jobs[f"{name}/rerun-{seed}"] = Job(rerun, tuned)
-        if replays:
-            jobs[f"{name}/replay-{seed}"] = Job(replay, (f"{name}/rerun-{seed}",))
+        for training in range(trainings):
+            jobs[f"{name}/replay-{seed}-{training}"] = Job(replay, (f"{name}/rerun-{seed}",))
     ends = own.final_flops + own.test_flops
     flops = tune_flops + 0.1 * own.full_flops + comparison.confirm_seeds * (own.trial_flops(slices, slices) + ends)
     flops += replays * (unit.trial_flops(slices, slices) + ends)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from search import lines
+from search.confirm import search_of
 from search.course import Asked
 from search.study import ARTEFACTS, Comparison
 from search.wanted import Wanted
@@ -44,7 +45,7 @@ class Jobs:
             uid=asked.uid, stage=asked.stage, problem=self._problems[problem], row=row, method=method,
             settings=asked.settings, index=asked.index,
             seed=stable_seed(self._comparison.seed, problem, role, asked.index),
-            partition=asked.index if confirm else 0,
+            partition=search_of(asked.index, self._comparison.confirm_seeds) if confirm else 0,
             protocol=self._comparison.protocol(),
             fraction=PROBE_FRACTION if asked.stage is Stage.PROBE else 1.0,
             artefacts=dict(self._wanted.needs.get((problem, row), {})), store=self._store,

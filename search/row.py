@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from search.account import Cost, Trial
+from search.aggregate import Spread
 from search.statistics import Estimate, Paired
 from tracking.record import Stage, Status
 
@@ -103,6 +104,7 @@ class Row:
         unit_flops: one plain training of the problem.
         learned: mean over seeds of what the method says it learned.
         reason: why the study failed, or what failed in it.
+        spread: of a replay with several trainings of what each search found, where the noise comes from.
         classes: "MEASURE/of_LABEL", "MEASURE/head" and so on -> seed index -> value; see `trainables.class_measures`.
     """
 
@@ -127,6 +129,7 @@ class Row:
     reason: str | None = None
     verdict: Verdict = Verdict.UNKNOWN
     contrast: Contrast | None = None
+    spread: Spread | None = None
     classes: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
 
     @property

@@ -60,7 +60,8 @@ def p_text(p: float) -> str:
 
 def conclusions(made: Sequence[Row]) -> list[str]:
     """The sentences on one problem: the best control, every other row against it, the sum of it, and what pays."""
-    return [conclusion(row) for row in made] + _overall(made) + pretraining_sentences(made)
+    spreads = [said for row in made if (said := spread_line(row))]
+    return [conclusion(row) for row in made] + _overall(made) + spreads + pretraining_sentences(made)
 
 
 def conclusion(row: Row) -> str:
@@ -82,6 +83,21 @@ def conclusion(row: Row) -> str:
     away = test.difference if row.verdict is Verdict.BETTER else _negative(test.difference)
     size, control = gap_text(away, accuracy, signed=False), contrast.reference
     return f"{name} is {row.verdict} than the best control ({control}) by {size}, {p}{_note(test)}."
+
+
+def spread_line(row: Row) -> str:
+    """Where a replay's noise comes from; empty where what was found was trained once."""
+    if row.spread is None:
+        return ""
+    total = row.spread.between + row.spread.within
+    name = f"{row.problem}: {row.label}"
+    if total <= 0:
+        return f"{name}: no spread at all, neither between searches nor between trainings."
+    return (
+        f"{name}: {100 * row.spread.between / total:.0f} % of the variance of one training's score comes from what the "
+        f"search found (sd {_number(row.spread.between ** 0.5, row.accuracy)}), the rest from training "
+        f"(sd {_number(row.spread.within ** 0.5, row.accuracy)})."
+    )
 
 
 def study_line(row: Row) -> str:

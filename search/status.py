@@ -60,7 +60,7 @@ class Standing:
     _flops: dict[str, float] = field(default_factory=dict)
     _full: dict[tuple[str, str], float] = field(default_factory=dict)  # FLOPs of one whole training
     _seeds: int = 0
-    _replay: bool = False
+    _replays: int = 0
     _share: float = 0.0
     _now_ms: int = 0
     _driver_started_ms: int = 0
@@ -180,7 +180,7 @@ class Standing:
         self.limits = Limits.model_validate(comparison.get("limits") or {})
         self._drive(event, {})
         self.budget, self._seeds = comparison["budget"], comparison["confirm_seeds"]
-        self._replay = comparison.get("replay", False)
+        self._replays = comparison.get("replay_trainings", 1) if comparison.get("replay", False) else 0
         for problem in comparison["problems"]:
             for method in comparison["methods"]:
                 self._study(problem["label"], method["label"] or method["name"])
@@ -267,7 +267,7 @@ class Standing:
                 left += max(0.0, (own or self.budget * unit) - study.spent_flops)
             if study.stage in ("waiting", "tune", "confirm"):
                 left += max(0, self._seeds - study.confirmed + study.replayed) * self._full.get((problem, method), unit)
-                replays = self._seeds if study.finds and self._replay else 0
+                replays = self._seeds * self._replays if study.finds else 0
                 left += max(0, replays - study.replayed) * unit  # what was found trains without a search
         return left
 

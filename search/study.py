@@ -194,6 +194,8 @@ class Comparison(_Frozen):
         max_trials: no study asks more than this many.
         confirm_seeds: S fresh seeds of the confirm stage.
         replay: whether what a search found is also trained from scratch, frozen.
+        replay_trainings: of what each search found, with seeds of their own. From 2 on the report tells how much of the
+            spread comes from what searches find, and how much from training.
         sampler: who proposes; the method's defaults are always the first trial. With `nsga_ii` there are two
             objectives, and `asha` is not used: a trial that was stopped has no cost of a whole training.
         startup_trials: ended trials before a sampler that learns begins to.
@@ -226,6 +228,7 @@ class Comparison(_Frozen):
     max_trials: int = Field(default=100, ge=1)
     confirm_seeds: int = Field(default=3, ge=1)
     replay: bool = True
+    replay_trainings: int = Field(default=1, ge=1)
     sampler: SamplerName = SamplerName.TPE
     startup_trials: int = Field(default=4, ge=1)
     sampler_window: int = Field(default=250, ge=50)
@@ -290,6 +293,11 @@ class Comparison(_Frozen):
             if double:
                 raise UserError(f"{what} must be unique", ", ".join(double), "set `label` on one of them")
         return self
+
+    @property
+    def replays(self) -> int:
+        """Trainings of what each search found."""
+        return self.replay_trainings if self.replay else 0
 
     def protocol(self) -> Protocol:
         """What every trial of this comparison shares."""

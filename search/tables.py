@@ -30,7 +30,7 @@ def record(row: Row) -> Record:
         **_cost("pretraining", row.pretraining, row), **_cost("total", row.total, row),
         "total_without_pretraining_flops": row.total.flops - row.pretraining.flops,
         "plain_training_flops": row.unit_flops,
-        **_tune(row), **_invariance(row),
+        **_tune(row), **_spread(row), **_invariance(row),
         **{f"classes {name}": fmean(by_seed.values()) for name, by_seed in row.classes.items() if "/of_" not in name},
         **{f"learned {name}": value for name, value in row.learned.items()},
         "failed_trials": len(row.failures), "reason": row.reason,
@@ -114,6 +114,15 @@ def _tune(row: Row) -> Record:
         "tune_trials": row.tune.trials,
         **{f"tune_{status}": row.tune.outcomes.get(status, 0) for status in Status},
         "best_select_score": None if row.tune.best is None else row.tune.best.score,
+    }
+
+
+def _spread(row: Row) -> Record:
+    """Variances of the score; known where what was found was trained more than once."""
+    found = row.spread
+    return {
+        "variance_between_searches": None if found is None else found.between,
+        "variance_between_trainings": None if found is None else found.within,
     }
 
 
