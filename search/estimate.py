@@ -86,11 +86,12 @@ def estimate(
     makings = {one.key: one for one in estimate_makings(comparison, wanted, cache, found, timed_by)}
     known: dict[str, Measured | str] = {}
 
-    def probed(problem: ProblemSpec, name: str, settings: dict[str, Any]) -> Measured | str:
-        key = f"{problem.label} {name} {sorted(settings.items())}"
+    def probed(problem: ProblemSpec, name: str, settings: dict[str, Any], network: str = "") -> Measured | str:
+        key = f"{problem.label} {name} {network} {sorted(settings.items())}"
+        of_row = comparison.model_copy(update={"network": network or comparison.network})
         if key not in known:
             try:
-                known[key] = measured_by(comparison, problem, name, settings, cache)
+                known[key] = measured_by(of_row, problem, name, settings, cache)
             except Exception as error:  # whatever a method raises is what its trials would fail with
                 known[key] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
         return known[key]
@@ -107,7 +108,7 @@ def estimate(
             unit_trials, unit_flops = unit_trials + 1, unit_flops + unit.trial_flops(slices, slices)
         for method in comparison.methods:
             settings = method.config_class().model_validate(method.settings).model_dump(mode="json")
-            own = probed(problem, method.name, settings)
+            own = probed(problem, method.name, settings, method.network)
             needed = [makings[key] for key in wanted.needs.get((problem.label, method.key), {}).values()]
             failed = next((one.failed for one in needed if one.failed), None)
             failed = failed or next((told for told in (unit, own) if isinstance(told, str)), None)

@@ -33,6 +33,7 @@ class Jobs:
     def __init__(self, comparison: Comparison, place: Place, cache: Path | None, wanted: Wanted) -> None:
         self._comparison, self._place, self._cache, self._wanted = comparison, place, cache, wanted
         self._problems = {problem.label: problem for problem in comparison.problems}
+        self._networks = {method.key: method.network for method in comparison.methods}
         self._store = str(ArtefactStore.beside(place).place)
 
     def assignment(self, problem: str, row: str, method: str, asked: Asked) -> Assignment:
@@ -46,7 +47,7 @@ class Jobs:
             settings=asked.settings, index=asked.index,
             seed=stable_seed(self._comparison.seed, problem, role, asked.index),
             partition=search_of(asked.index, self._comparison.confirm_seeds) if confirm else 0,
-            protocol=self._comparison.protocol(),
+            protocol=self._comparison.protocol(self._networks.get(row, "")),
             fraction=PROBE_FRACTION if asked.stage is Stage.PROBE else 1.0,
             artefacts=dict(self._wanted.needs.get((problem, row), {})), store=self._store,
             exports=str(self._place / "exports" / problem / row) if first else "",

@@ -117,6 +117,21 @@ def reward_sweep() -> dict[str, Any]:
     }
 
 
+def expressivity() -> dict[str, Any]:
+    """Do learned ranges depend on what the network could learn itself? Three networks, two layers, turned glyphs."""
+    networks = ("mlp", "small_cnn", "conv4")
+    return {
+        "problems": [{"label": "glyphs", "source": {"name": "glyphs", "images": 1000, "test": 2000}}],
+        "methods": [
+            {"name": name, "label": f"{name}-{network}", "network": network}
+            for name in ("plain", "learned_ranges", "augnet") for network in networks
+        ],
+        "horizon": 480,
+        "budget": 5.0,
+        "confirm_seeds": 5,
+    }
+
+
 def smoke() -> dict[str, Any]:
     """A minute: two methods, one problem, just enough to see every layer work."""
     return {

@@ -85,6 +85,8 @@ class MethodSpec(_Frozen):
 
     Args:
         settings: fields that are fixed rather than tuned.
+        network: what this row trains, where it is not the comparison's: for questions about networks. The budget's unit
+            stays a plain training of the comparison's.
         points: configurations to try after the defaults and before what the sampler proposes.
         limits: where the tuning of this row ends, beside the budget that all rows share.
     """
@@ -92,6 +94,7 @@ class MethodSpec(_Frozen):
     name: str
     label: str = ""
     settings: dict[str, Any] = {}
+    network: str = ""
     points: tuple[dict[str, Any], ...] = ()
     limits: Limits = Limits()
 
@@ -102,6 +105,8 @@ class MethodSpec(_Frozen):
             if field not in config.model_fields:
                 raise UserError(f"`{self.name}` has no such field", field, nearest(field, config.model_fields))
         config.model_validate(self.settings)
+        if self.network:
+            plugins.network_builder(self.network)
         space = self.space()
         for field, value in ((field, value) for point in self.points for field, value in point.items()):
             if field not in space.names:
@@ -122,9 +127,10 @@ class MethodSpec(_Frozen):
         return plugins.method_config(self.name)
 
     def fits(self, problem: View, network: str) -> None:
-        """Raises UserError where this row's method cannot run on the problem with the network of that name."""
+        """Raises UserError where this row cannot run on the problem with its network, or the comparison's `network`."""
         try:
-            self.config_class().model_validate(self.settings).fits(problem, plugins.network_builder(network))
+            config = self.config_class().model_validate(self.settings)
+            config.fits(problem, plugins.network_builder(self.network or network))
         except UserError as error:
             raise UserError(f"row `{self.key}`: {error.rule}", error.got, error.hint) from None
 
@@ -299,10 +305,15 @@ class Comparison(_Frozen):
         """Trainings of what each search found."""
         return self.replay_trainings if self.replay else 0
 
-    def protocol(self) -> Protocol:
-        """What every trial of this comparison shares."""
+    def protocol(self, network: str = "") -> Protocol:
+        """What every trial of this comparison shares.
+
+        Args:
+            network: a row's own.
+        """
         fields = Protocol.model_fields.keys() & type(self).model_fields.keys()
-        return Protocol.model_validate({name: getattr(self, name) for name in fields})
+        shared = {name: getattr(self, name) for name in fields}
+        return Protocol.model_validate({**shared, "network": network or self.network})
 
 
 def parallel_for(slots: int, studies: int) -> int:

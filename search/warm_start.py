@@ -125,8 +125,9 @@ def _data(problem: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _same_method(method: MethodSpec, old: Mapping[str, Any]) -> bool:
-    """The same method with the same fields fixed to the same values."""
-    if old["name"] != method.name or old.get("settings", {}).keys() != method.settings.keys():
+    """The same method on the same network, with the same fields fixed to the same values."""
+    same = (old["name"], old.get("network", "")) == (method.name, method.network)
+    if not same or old.get("settings", {}).keys() != method.settings.keys():
         return False
     try:
         theirs = method.config_class().model_validate(old["settings"])
