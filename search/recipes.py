@@ -229,6 +229,7 @@ def symmetries() -> dict[str, Any]:
         "slices": 20,
         "asha": {"grace": 0.5},  # the loss stands still for the first hundreds of updates
         "budget": 60.0,
+        "max_trials": 16,  # a convolution's cost a hundredth of `msr-30`'s, and a rate over four decades needs no more
         "confirm_seeds": 5,
     }
 
