@@ -48,7 +48,7 @@ def git_rotation() -> dict[str, Any]:
 
 def git_cifar10() -> dict[str, Any]:
     """CIFAR-10-LT, 100 to 1, a ResNet-18, for a GPU; downloads to `data`."""
-    rows = [*rules(), *losses(), *_learners(None), *transfers("background", cutoff=500)[:3]]
+    rows = [*rules(), *losses(), {"name": "augnet"}, *transfers("background", cutoff=500)[:3]]
     batch = {"batch_size": 128, "learning_rate_decay": "steps"}
     return {
         "problems": [cifar_tail(5000 - 50, None)],
@@ -70,14 +70,13 @@ def git_cifar10_small() -> dict[str, Any]:
 def _git(nuisance: str, kind: str = "style") -> dict[str, Any]:
     return {
         "problems": [mnist_tail(nuisance, order) for order in range(3)],
-        "methods": [*rules(), *transfers(nuisance, kind), *_learners(DELAYED)], **_tail_protocol(),
+        "methods": [*rules(), *transfers(nuisance, kind), *_learners()], **_tail_protocol(),
     }
 
 
-def _learners(rule: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """A learned layer, and the invariance descriptor: neither knows of tails."""
-    settings = {} if rule is None else {"settings": {"imbalance": rule}}
-    return [{"name": "augnet", **settings}, {"name": "descriptor"}]
+def _learners() -> list[dict[str, Any]]:
+    """A learned layer under the same rule, and the invariance descriptor, whose head in closed form takes none."""
+    return [{"name": "augnet", "settings": {"imbalance": DELAYED}}, {"name": "descriptor"}]
 
 
 def _tail_protocol() -> dict[str, Any]:

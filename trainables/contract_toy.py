@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
@@ -13,7 +14,8 @@ from tracking.cost import Meter
 from trainables.artefact import Artefact, ArtefactSpec
 from trainables.maker import MakerContext, pool_of
 from trainables.method import Context, MethodConfig
-from trainables.modules.amortised import NAME
+from trainables.modules.amortised import NAME as EXTRACTOR
+from trainables.modules.generators.choice import NAME as GENERATOR
 from trainables.modules.networks import mlp
 from trainables.problems.array_problem import Rows
 from trainables.problems.dataset import POOL, Array, Dataset, labelled, stream
@@ -25,6 +27,13 @@ from trainables.problems.spec import ProblemSpec, in_memory
 
 CLASSES, PER_CLASS = 3, 24
 HORIZON, SLICE_UPDATES = 5, 2  # the last slice is a shorter one
+# What methods stand on, by the names that they give: its maker, and settings as JSON.
+TOY_ARTEFACTS = {
+    EXTRACTOR: (
+        "amortised_extractor", '{"horizon": 2, "width": 8, "features": 16, "groups": 2, "images": 4}',
+    ),
+    GENERATOR: ("style_generator", '{"horizon": 2, "batch_size": 4, "network": {"width": 4}}'),
+}
 
 
 def toy_context(seed: int = 0) -> Context:
@@ -67,34 +76,31 @@ def toy_maker_context(seed: int = 0) -> MakerContext:
 
 
 class _OnDemand(Mapping[str, Artefact]):
-    """An extractor that was trained for two updates, once per process, for methods that stand on one."""
+    """What methods stand on, trained for two updates, once per process."""
 
     def __getitem__(self, name: str) -> Artefact:
-        if name != NAME:
-            raise KeyError(name)
-        return _toy_extractor()
+        return _toy_artefact(*TOY_ARTEFACTS[name])
 
     def __iter__(self) -> Iterator[str]:
-        return iter((NAME,))
+        return iter(TOY_ARTEFACTS)
 
     def __len__(self) -> int:
-        return 1
+        return len(TOY_ARTEFACTS)
 
 
 @cache
-def _toy_extractor() -> Artefact:
-    settings = {"horizon": 2, "width": 8, "features": 16, "groups": 2, "images": 4}
+def _toy_artefact(maker: str, settings: str) -> Artefact:
     spec = ArtefactSpec(
-        maker="amortised_extractor", settings=settings,
+        maker=maker, settings=json.loads(settings),
         source=ProblemSpec.model_validate({"label": "toy", "source": {"name": "digits", "size": 8}}),
     )
     meter = Meter("cpu")
     pool = pool_of(in_memory(_toy(), seed=0, partition=0), meter, "toy")
-    maker = spec.config().build(MakerContext(
+    made = spec.config().build(MakerContext(
         problem=pool, horizon=2, slice_updates=2, seed=0, device=torch.device("cpu"), meter=meter,
     ))
-    maker.step()
-    state = maker.result()
+    made.step()
+    state = made.result()
     return Artefact(key=spec.key(), spec=spec, ledger=meter.ledger(), read=lambda: state)
 
 

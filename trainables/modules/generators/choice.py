@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from trainables.artefact import ArtefactSpec
+from trainables.modules.generators.kind import GeneratorKind
 from trainables.problems.spec import ProblemSpec
 
 NAME = "generator"  # what methods call the artefact that they need
-
-
-class GeneratorKind(StrEnum):
-    """What a generator can do to an image."""
-
-    STYLE = "style"      # content and style apart: local changes, such as backgrounds and strokes
-    SPATIAL = "spatial"  # learned ranges of warps: global moves, such as rotation
 
 
 class GeneratorChoice(BaseModel):

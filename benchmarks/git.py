@@ -1,0 +1,171 @@
+"""Generative invariance transfer: what the generator costs and keeps, and what finished sweeps say of long tails.
+
+    python benchmarks/git.py --data ROOT                 trains generators on MNIST's tail; one row per nuisance
+    python benchmarks/git.py --sweeps SWEEP [SWEEP ...]  slopes of every row, and each against delayed resampling
+
+ROOT is the folder that torchvision's MNIST lies in. Rows of the first are kept below benchmarks/results/ with their
+commit. Intervals of the second are t-intervals over orders of classes, each the mean over its seeds: seeds of one order
+share the data, so they are no independent repetitions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from alone import run
+from row_book import Book, Job, Row
+from torch import Generator
+
+from search.analysis import rows
+from search.class_table import difference, mean_of
+from search.row import Row as Line
+from search.statistics import Estimate, estimate
+from search.sweep import Sweep
+from search.tail_parts import NUISANCES, mnist_tail
+from tracking.cost import Meter, Phase
+from tracking.provenance import device_name
+from tracking.record import Stage
+from tracking.storage import Place
+from trainables.making import made
+from trainables.methods import oracle
+from trainables.modules.generators.choice import GeneratorChoice
+from trainables.modules.generators.kind import GeneratorKind
+from trainables.modules.generators.transfer import load_transfer
+from trainables.problems.problem import LEARNABLE, Problem, Split
+from trainables.problems.spec import ProblemSpec
+
+HERE = Path(__file__).resolve().parent
+BATCH, BATCHES = 256, 8  # of the generation's timing
+JUDGE_UPDATES = 700
+KIND = {"background": GeneratorKind.STYLE, "stroke": GeneratorKind.STYLE, "rotation": GeneratorKind.SPATIAL}
+SHOWN = ("ekld/slope", "ekld_scaled/slope", "ekld/head", "ekld/tail", "accuracy/mean", "accuracy/head", "accuracy/tail")
+REFERENCE = "drs"
+BARS = {"generator_minutes": "< 15", "images_per_second_core": ">= 500", "peak_gib": "< 2", "label_kept": ">= 0.9",
+        "reconstruction": "< 0.05"}
+
+
+def generator_row(nuisance: str, root: Path, folder: Path) -> Row:
+    """Train one generator on one thread, and measure it."""
+    torch.set_num_threads(1)
+    spec = ProblemSpec.model_validate(_at(mnist_tail(nuisance, 0), root))
+    choice = GeneratorChoice(kind=KIND[nuisance])
+    problem = spec.build(0, 0, folder)
+    meter = Meter("cpu")
+    meter.reset_peaks()
+    wall = time.perf_counter()
+    artefact = made(choice.spec(spec, 0), folder)
+    wall = time.perf_counter() - wall
+    cost, peak = artefact.ledger.phases[Phase.PRETRAIN], meter.ledger().peak_host_bytes
+    transfer = load_transfer(artefact.state, problem.shape, torch.device("cpu"))
+    batch = problem.view().unlabelled_balanced(Generator().manual_seed(0), BATCH)  # type: ignore[attr-defined]
+    transfer.sample(batch, Generator().manual_seed(0))
+    began = time.process_time()
+    for seed in range(BATCHES):
+        transfer.sample(batch, Generator().manual_seed(seed))
+    seconds = time.process_time() - began
+    return {
+        "part": "generator", "nuisance": nuisance, "kind": str(choice.kind),
+        "hardware": device_name(torch.device("cpu")),
+        "generator_minutes": wall / 60, "generator_cpu_seconds": cost.cpu_seconds,
+        "peak_gib": None if peak is None else peak / 2**30, "images_per_second_core": BATCH * BATCHES / seconds,
+        "label_kept": label_kept(problem, nuisance, root, folder, transfer), **transfer.describe(),
+        "collapsed": transfer.collapsed(),
+    }
+
+
+def label_kept(problem: Problem, nuisance: str, root: Path, folder: Path, transfer: Any) -> float:
+    """Share of generated images, every class as often, that a classifier of balanced varied images knows."""
+    balanced = _at(mnist_tail(nuisance, 0), root)
+    balanced["wrappers"][0] |= {"ratio": 1.0, "ranges": {}}
+    judge = run(
+        oracle.Config(ranges=NUISANCES[nuisance]), ProblemSpec.model_validate(balanced).build(0, 0, folder), 0,
+        JUDGE_UPDATES,
+    )
+    classes = torch.arange(10).repeat_interleave(100)
+    x, y = problem.view().draw_classes(Generator().manual_seed(1), classes, *LEARNABLE)  # type: ignore[attr-defined]
+    made_of = transfer.sample(x, Generator().manual_seed(2))
+    print(f"  judge: {judge.score(problem, Split.TEST):.3f} of test images, {_share(judge, x, y):.3f} of the originals")
+    return _share(judge, made_of, y)
+
+
+def over_orders(lines: Sequence[Line], name: str) -> Estimate | None:
+    """Mean over the orders of one method's mean over seeds."""
+    return estimate([one.mean for line in lines if (one := mean_of(line, name)) is not None])
+
+
+def against(lines: Sequence[Line], others: Sequence[Line], name: str) -> Estimate | None:
+    """The same of paired differences from another method on the same orders."""
+    by_problem = {other.problem: other for other in others}
+    found = [difference(line, by_problem[line.problem], name) for line in lines if line.problem in by_problem]
+    return estimate([one.mean for one in found if one is not None])
+
+
+def sweep_table(places: Sequence[str]) -> Iterator[str]:
+    """Lines of Markdown: per nuisance (a problem's label without its order) and method."""
+    lines = [line for place in places for line in rows(Sweep(Place.of(place)).events()) if line.way is Stage.RERUN]
+    for nuisance in dict.fromkeys(_family(line.problem) for line in lines):
+        here = [line for line in lines if _family(line.problem) == nuisance]
+        reference = [line for line in here if line.method == REFERENCE]
+        yield f"\n## {nuisance}: {len({line.problem for line in here})} orders"
+        gained = [f"tail {what} over {REFERENCE}" for what in ("accuracy", "eKLD")]
+        yield "| " + " | ".join(["method", *SHOWN, *gained, "total, plain trainings"]) + " |"
+        yield "|---" * (len(SHOWN) + 4) + "|"
+        for method in dict.fromkeys(line.method for line in here):
+            own = [line for line in here if line.method == method]
+            cells = [_cell(over_orders(own, name)) for name in SHOWN]
+            gaps = [_cell(against(own, reference, name), "+") for name in ("accuracy/tail", "ekld/tail")]
+            spent = estimate([cost for line in own if (cost := line.multiples(line.total.flops)) is not None])
+            yield f"| {method} | " + " | ".join([*cells, *gaps, "-" if spent is None else f"{spent.mean:.1f}"]) + " |"
+
+
+def _family(problem: str) -> str:
+    return re.sub(r"-\d+$", "", problem)
+
+
+def _cell(found: Estimate | None, sign: str = "") -> str:
+    if found is None:
+        return "-"
+    said = f"{found.mean:{sign}.3g}"
+    return said if found.low is None else f"{said} [{found.low:{sign}.3g}, {found.high:{sign}.3g}]"
+
+
+def _share(judge: Any, x: torch.Tensor, y: torch.Tensor) -> float:
+    return float((judge.method.predict(x).argmax(-1) == y).float().mean())
+
+
+def _at(problem: dict[str, Any], root: Path) -> dict[str, Any]:
+    return {**problem, "source": {**problem["source"], "root": str(root)}}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--nuisances", nargs="+", default=["background", "stroke"], choices=list(KIND))
+    parser.add_argument("--sweeps", nargs="+", default=[])
+    parser.add_argument("--again", action="store_true", help="measure what is in the book already")
+    arguments = parser.parse_args()
+    if arguments.data is not None:
+        book = Book(HERE / "results" / "git.jsonl")
+        for nuisance in arguments.nuisances:
+            with tempfile.TemporaryDirectory() as folder:
+                job = Job({"part": "generator", "nuisance": nuisance},
+                          lambda nuisance=nuisance, folder=folder: generator_row(  # type: ignore[misc]
+                              nuisance, arguments.data, Path(folder)))
+                row = book.take(job, arguments.again)
+            print(nuisance)
+            for name, value in row.items():
+                print(f"  {name}: {value:.4g}" if isinstance(value, float) else f"  {name}: {value}",
+                      f"(asked {BARS[name]})" if name in BARS else "")
+    for line in sweep_table(arguments.sweeps):
+        print(line)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Generators that learn the nuisance distribution of a pool of images without labels."""

@@ -1,0 +1,12 @@
+"""Which generator an artefact holds."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class GeneratorKind(StrEnum):
+    """As artefacts name it."""
+
+    STYLE = "style"      # content and style by convolutions: local changes
+    SPATIAL = "spatial"  # warps with learned ranges: global moves
