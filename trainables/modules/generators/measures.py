@@ -22,8 +22,8 @@ class Measures:
 
     Args:
         diversity: E |G(x, s1) - G(x, s2)| of two independent draws s1, s2 for one image.
-        swap: E |G(x, s(x)) - G(x, s(x'))| with the styles of two images; `spread` times SHARE_OF_SPREAD where a
-            generator reads no style from an image.
+        swap: E |G(x, s(x)) - G(x, s(x'))| with the styles of two images; the spread where a generator reads no style
+            from an image.
         spread: E |x - x'| of two images.
         reconstruction: E |G(x, s(x)) - x|.
         discriminator: E (D(x) - 1)^2 + E D(x_gen)^2 after training; 0.5 is chance.

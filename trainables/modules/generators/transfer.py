@@ -11,10 +11,12 @@ from typing import Protocol
 import torch
 from torch import Generator, Tensor
 
+from spaces.transforms import TRANSFORMS
 from tracking.errors import UserError
 from trainables.method import State, drawn
 from trainables.modules.generators.kind import GeneratorKind
 from trainables.modules.generators.measures import Measures
+from trainables.modules.generators.spatial import CAPS, moved, uniform
 from trainables.modules.generators.style_network import StyleNetwork, StyleNetworkConfig
 
 CHUNK = 256  # images per forward pass: bounds memory
@@ -69,7 +71,39 @@ class StyleTransfer:
         return ((made + 1) / 2).clamp(0, 1)
 
 
-KINDS: Mapping[GeneratorKind, Callable[[State, torch.device], Transfer]] = {GeneratorKind.STYLE: StyleTransfer}
+class SpatialTransfer:
+    """x' = T_{u w}(x) with u uniform: one warp for each image.
+
+    Args:
+        state: of the artefact.
+        device: where images come from.
+    """
+
+    def __init__(self, state: State, device: torch.device) -> None:
+        self._widths = torch.tensor([float(state["widths"][operation.value]) for operation in CAPS], device=device)
+        self._measures = Measures.of(state["measures"])
+
+    def sample(self, x: Tensor, generator: Generator) -> Tensor:
+        """One draw for each image."""
+        with torch.no_grad():
+            return moved(x, uniform(len(x), generator).to(x) * self._widths.to(x)).clamp(0, 1)
+
+    def describe(self) -> Mapping[str, float]:
+        units = {operation: TRANSFORMS[operation].unit.replace(" ", "_") for operation in CAPS}
+        widths = zip(units.items(), self._widths.tolist(), strict=True)
+        return {
+            **{f"{operation.value}/width_{unit}": width for (operation, unit), width in widths},
+            "generator/diversity_ratio": self._measures.diversity_ratio,
+            "generator/discriminator": self._measures.discriminator,
+        }
+
+    def collapsed(self) -> str | None:
+        return self._measures.collapsed()
+
+
+KINDS: Mapping[GeneratorKind, Callable[[State, torch.device], Transfer]] = {
+    GeneratorKind.STYLE: StyleTransfer, GeneratorKind.SPATIAL: SpatialTransfer,
+}
 
 
 def load_transfer(state: State, shape: tuple[int, ...], device: torch.device) -> Transfer:
