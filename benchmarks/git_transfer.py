@@ -1,11 +1,12 @@
 """Generative invariance transfer: what the generator costs and keeps, and what finished sweeps say of long tails.
 
-    python benchmarks/git.py --data ROOT                 trains generators on MNIST's tail; one row per nuisance
-    python benchmarks/git.py --sweeps SWEEP [SWEEP ...]  slopes of every row, and each against delayed resampling
+    python benchmarks/git_transfer.py --data ROOT                 trains generators on MNIST's tail; one row per nuisance
+    python benchmarks/git_transfer.py --sweeps SWEEP [SWEEP ...]  slopes of every row, and each against delayed resampling
 
 ROOT is the folder that torchvision's MNIST lies in. Rows of the first are kept below benchmarks/results/ with their
-commit. Intervals of the second are t-intervals over orders of classes, each the mean over its seeds: seeds of one order
-share the data, so they are no independent repetitions.
+commit. The second gives each figure with two 95 % t-intervals: over orders of classes, each the mean over its seeds, in
+brackets over all runs (order x seed), which takes seeds that share their data for independent. (Not named git.py: a
+script's folder comes first on the path, and MLflow imports a package of that name.)
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -24,7 +26,6 @@ from row_book import Book, Job, Row
 from torch import Generator
 
 from search.analysis import rows
-from search.class_table import difference, mean_of
 from search.row import Row as Line
 from search.statistics import Estimate, estimate
 from search.sweep import Sweep
@@ -95,16 +96,28 @@ def label_kept(problem: Problem, nuisance: str, root: Path, folder: Path, transf
     return _share(judge, made_of, y)
 
 
-def over_orders(lines: Sequence[Line], name: str) -> Estimate | None:
-    """Mean over the orders of one method's mean over seeds."""
-    return estimate([one.mean for line in lines if (one := mean_of(line, name)) is not None])
+Both = tuple[Estimate | None, Estimate | None]  # over orders, over runs
 
 
-def against(lines: Sequence[Line], others: Sequence[Line], name: str) -> Estimate | None:
-    """The same of paired differences from another method on the same orders."""
-    by_problem = {other.problem: other for other in others}
-    found = [difference(line, by_problem[line.problem], name) for line in lines if line.problem in by_problem]
-    return estimate([one.mean for one in found if one is not None])
+def overall(lines: Sequence[Line], name: str) -> Both:
+    """Of one method's values on several orders."""
+    return _both([list(line.classes.get(name, {}).values()) for line in lines])
+
+
+def against(lines: Sequence[Line], others: Sequence[Line], name: str) -> Both:
+    """The same of differences, paired by seed, from another method on the same orders."""
+    values = []
+    for line in lines:
+        other = next((other for other in others if other.problem == line.problem), None)
+        own, theirs = line.classes.get(name, {}), {} if other is None else other.classes.get(name, {})
+        if line is not other:
+            values.append([own[seed] - theirs[seed] for seed in sorted(own.keys() & theirs.keys())])
+    return _both(values)
+
+
+def _both(values: Sequence[Sequence[float]]) -> Both:
+    known = [list(one) for one in values if one]
+    return estimate([fmean(one) for one in known]), estimate([value for one in known for value in one])
 
 
 def sweep_table(places: Sequence[str]) -> Iterator[str]:
@@ -119,7 +132,7 @@ def sweep_table(places: Sequence[str]) -> Iterator[str]:
         yield "|---" * (len(SHOWN) + 4) + "|"
         for method in dict.fromkeys(line.method for line in here):
             own = [line for line in here if line.method == method]
-            cells = [_cell(over_orders(own, name)) for name in SHOWN]
+            cells = [_cell(overall(own, name)) for name in SHOWN]
             gaps = [_cell(against(own, reference, name), "+") for name in ("accuracy/tail", "ekld/tail")]
             spent = estimate([cost for line in own if (cost := line.multiples(line.total.flops)) is not None])
             yield f"| {method} | " + " | ".join([*cells, *gaps, "-" if spent is None else f"{spent.mean:.1f}"]) + " |"
@@ -129,11 +142,17 @@ def _family(problem: str) -> str:
     return re.sub(r"-\d+$", "", problem)
 
 
-def _cell(found: Estimate | None, sign: str = "") -> str:
-    if found is None:
+def _cell(found: Both, sign: str = "") -> str:
+    """"-0.58 [-1.2, +0.01] ([-0.65, -0.5])"."""
+    orders, runs = found
+    if orders is None:
         return "-"
-    said = f"{found.mean:{sign}.3g}"
-    return said if found.low is None else f"{said} [{found.low:{sign}.3g}, {found.high:{sign}.3g}]"
+    inner = "" if runs is None or runs.low is None else f" ({_interval(runs, sign)})"
+    return f"{orders.mean:{sign}.3g}" + ("" if orders.low is None else f" {_interval(orders, sign)}") + inner
+
+
+def _interval(found: Estimate, sign: str) -> str:
+    return f"[{found.low:{sign}.2g}, {found.high:{sign}.2g}]"
 
 
 def _share(judge: Any, x: torch.Tensor, y: torch.Tensor) -> float:
