@@ -1,7 +1,7 @@
 """Generative invariance transfer: what the generator costs and keeps, and what finished sweeps say of long tails.
 
-    python benchmarks/git_transfer.py --data ROOT                 trains generators on MNIST's tail; one row per nuisance
-    python benchmarks/git_transfer.py --sweeps SWEEP [SWEEP ...]  slopes of every row, and each against delayed resampling
+    python benchmarks/git_transfer.py --data ROOT               trains generators on MNIST's tail, one per nuisance
+    python benchmarks/git_transfer.py --sweeps SWEEP [SWEEP ...]  slopes of rows, and each against delayed resampling
 
 ROOT is the folder that torchvision's MNIST lies in. Rows of the first are kept below benchmarks/results/ with their
 commit. The second gives each figure with two 95 % t-intervals: over orders of classes, each the mean over its seeds, in

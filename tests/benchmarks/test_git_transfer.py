@@ -36,4 +36,5 @@ def test_differences_are_of_the_same_order_and_seed() -> None:
 
 
 def test_a_problem_is_named_without_its_order() -> None:
-    assert git_transfer._family("mnist-stroke-2") == "mnist-stroke" and git_transfer._family("cifar10-lt") == "cifar10-lt"
+    assert git_transfer._family("mnist-stroke-2") == "mnist-stroke"
+    assert git_transfer._family("cifar10-lt") == "cifar10-lt"
