@@ -123,7 +123,7 @@ class BilevelSearch(ABC):
 
     def update(self) -> Update:
         """One inner step, with an outer step before it where one is due."""
-        batch = self._rule.batch(self._order, self._recipe.batch_size, self.trunk.progress, Split.TRAIN)
+        batch = self._draw(self._order, self._recipe.batch_size, Split.TRAIN)
         outer = self._outer_update(batch) if self._due() else None
         inner_loss = self._inner_update(batch) if outer is None else outer.inner_loss
         if self.trunk.cursor > self.trunk.horizon * (1 - self._settings.tail):
@@ -177,7 +177,7 @@ class BilevelSearch(ABC):
     def _outer_update(self, batch: Batch) -> Estimate:
         """Both steps; the inner one uses the gradient that the estimate was made of, so it costs nothing more."""
         size = self._recipe.batch_size * self._settings.outer_batch_ratio
-        held_out = self._rule.batch(self._outer, size, self.trunk.progress, Split.OUTER)
+        held_out = self._draw(self._outer, size, Split.OUTER)
         examples = self._passes * len(batch.x) * self._branches + len(held_out.x)
         with self._context.meter.unit("outer", batch.x.shape, phase=Phase.SEARCH, examples=examples):
             found = self._estimated(batch, held_out)
@@ -192,6 +192,9 @@ class BilevelSearch(ABC):
         named = dict(zip(self._names, weights, strict=True))
         outputs: Tensor = functional_call(self.trunk.network, named, (x,))
         return outputs
+
+    def _draw(self, generator: torch.Generator, size: int, split: Split) -> Batch:
+        return self._rule.batch(generator, size, self.trunk.progress, split)
 
 
 def repeatable(network: nn.Module) -> nn.Module:

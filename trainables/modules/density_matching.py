@@ -18,7 +18,7 @@ from trainables.modules.learned_policy import LearnedPolicy, Mixing, fixed_polic
 from trainables.modules.state import generators_state, load_generators, module_state, require_cursor, require_like
 from trainables.modules.tail_average import TailAverage
 from trainables.modules.trunk import PREDICT_CHUNK
-from trainables.problems.problem import Batch
+from trainables.problems.problem import Batch, Split
 
 BETAS = (0.0, 0.999)  # published
 
@@ -72,8 +72,8 @@ class DensityMatching:
     def update(self) -> Update:
         """The critic's loss stands for the inner one; there is no outer step."""
         size, config = self._config.batch_size, self._config
-        some = self._rule.batch(self._order, size, self._progress, *config.reference.augmented)
-        reference = self._rule.batch(self._outer, size, self._progress, *config.reference.splits)
+        some = self._draw(self._order, size, *config.reference.augmented)
+        reference = self._draw(self._outer, size, *config.reference.splits)
         with self._context.meter.unit("match", some.x.shape, phase=Phase.SEARCH, examples=4 * size):
             loss = self._critic_step(some, reference)
             self._policy_step(some)
@@ -133,3 +133,6 @@ class DensityMatching:
 
         loss = self._learned.loss(loss_of, some.x, Mixing.SAMPLED, self._noise)
         self._policy_adam.update(torch.autograd.grad(loss, self._phi))
+
+    def _draw(self, generator: torch.Generator, size: int, *splits: Split) -> Batch:
+        return self._rule.batch(generator, size, self._progress, *splits)

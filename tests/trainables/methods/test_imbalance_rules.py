@@ -19,7 +19,7 @@ from trainables.contract import Check
 from trainables.contract_toy import toy_context
 from trainables.contract_trace import difference, run, steps
 from trainables.method import Finds, MethodConfig
-from trainables.methods import augerino, fast_autoaugment, hyperinvariances, lila, pba, unrolled
+from trainables.methods import fast_autoaugment, hyperinvariances, learned_ranges, lila, pba, unrolled
 from trainables.modules.imbalance import ImbalanceConfig, Loss, Sampling, Weighting
 from trainables.modules.recipe import Decay, RecipeConfig
 
@@ -206,9 +206,9 @@ def test_lila_refuses_what_its_likelihood_is_not_of(settings: dict[str, str]) ->
 
 def test_a_row_of_a_comparison_names_its_rule_and_is_refused_by_name() -> None:
     """As it stands in a comparison's file."""
-    row = MethodSpec(name="augerino", settings={"imbalance": {"sampling": "balanced", "delay": 0.8}})
+    row = MethodSpec(name="learned_ranges", settings={"imbalance": {"sampling": "balanced", "delay": 0.8}})
     row.fits(imbalanced_context().problem, "small_cnn")
     config = row.config_class().model_validate(row.settings)
-    assert isinstance(config, augerino.Config) and config.imbalance.delay == 0.8
-    with pytest.raises(UserError, match="row `augerino`: a rule for imbalanced classes"):
+    assert isinstance(config, learned_ranges.Config) and config.imbalance.delay == 0.8
+    with pytest.raises(UserError, match="row `learned_ranges`: a rule for imbalanced classes"):
         row.fits(regression_toy().view(), "small_cnn")
