@@ -59,6 +59,8 @@ def test_differences_are_paired_by_seed() -> None:
     assert difference(plain, plain, "ekld/tail") is None
     fewer = replace(git, classes={"ekld/tail": {3: 0.5}})
     assert difference(fewer, plain, "ekld/tail") is None
+    more = replace(git, classes={"ekld/tail": {**git.classes["ekld/tail"], 4: 9.0}})
+    assert difference(more, plain, "ekld/tail") == found, "a seed that only one of them has does not count"
 
 
 def test_the_table_says_head_tail_slope_and_the_difference_from_the_best_control() -> None:

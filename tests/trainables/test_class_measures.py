@@ -96,6 +96,22 @@ def test_planted_strengths_are_uniform_over_their_range() -> None:
     assert float(ranks.abs().max()) < 1.95 / math.sqrt(4000)
 
 
+def test_the_scaled_divergence_is_at_the_temperature_of_the_select_split(tmp_path: Path) -> None:
+    """Logits that are ten times too sure, and so have a temperature near ten: divided by it, predictions move less."""
+    problem = ProblemSpec(label="x", source={"name": "digits"}).build(0, 0, tmp_path)
+    test, select = problem.examples(Split.TEST), problem.examples(Split.SELECT)
+    means = torch.stack([select.x[select.y == k].mean(0) for k in range(10)])
+
+    def nearest(x: Tensor) -> Tensor:
+        return -10 * (x[:, None] - means).square().sum((2, 3, 4))
+
+    tuning = nearest(select.x), select.y
+    found = class_measures(problem, nearest, test, nearest(test.x), tuning, 3, 2, Generator().manual_seed(0))
+    assert found["classes/temperature"] == pytest.approx(fitted_temperature(*tuning)) and tuning[0].isfinite().all()
+    assert found["classes/temperature"] > 3
+    assert found["classes/ekld_scaled/mean"] < found["classes/ekld/mean"] / 3
+
+
 def test_measures_of_a_problem_name_every_class_and_follow_its_sizes(tmp_path: Path) -> None:
     spec = ProblemSpec(
         label="x", source={"name": "digits"},

@@ -76,6 +76,20 @@ def test_no_image_to_learn_from_is_in_select_in_any_partition(tmp_path: Path) ->
     assert train[0] != train[1]
 
 
+def test_where_everything_is_taken_select_stays_apart(tmp_path: Path) -> None:
+    """No `largest`: the smallest class gives all that `select` leaves."""
+    problem = tailed(tmp_path, largest=None, ratio=1.0)
+    learned = {x.numpy().tobytes() for split in LEARNABLE for x in problem.examples(split).x}
+    assert not learned & {x.numpy().tobytes() for x in problem.examples(Split.SELECT).x}
+    assert len(set(problem.class_sizes().tolist())) == 1
+
+
+def test_train_and_outer_have_the_problems_shares(tmp_path: Path) -> None:
+    """Two to one of what is learned from, whatever select takes."""
+    problem = tailed(tmp_path)
+    assert problem.size(Split.TRAIN) / problem.size(Split.OUTER) == pytest.approx(2.0, abs=0.15)
+
+
 def test_the_score_is_the_mean_recall(tmp_path: Path) -> None:
     """8 right of 8 in one class, 1 of 2 in the other: 75 %, where accuracy would be 90 %."""
     y = torch.tensor([3] * 8 + [5] * 2)

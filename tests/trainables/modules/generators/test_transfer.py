@@ -19,6 +19,8 @@ from trainables.makers import config_class
 from trainables.method import State
 from trainables.modules.generators import transfer
 from trainables.modules.generators.choice import NAME
+from trainables.modules.generators.style_network import StyleNetwork, StyleNetworkConfig
+from trainables.modules.generators.style_training import generate
 from trainables.modules.generators.takeaway import contact_sheet, ends, export
 from trainables.modules.generators.transfer import load_transfer
 
@@ -75,6 +77,45 @@ def test_a_draw_depends_on_its_generator_and_its_image_alone(
     assert torch.allclose(generator.sample(x, Generator().manual_seed(0)), first, atol=1e-6)
     assert generator.sample(x[:0], Generator()).shape == (0, *Squares.shape)
     assert all(isinstance(value, float) for value in generator.describe().values())
+
+
+def test_a_style_draw_is_the_decoded_content_with_a_normal_style() -> None:
+    state = made("style", SMALL)
+    network = StyleNetwork(1, StyleNetworkConfig.model_validate(state["network"])).eval().requires_grad_(False)
+    network.load_state_dict(state["weights"])
+    x = Squares().unlabelled(Generator().manual_seed(3), 5)
+    styles = torch.randn(5, 4, generator=Generator().manual_seed(0))
+    expected = (network.decode(network.content(2 * x - 1), styles, (12, 12)) + 1) / 2
+    drawn = load_transfer(state, Squares.shape, CPU).sample(x, Generator().manual_seed(0))
+    assert torch.allclose(drawn, expected, atol=1e-6)
+
+
+def test_one_pass_decodes_every_image_with_its_own_and_with_both_drawn_styles() -> None:
+    state = made("style", SMALL)
+    network = StyleNetwork(1, StyleNetworkConfig.model_validate(state["network"])).eval().requires_grad_(False)
+    x = Squares().unlabelled(Generator().manual_seed(3), 3)
+    styles = torch.randn(6, 4, generator=Generator().manual_seed(1))
+    passed = generate(network, x, styles)
+    for i in range(3):
+        content, own = network.encode(x[i : i + 1])
+        assert torch.allclose(passed.reconstruction[i], network.decode(content, own, (12, 12))[0], atol=1e-5)
+        for k in (i, 3 + i):
+            assert torch.allclose(passed.made[k], network.decode(content, styles[k : k + 1], (12, 12))[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["style", "spatial"])
+def test_generators_learn_from_balanced_inputs_only(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> Tensor:
+        raise AssertionError("a tail's small classes would hardly be seen")
+
+    monkeypatch.setattr(Squares, "unlabelled", refused)
+    made(kind, {"horizon": 2, "batch_size": 4})
+
+
+def test_the_defaults_keep_draws_apart() -> None:
+    """Without this term the identity is optimal."""
+    assert config_class("style_generator")().diversity > 0  # type: ignore[attr-defined]
+    assert config_class("spatial_generator")().width_reward > 0  # type: ignore[attr-defined]
 
 
 def test_images_of_another_shape_are_refused() -> None:
