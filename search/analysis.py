@@ -71,13 +71,13 @@ def _row(
         planned_seeds=planned.seeds, scores=scores,
         estimates={averaging: e for averaging, e in found.items() if e is not None},
         accuracy=problem in planned.accuracies,
-        seed_costs={t.index: t.cost for t in done},
+        seed_costs=_costs_by_search(done, seeds),
         training=total(done).per(len(done)) if done else None,
         tuning=tuning, pretraining=before or Cost(),
         total=(before or Cost()) + total(stages[Stage.PROBE]) + tuning + confirmed,
         unit_flops=unit_flops, tune=_tune(stages[Stage.TUNE], tuning, unit_flops, planned),
         invariances=_invariances(planned, problem, done), learned=_means(done, "learned/"),
-        failures=failures, reason=reason, classes=_by_class(done), spread=_spread(done, seeds),
+        failures=failures, reason=reason, classes=_by_class(done, seeds), spread=_spread(done, seeds),
     )
 
 
@@ -132,14 +132,18 @@ def _spread(done: Sequence[Trial], seeds: int) -> Spread | None:
     return spread(np.asarray(whole)) if trainings > 1 and len(whole) > 1 else None
 
 
-def _by_class(done: Sequence[Trial]) -> dict[str, dict[int, float]]:
+def _by_class(done: Sequence[Trial], seeds: int) -> dict[str, dict[int, float]]:
     """Each number under `classes/`, without that prefix, by seed."""
-    found: dict[str, dict[int, float]] = {}
+    names = dict.fromkeys(name for trial in done for name in trial.metrics if name.startswith(CLASSES))
+    return {name.removeprefix(CLASSES): _by_search(done, name, seeds) for name in names}
+
+
+def _costs_by_search(done: Sequence[Trial], seeds: int) -> dict[int, Cost]:
+    """Of one training; the mean where what a search found was trained several times."""
+    found: dict[int, list[Trial]] = {}
     for trial in done:
-        for name, value in trial.metrics.items():
-            if name.startswith(CLASSES):
-                found.setdefault(name.removeprefix(CLASSES), {})[trial.index] = value
-    return found
+        found.setdefault(search_of(trial.index, seeds), []).append(trial)
+    return {index: own[0].cost if len(own) == 1 else total(own).per(len(own)) for index, own in found.items()}
 
 
 def _means(done: Sequence[Trial], prefix: str) -> dict[str, float]:

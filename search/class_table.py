@@ -38,9 +38,10 @@ def classes_of(row: Row) -> list[int]:
 
 
 def tailed(rows: Sequence[Row]) -> bool:
-    """Whether classes differ in size."""
-    return len({value for row in rows for name, by in row.classes.items() if name.startswith("size/")
-                for value in by.values()}) > 1
+    """Whether the largest class has twice as many examples as the smallest, or more."""
+    sizes = [value for row in rows for name, by in row.classes.items() if name.startswith("size/")
+             for value in by.values()]
+    return bool(sizes) and max(sizes) >= 2 * min(sizes)
 
 
 def class_records(rows: Sequence[Row]) -> list[Record]:

@@ -112,8 +112,10 @@ def estimate(
             needed = [makings[key] for key in wanted.needs.get((problem.label, method.key), {}).values()]
             failed = next((one.failed for one in needed if one.failed), None)
             failed = failed or next((told for told in (unit, own) if isinstance(told, str)), None)
+            base = probed(problem, "plain", plain, method.network) if method.network else unit
             if failed is None and isinstance(unit, Measured) and isinstance(own, Measured):
-                study, more = _study(comparison, problem.label, method, unit, own)
+                again = base if isinstance(base, Measured) else unit
+                study, more = _study(comparison, problem.label, method, unit, own, again)
                 probe = f"{problem.label}/{method.key}/probe"
                 if probe in more:
                     more[probe] = replace(more[probe], after=tuple(one.job for one in needed))
@@ -138,9 +140,13 @@ def estimate(
 
 
 def _study(
-    comparison: Comparison, problem: str, method: MethodSpec, unit: Measured, own: Measured
+    comparison: Comparison, problem: str, method: MethodSpec, unit: Measured, own: Measured, again: Measured
 ) -> tuple[StudyEstimate, dict[str, Job]]:
-    """What one study costs, and its jobs: probe, lanes of tuning, confirm trainings."""
+    """What one study costs, and its jobs: probe, lanes of tuning, confirm trainings.
+
+    Args:
+        again: plain training of the row's network, as what was found is trained.
+    """
     slices, name = comparison.slices, f"{problem}/{method.key}"
     reports, whole = _tuned(comparison, problem, method, unit.full_flops, own)
     if not whole:
@@ -149,7 +155,7 @@ def _study(
     tune_seconds = sum(own.trial_seconds(n, slices) for n in reports) + whole * own.final_seconds
     tune_flops = sum(own.trial_flops(n, slices) for n in reports) + whole * own.final_flops
     rerun = own.trial_seconds(slices, slices) + own.final_seconds + own.test_seconds
-    replay = unit.trial_seconds(slices, slices) + own.final_seconds + own.test_seconds
+    replay = again.trial_seconds(slices, slices) + own.final_seconds + own.test_seconds
     probe_seconds = own.start_seconds + 0.1 * own.work_seconds
     lanes = comparison.parallel_trials or 1
     jobs = {f"{name}/probe": Job(probe_seconds)}
@@ -164,7 +170,7 @@ def _study(
             jobs[f"{name}/replay-{seed}-{training}"] = Job(replay, (f"{name}/rerun-{seed}",))
     ends = own.final_flops + own.test_flops
     flops = tune_flops + 0.1 * own.full_flops + comparison.confirm_seeds * (own.trial_flops(slices, slices) + ends)
-    flops += replays * (unit.trial_flops(slices, slices) + ends)
+    flops += replays * (again.trial_flops(slices, slices) + ends)
     bred = issubclass(method.config_class(), EvolvingConfig)
     at_most = len(reports) if bred else _trials_at_most(comparison, unit.full_flops, own.full_flops)
     return StudyEstimate(

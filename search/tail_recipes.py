@@ -84,4 +84,5 @@ def _tail_protocol() -> dict[str, Any]:
     return {
         "horizon": 700, "slices": 7, "budget": 3.0, "confirm_seeds": 5, "class_images": 40, "class_draws": 25,
         "copies": 1, "replay": False,
+        "asha": {"grace": 0.8},  # before the delayed half has begun there is nothing to judge
     }

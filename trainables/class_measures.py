@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Generator, Tensor
 
+from tracking.record import NotFiniteError
 from trainables.invariance import (
     Predict,
     Sampler,
@@ -41,6 +42,9 @@ def class_measures(
         images: per class, that the divergence is measured on.
         draws: of the nuisance for each image.
         generator: of the draws.
+
+    Raises:
+        NotFiniteError: an output for a moved image is not finite.
     """
     sizes = _sizes(problem)
     x, y = (t.to(outputs.device) for t in _images(problem, test, images))
@@ -48,6 +52,9 @@ def class_measures(
     moved = class_invariance(
         predict, x, y, _nuisance(problem), draws, generator, problem.outputs, temperature=temperature
     )
+    present = torch.bincount(y.cpu(), minlength=problem.outputs) > 0
+    if not all(bool(values[present].isfinite().all()) for values in moved):
+        raise NotFiniteError("predict gives outputs that are not finite where the nuisance moves its inputs")
     right = (outputs.argmax(-1) == test.y).double()
     values = {
         "accuracy": by_class(right, test.y, problem.outputs).cpu(), "ekld": moved.ekld, "ekld_scaled": moved.scaled,

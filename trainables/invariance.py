@@ -93,11 +93,15 @@ def class_invariance(
             (_kl(log_p, middle) + _kl(log_q, middle)) / 2,
             (moved.argmax(-1) == plain.argmax(-1)).double(),
         ))
-    return ClassInvariance(*(by_class(values, y, classes).cpu() for values in totals / draws))
+    # On the CPU: sums by index on a GPU come in another order each time.
+    return ClassInvariance(*(by_class(values, y.cpu(), classes) for values in (totals / draws).cpu()))
 
 
 def fitted_temperature(outputs: Tensor, y: Tensor) -> float:
-    """The temperature in [0.05, 20] that makes logits (B, K) the likeliest for y (Guo et al. 2017).
+    """The temperature T in [0.05, 20] that makes logits (B, K) the likeliest for y (Guo et al. 2017).
+
+    log T has a standard normal prior that weighs as much as one example: where all examples are recognised the
+    likelihood alone would have no optimum.
 
     The divergence of a sure classifier is larger than that of an unsure one that moves as much; after division by its
     own temperature both are as sure as they are right.
@@ -105,19 +109,20 @@ def fitted_temperature(outputs: Tensor, y: Tensor) -> float:
     logits = outputs.double().cpu()
 
     def nll(log_t: float) -> float:
-        return float(cross_entropy(logits / math.exp(log_t), y.cpu()))
+        return float(cross_entropy(logits / math.exp(log_t), y.cpu())) + log_t**2 / 2 / len(logits)
 
     return math.exp(float(minimize_scalar(nll, bounds=(math.log(0.05), math.log(20.0)), method="bounded").x))
 
 
 def size_slope(values: Tensor, sizes: Tensor) -> float | None:
-    """b of the least-squares line log value = a + b log n over classes; None where sizes do not differ.
+    """b of the least-squares line log value = a + b log n over classes; None where sizes are too alike for one.
 
-    Values below 1e-9 count as that: float32 tells no smaller divergence from none.
+    Sizes have to differ by two to one: over nearly equal ones the slope is noise. Values below 1e-9 count as that:
+    float32 tells no smaller divergence from none.
     """
     known = values.isfinite() & (sizes > 0)
     n, v = sizes[known].double().log(), values[known].double().clamp(min=1e-9).log()
-    if len(n) < 2 or float(n.max() - n.min()) == 0:
+    if len(n) < 2 or float(n.max() - n.min()) < math.log(2) - 1e-9:
         return None
     n = n - n.mean()
     return float((n * v).sum() / n.square().sum())

@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import kl_div, softmax
 
+from tracking.record import NotFiniteError
 from trainables.class_measures import class_measures, summary
 from trainables.invariance import class_invariance, fitted_temperature, planted_sampler, size_slope
 from trainables.problems.problem import Action, Split
@@ -75,10 +76,33 @@ def test_the_temperature_of_labels_drawn_at_one_is_found_again() -> None:
     assert fitted_temperature(2 * z, y) == pytest.approx(2 * fitted_temperature(z, y), rel=1e-3)
 
 
+def test_a_split_without_mistakes_has_a_temperature_all_the_same() -> None:
+    """The likelihood alone would take the sharpest; an example's worth of prior keeps it where data speak."""
+    y = torch.arange(300) % 3
+    sure = 5 * torch.eye(3)[y]
+    assert 0.2 < fitted_temperature(sure, y) < 1.5
+
+
+def test_a_diverged_class_is_no_invariant_one(tmp_path: Path) -> None:
+    problem = ProblemSpec(label="x", source={"name": "digits"}).build(0, 0, tmp_path)
+    test, select = problem.examples(Split.TEST), problem.examples(Split.SELECT)
+    known = {x.numpy().tobytes() for x in test.x}
+
+    def nan_on_moved(x: Tensor) -> Tensor:
+        moved = torch.tensor([one.numpy().tobytes() not in known for one in x])
+        return torch.where(moved[:, None], torch.nan, torch.eye(10)[:1])
+
+    with pytest.raises(NotFiniteError, match="moves its inputs"):
+        class_measures(problem, nan_on_moved, test, torch.eye(10)[test.y], (torch.eye(10)[select.y], select.y), 3, 2,
+                       Generator().manual_seed(0))
+
+
 def test_the_slope_is_the_exponent_of_a_power_law() -> None:
     sizes = torch.tensor([1000, 100, 10, 5])
     assert size_slope(3 * sizes.double() ** -0.7, sizes) == pytest.approx(-0.7)
     assert size_slope(torch.tensor([1.0, 2.0]), torch.tensor([5, 5])) is None
+    assert size_slope(torch.tensor([1.0, 2.0]), torch.tensor([106, 110])) is None, "noise, and no tail"
+    assert size_slope(torch.tensor([2.0, 1.0]), torch.tensor([5, 10])) == pytest.approx(-1.0)
     assert size_slope(torch.tensor([1.0, math.nan, 1.0]), torch.tensor([5, 7, 50])) == pytest.approx(0.0)
 
 

@@ -263,6 +263,23 @@ def test_the_spy_sees_a_second_reading(tmp_path: Path, counts: Counter[Split]) -
     assert counts[Split.TEST] == 1
 
 
+def test_the_temperature_is_fitted_on_select_whose_labels_are_charged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted: list[Tensor] = []
+
+    def spy(outputs: Tensor, y: Tensor) -> float:
+        fitted.append(y)
+        return 1.0
+
+    monkeypatch.setattr("trainables.class_measures.fitted_temperature", spy)
+    trial = Harness(assignment(tmp_path, stage=Stage.RERUN))
+    reads = [report.metrics["evaluation/label_reads"] for report in finish(trial)]
+    select = trial.problem.examples(Split.SELECT, trial.assignment.protocol.score_examples).y
+    assert len(fitted) == 1 and torch.equal(fitted[0], select)
+    assert reads[-1] - reads[-2] == 2 * len(select), "once for the score, once for the temperature"
+
+
 def test_invariance_is_measured_where_it_was_planted(tmp_path: Path) -> None:
     assert Harness(assignment(tmp_path)).ranges() == {"rotation": 30.0}
     assert Harness(assignment(tmp_path, problem=ROTATED | {"wrappers": []})).ranges() == {}

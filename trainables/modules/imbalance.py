@@ -69,9 +69,9 @@ class ImbalanceConfig(BaseModel):
     weighting: Weighting = Weighting.NONE
     loss: Loss = Loss.CROSS_ENTROPY
     beta: float = Field(default=0.9999, ge=0, lt=1)
-    margin: float = Field(default=0.5, ge=0)
-    scale: float = Field(default=30.0, gt=0)
-    gamma: float = Field(default=1.0, ge=0)
+    margin: float = Field(default=0.5, ge=0, allow_inf_nan=False)
+    scale: float = Field(default=30.0, gt=0, allow_inf_nan=False)
+    gamma: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     delay: float = Field(default=0.0, ge=0, lt=1)
 
     @property

@@ -55,12 +55,15 @@ class TailRecipe(RecipeConfig):
         return self.cutoff is None and self.replaced == 1 and self.start == 0
 
     def fits(self, problem: View, network: NetworkBuilder) -> None:
-        """Raises UserError where the cutoff lies outside of the class sizes."""
+        """Raises UserError where there are no classes to choose from, or the cutoff lies outside of their sizes."""
         super().fits(problem, network)
-        if self.cutoff is None:
+        if self.everything:
             return
         if problem.kind is not Kind.CLASSIFICATION or not isinstance(problem, ByClass):
-            raise UserError("`cutoff` is a class size and needs classes", f"a {problem.kind} problem", "leave it out")
+            raise UserError("`cutoff`, `replaced` and `start` choose examples by class", f"a {problem.kind} problem",
+                            "leave them out")
+        if self.cutoff is None:
+            return
         sizes = problem.class_sizes(*LEARNABLE)
         least, most = int(sizes.min()), int(sizes.max())
         if not least <= self.cutoff < most or (self.cutoff_shape is Cutoff.RAMP and self.cutoff == least):
@@ -86,10 +89,9 @@ class Mixing:
         """What the recipe asks for on this problem; None where everything is augmented."""
         if recipe.everything:
             return None
-        outputs = context.problem.outputs
-        if recipe.cutoff is None:
-            return cls(torch.full((outputs,), recipe.replaced), recipe.start)
         recipe.fits(context.problem, context.network)
+        if recipe.cutoff is None:
+            return cls(torch.full((context.problem.outputs,), recipe.replaced), recipe.start)
         assert isinstance(context.problem, ByClass)
         return cls(
             recipe.replaced * kept(context.problem.class_sizes(*LEARNABLE), recipe.cutoff, recipe.cutoff_shape),

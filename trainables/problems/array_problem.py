@@ -144,7 +144,10 @@ class ArrayView:
         """One example of each given class, uniform within the class, with replacement.
 
         Args:
-            classes: (B,) int64 in [0, K); every one of them has an example in these splits.
+            classes: (B,) int64 in [0, K).
+
+        Raises:
+            ValueError: one of them has no example in these splits.
         """
         chosen = allowed(splits)
         return self._take(chosen, self._rows_of(generator, classes, chosen))
@@ -202,6 +205,9 @@ class ArrayView:
             self._order[splits] = _ByClass(np.argsort(y, kind="stable"), sizes, np.cumsum(sizes) - sizes)
         rows, sizes, starts = self._order[splits]
         wanted = classes.cpu().numpy()
+        if len(wanted) and (sizes[wanted] == 0).any():
+            missing = sorted(set(wanted[sizes[wanted] == 0].tolist()))
+            raise ValueError(f"a class that is drawn needs an example in these splits, but {missing} have none")
         u = torch.rand(len(wanted), generator=generator, device=generator.device, dtype=torch.float64).cpu().numpy()
         return np.asarray(rows[starts[wanted] + (u * sizes[wanted]).astype(np.int64)])
 

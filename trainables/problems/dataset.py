@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tracking.errors import UserError
 from trainables.problems.array_problem import Rows
 from trainables.problems.bank import standard_bank
 from trainables.problems.problem import Action, Kind, Problem, ProblemConfig, Split, Truth
@@ -78,6 +79,12 @@ class Dataset:
         """The same data with only the given pool rows, in that order."""
         select = None if self.select is None else self.select[keep]
         return replace(self.map_pool(lambda x: x[keep]), pool_y=self.pool_y[keep], select=select)
+
+    def require_no_tail(self, wrapper: str) -> None:
+        """Raises UserError where classes were given sizes before: `wrapper` would change them, or what they are."""
+        if self.select is not None:
+            raise UserError(f"`{wrapper}` comes before `long_tailed`, which gives classes their sizes", "after it",
+                            "change the order of the problem's `wrappers`")
 
     def map_pool(self, change: Callable[[Array], Array], on: frozenset[Split] = frozenset(POOL)) -> Dataset:
         """Change the pool inputs of some splits; an array they share is changed once and stays shared."""

@@ -26,6 +26,7 @@ class Config(WrapperConfig):
     def wrap(self, dataset: Dataset, seed: int) -> Dataset:
         if dataset.kind is not Kind.CLASSIFICATION:
             raise UserError("few_shot counts labels per class", f"a {dataset.kind} problem")
+        dataset.require_no_tail(self.name)
         sizes = np.bincount(dataset.pool_y, minlength=dataset.outputs)
         short = [f"{dataset.classes[k]} ({n})" for k, n in enumerate(sizes) if n < self.shots]
         if short:

@@ -76,6 +76,8 @@ class Config(WrapperConfig):
         order = np.arange(dataset.outputs)
         if self.order is not None:
             order = stream("long_tailed", "order", self.order, seed).permutation(dataset.outputs)
+        if self.tail is Tail.ZIPF and self.least > largest:
+            raise UserError("`least` is a size of the tail, below the largest one", self.least, f"largest is {largest}")
         falling = tail_sizes(self.tail, dataset.outputs, largest, self.ratio, self.exponent, self.least)
         if falling[-1] < LEARNABLE_LEAST:
             raise UserError(
@@ -114,14 +116,21 @@ class Config(WrapperConfig):
 def class_groups(sizes: Mapping[int, int] | Array) -> dict[str, list[int]]:
     """Labels of the largest third of the classes, the smallest third, and those between; equal sizes stay together.
 
+    A group takes the sizes that fit into its third, and at least the largest (smallest) one; groups do not overlap.
     Where all classes are equally large they are all head and all tail.
     """
     counts = np.asarray([sizes[k] for k in range(len(sizes))])
     third = max(1, len(counts) // 3)
-    falling = np.sort(counts)[::-1]
-    head, tail = counts >= falling[third - 1], counts <= falling[-third]
+    head, tail = _within(-counts, third), _within(counts, third)
     groups = {"head": head, "middle": ~head & ~tail, "tail": tail}
     return {name: np.flatnonzero(chosen).tolist() for name, chosen in groups.items() if chosen.any()}
+
+
+def _within(values: Array, most: int) -> Array:
+    """The lowest values, whole levels of equals at a time, `most` of them or the lowest level alone (K,) bool."""
+    levels, counts = np.unique(values, return_counts=True)
+    fitting = max(1, int((np.cumsum(counts) <= most).sum()))
+    return np.asarray(values <= levels[fitting - 1])
 
 
 def _check_data(dataset: Dataset) -> None:

@@ -28,8 +28,12 @@ def tail_sizes(tail: Tail, classes: int, largest: int, ratio: float, exponent: f
         least: smallest size that ZIPF gives.
     """
     if tail is Tail.ZIPF:
-        return [max(int(largest * (i + 1) ** -exponent), least) for i in range(classes)]
+        return [max(_cut(largest * (i + 1) ** -exponent), least) for i in range(classes)]
     if tail is Tail.STEP:
-        return [largest if i < classes - classes // 2 else int(largest * ratio) for i in range(classes)]
-    # Rounded before it is cut off: 1500 * (8 / 1500) is 7.999... in floating point.
-    return [int(round(largest * ratio ** (i / max(1, classes - 1)), 9)) for i in range(classes)]
+        return [largest if i < classes - classes // 2 else _cut(largest * ratio) for i in range(classes)]
+    return [_cut(largest * ratio ** (i / max(1, classes - 1))) for i in range(classes)]
+
+
+def _cut(size: float) -> int:
+    """Rounded before it is cut off: 1500 * (8 / 1500) is 7.999... in floating point."""
+    return int(round(size, 9))

@@ -40,6 +40,7 @@ class Config(WrapperConfig):
         return values
 
     def wrap(self, dataset: Dataset, seed: int) -> Dataset:
+        dataset.require_no_tail(self.name)
         bank, before = dataset.actions(), dataset.truth or Truth()
         if self.operation not in bank:
             hint = nearest(self.operation, bank)

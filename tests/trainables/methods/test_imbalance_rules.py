@@ -20,7 +20,7 @@ from trainables.contract_toy import toy_context
 from trainables.contract_trace import difference, run, steps
 from trainables.method import Finds, MethodConfig
 from trainables.methods import fast_autoaugment, hyperinvariances, learned_ranges, lila, pba, unrolled
-from trainables.modules.imbalance import ImbalanceConfig, Loss, Sampling, Weighting
+from trainables.modules.imbalance import ImbalanceConfig, ImbalanceRule, Loss, Sampling, Weighting
 from trainables.modules.recipe import Decay, RecipeConfig
 
 CLOSED = ("descriptor", "fixed_descriptor", "unconditional")
@@ -139,6 +139,22 @@ def test_a_bilevel_search_draws_both_its_batches_by_the_rule() -> None:
         labels = torch.cat([y for _, y in view.drawn[first::2]])
         error = (2 / 9 / len(labels)) ** 0.5
         assert abs(float((labels == 2).float().mean()) - 1 / 3) < 5 * error
+
+
+def test_held_out_images_of_a_bilevel_search_are_judged_without_margins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Margins are about fitting: of `risk` and `loss`, which both are asked, the outer step asks the first."""
+    asked = {"risk": 0, "loss": 0}
+    for name in asked:
+        own = getattr(ImbalanceRule, name)
+
+        def counted(self: ImbalanceRule, *arguments: Any, name: str = name, own: Any = own) -> Any:
+            asked[name] += 1
+            return own(self, *arguments)
+
+        monkeypatch.setattr(ImbalanceRule, name, counted)
+    config = unrolled.Config(imbalance=LDAM_DRW, outer_warm_up=0.0)
+    config.build(replace(imbalanced_context(), horizon=10, slice_updates=10)).step()
+    assert asked["risk"] >= 10 and asked["loss"] >= 10
 
 
 def test_images_that_policies_are_judged_on_are_balanced_too() -> None:

@@ -66,6 +66,17 @@ def test_rows_are_chosen_with_the_chance_of_their_class() -> None:
     assert abs(counts[0] - 2000) < 5 * 1000**0.5 and counts[1:] == [4000, 0]
 
 
+def test_the_share_holds_below_a_cutoff_too(make: Make) -> None:
+    """Classes of at most 20 with a chance of one half: within 5 standard deviations of 2,000 of 4,000; others never."""
+    mixing = Mixing.of(make(), TailRecipe(cutoff=20, replaced=0.5))
+    assert mixing is not None
+    sizes = make().problem.class_sizes()  # type: ignore[attr-defined]
+    small, large = int(sizes.argmin()), int(sizes.argmax())
+    y = torch.tensor([small, large]).repeat(4000)
+    counts = torch.bincount(y[mixing.rows(y, 0.0, Generator().manual_seed(0))], minlength=10)
+    assert abs(int(counts[small]) - 2000) < 5 * 1000**0.5 and counts[large] == 0
+
+
 def test_nothing_is_chosen_before_the_start_and_the_stream_is_the_same_after_it() -> None:
     mixing, y = Mixing(torch.full((2,), 0.5), 0.6), torch.zeros(50, dtype=torch.int64)
     early, never = Generator().manual_seed(0), Generator().manual_seed(0)
@@ -132,7 +143,11 @@ def test_a_cutoff_outside_of_the_class_sizes_is_told(make: Make, settings: dict[
 
 def test_a_cutoff_needs_classes_and_a_ramp_a_cutoff(make: Make) -> None:
     context = replace(make(), problem=regression_toy().view())
-    with pytest.raises(UserError, match="needs classes"):
+    with pytest.raises(UserError, match="choose examples by class"):
         TailRecipe(cutoff=20).fits(context.problem, context.network)
+    for settings in ({"start": 0.6}, {"replaced": 0.5}):
+        with pytest.raises(UserError, match="choose examples by class"):
+            TailRecipe.model_validate(settings).fits(context.problem, context.network)
+    TailRecipe().fits(context.problem, context.network)
     with pytest.raises(ValueError, match="a ramp ends at a `cutoff`"):
         TailRecipe(cutoff_shape=Cutoff.RAMP)

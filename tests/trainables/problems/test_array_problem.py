@@ -64,6 +64,13 @@ def test_a_class_is_drawn_uniformly_and_only_it(problem: ArrayProblem) -> None:
     assert float(((torch.bincount(rows)[::2] - 2000).square() / 2000).sum()) < 23.6
 
 
+def test_a_class_without_examples_cannot_be_drawn(problem: ArrayProblem) -> None:
+    rows = {split: Rows(np.zeros((4, 1, 1), np.float32), np.zeros(4, np.int64)) for split in Split}
+    lacking = ArrayProblem(rows, Description(Kind.CLASSIFICATION, (1, 1), 2, ("there", "missing"), ()))
+    with pytest.raises(ValueError, match=r"but \[1\] have none"):
+        lacking.view().draw_classes(Generator(), torch.tensor([0, 1]))
+
+
 def test_examples_of_mixed_classes_come_in_the_order_asked_for(problem: ArrayProblem) -> None:
     wanted = torch.tensor([1, 0, 0, 1, 1])
     x, y = problem.view().draw_classes(Generator().manual_seed(0), wanted, Split.TRAIN)

@@ -13,12 +13,14 @@ from tracking.errors import UserError
 from trainables.problems.array_problem import ArrayProblem
 from trainables.problems.dataset import Dataset
 from trainables.problems.digits import Config as Digits
+from trainables.problems.few_shot import Config as FewShot
 from trainables.problems.long_tailed import Config as LongTailed
 from trainables.problems.long_tailed import class_groups
 from trainables.problems.nuisance import Config as Nuisance
 from trainables.problems.problem import LEARNABLE, Split
 from trainables.problems.spec import ProblemSpec
 from trainables.problems.tails import Tail, tail_sizes
+from trainables.problems.transform_label import Config as TransformLabel
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,7 @@ def test_published_sizes() -> None:
     assert sum(k49) == 7_822 and k49.count(5) == 21
     assert tail_sizes(Tail.STEP, 5, 100, 0.1, 0, 0) == [100, 100, 100, 10, 10]
     assert tail_sizes(Tail.EXPONENTIAL, 10, 1500, 8 / 1500, 0, 0)[-1] == 8
+    assert tail_sizes(Tail.STEP, 2, 100, 0.29, 0, 0) == [100, 29]
 
 
 def test_train_and_outer_together_have_the_tail_and_select_is_even(tmp_path: Path) -> None:
@@ -132,6 +135,9 @@ def test_thirds_keep_equal_sizes_together() -> None:
     assert class_groups(np.array([5, 50, 5, 50])) == {"head": [1, 3], "tail": [0, 2]}
     assert class_groups(np.array([7, 7, 7])) == {"head": [0, 1, 2], "tail": [0, 1, 2]}
     assert class_groups(np.array([9, 1])) == {"head": [0], "tail": [1]}
+    zipf = class_groups(np.array([100, 12, 5, 5, 5, 5, 5, 5, 5, 5]))
+    assert zipf == {"head": [0, 1], "tail": [2, 3, 4, 5, 6, 7, 8, 9]}
+    assert class_groups(np.array([10] * 9 + [5])) == {"head": list(range(9)), "tail": [9]}
 
 
 @pytest.mark.parametrize(
@@ -139,6 +145,7 @@ def test_thirds_keep_equal_sizes_together() -> None:
     [
         ({"largest": 5000}, "images that the tail and `select` ask for.*of 5010"),
         ({"largest": 60, "ratio": 0.01}, "smallest class of the tail needs 2"),
+        ({"tail": "zipf", "largest": 3, "least": 20}, "`least` is a size of the tail"),
         ({"draws": 400}, "lower `draws`"),
         ({"ranges": {"rotaton": 3.0}}, "did you mean `rotation`"),
         ({"ranges": {"stroke": 3.0}}, "action of the transform bank"),
@@ -155,6 +162,10 @@ def test_one_class_or_a_second_tail_is_refused(digits: Dataset) -> None:
     with pytest.raises(UserError, match="two classes or more"):
         LongTailed(largest=20, select=10, ratio=0.5).wrap(single, 0)
     tail = LongTailed(largest=20, select=10, ratio=0.5)
+    for wrapper in (FewShot(shots=5), TransformLabel(operation="rotation", values=(0.0, 45.0))):
+        with pytest.raises(UserError, match=f"`{wrapper.name}` comes before `long_tailed`"):
+            wrapper.wrap(tail.wrap(digits, 0), 0)
+        assert tail.wrap(wrapper.wrap(digits, 0) if wrapper.name == "transform_label" else digits, 0).balanced
     with pytest.raises(UserError, match="one tail"):
         tail.wrap(tail.wrap(digits, 0), 0)
     with pytest.raises(UserError, match="same images in every split"):

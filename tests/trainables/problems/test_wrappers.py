@@ -94,6 +94,15 @@ def test_affine_nuisances_are_one_warp(toy: Dataset, monkeypatch: pytest.MonkeyP
     assert len(calls) == 1
 
 
+def test_images_before_the_nuisance_are_moved_by_the_label_too(toy: Dataset) -> None:
+    """A nuisance of brightness, then the turn as the label: what is kept for the harness is turned, not brighter."""
+    bright = Nuisance(ranges={"brightness": 0.3}).wrap(toy, 0)
+    both = TransformLabel(operation="rotation", values=(0.0, 45.0)).wrap(bright, 0)
+    alone = TransformLabel(operation="rotation", values=(0.0, 45.0)).wrap(toy, 0)
+    assert both.clean_x is not None and alone.clean_x is None
+    assert np.array_equal(both.clean_x, alone.test_x) and not np.array_equal(both.clean_x, both.test_x)
+
+
 def test_transform_label_is_the_transform_that_was_applied(toy: Dataset) -> None:
     values = (0.0, 45.0, 90.0)
     task = TransformLabel(operation="rotation", values=values).wrap(toy, 0)

@@ -16,6 +16,9 @@ NAME = "generator"  # what methods call the artefact that they need
 class GeneratorChoice(BaseModel):
     """It learns from the problem's own train and outer images, every class as often, without their labels.
 
+    Those of the tuning's partition: where the select split is not fixed, as `long_tailed` fixes it, later partitions
+    select on images that the generator has seen. Test images it has never seen.
+
     Args:
         kind: of generator; its maker is `KIND_generator`.
         settings: of the maker.

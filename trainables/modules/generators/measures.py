@@ -56,7 +56,7 @@ class Measures:
             fooled = abs(self.discriminator - CHANCE) <= NEAR
             also = f", and a discriminator loss of {self.discriminator:.3f} is chance" if fooled else ""
             return (f"the generator has collapsed to the identity: two draws for one image differ by {ratio:.2f} of "
-                    f"what styles within the data do, less than {LEAST_DIVERSITY}{also}")
+                    f"the data's own variation, less than {LEAST_DIVERSITY}{also}")
         if self.reconstruction > WORST_RECONSTRUCTION:
             return (f"the generator does not keep its inputs: it reconstructs them to {self.reconstruction:.3f} of "
                     f"[-1, 1], worse than {WORST_RECONSTRUCTION}")

@@ -103,6 +103,35 @@ def test_one_pass_decodes_every_image_with_its_own_and_with_both_drawn_styles() 
             assert torch.allclose(passed.made[k], network.decode(content, styles[k : k + 1], (12, 12))[0], atol=1e-5)
 
 
+def test_the_generators_loss_is_the_sum_that_its_maker_writes() -> None:
+    """With a discriminator of a constant one half; each weight in turn adds its term, all of them positive."""
+    weights = {"reconstruction": 0.0, "style": 0.0, "content": 0.0, "diversity": 0.0}
+    x, styles = Squares().unlabelled(Generator().manual_seed(3), 3), torch.randn(6, 4, generator=Generator())
+
+    def loss(**changed: float) -> tuple[float, Any]:
+        config = config_class("style_generator").model_validate({**SMALL, **weights, **changed})
+        made = config.build(MakerContext(
+            problem=Squares(), horizon=2, slice_updates=2, seed=0, device=CPU, meter=Meter("cpu"),
+        ))
+        made._discriminator = lambda x: torch.full((len(x), 1), 0.5)  # type: ignore[attr-defined]
+        with torch.no_grad():
+            passed = generate(made._network, x, styles)  # type: ignore[attr-defined]
+            return float(made._generator_loss(passed)), (made._network, passed)  # type: ignore[attr-defined]
+
+    base, (network, passed) = loss()
+    assert base == pytest.approx(0.25), "(1/2 - 1)^2 of the adversary"
+    content, style = network.encode(passed.made)
+    first, second = passed.made.chunk(2)
+    terms = {
+        "reconstruction": (passed.reconstruction - x).abs().mean(), "style": (style - styles).abs().mean(),
+        "content": (content - torch.cat((passed.content, passed.content))).abs().mean(),
+        "diversity": ((styles[:3] - styles[3:]).abs().mean(1)
+                      / ((first - second).abs().mean((1, 2, 3)) + 0.01)).mean(),
+    }
+    for name, term in terms.items():
+        assert loss(**{name: 2.0})[0] - base == pytest.approx(2 * float(term.detach()), rel=1e-4), name
+
+
 @pytest.mark.parametrize("kind", ["style", "spatial"])
 def test_generators_learn_from_balanced_inputs_only(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> Tensor:
