@@ -1,4 +1,4 @@
-"""Actions on drawn characters that the standard bank leaves out: the level of an empty background, and stroke width.
+"""Actions on drawn characters that the standard bank leaves out: the level of an even background, and stroke width.
 
 A problem names them in its `actions`. Axes: B batch, C channels, H height, W width, S stages.
 """
@@ -50,14 +50,15 @@ def _action(extra: Extra, limit: float) -> Action:
 
 
 def background(limit: float, x: Tensor, v: Tensor) -> Tensor:
-    """Pixels of an image's lowest level are raised to v * limit, v in [0, 1] (B,); all others stay.
+    """Pixels of an image's most frequent value are raised to v * limit, v in [0, 1] (B,); all others stay.
 
     On characters on black, with v uniform and the default limit, the nuisance of K49-BG-LT (Zhou et al. 2022), there in
-    whole levels of 255. A level that is higher already stays: so the action says something of varied images too.
+    whole levels of 255. A level that is higher already stays. The lowest value would not do in the place of the most
+    frequent one: once a background is raised, the soft edges of strokes are darker.
     """
-    lowest = x.amin((1, 2, 3), keepdim=True)
+    ground = x.flatten(1).mode(1).values[:, None, None, None]
     level = (v * limit).clamp(max=1)[:, None, None, None].to(x)
-    return torch.where(x == lowest, torch.maximum(level, lowest), x)
+    return torch.where(x == ground, torch.maximum(level, ground), x)
 
 
 def stroke(limit: float, x: Tensor, v: Tensor) -> Tensor:
