@@ -124,7 +124,7 @@ class Every(MethodConfig):
         def select(task: AmortisedTask, phase: Phase) -> Selected:
             return best_of(task, all_corners(len(task.extractor.family.factors)), SearchConfig(), phase)
 
-        return ClosedForm(context, select, Phase.SEARCH)
+        return ClosedForm(context, self.imbalance, select, Phase.SEARCH)
 
 
 def amortised(cell: Cell, shop: Workshop, papers: bool, brief: bool = False) -> Row:

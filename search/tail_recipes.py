@@ -75,8 +75,8 @@ def _git(nuisance: str, kind: str = "style") -> dict[str, Any]:
 
 
 def _learners() -> list[dict[str, Any]]:
-    """A learned layer under the same rule, and the invariance descriptor, whose head in closed form takes none."""
-    return [{"name": "augnet", "settings": {"imbalance": DELAYED}}, {"name": "descriptor"}]
+    """A learned layer and the invariance descriptor, under the same rule."""
+    return [{"name": name, "settings": {"imbalance": DELAYED}} for name in ("augnet", "descriptor")]
 
 
 def _tail_protocol() -> dict[str, Any]:

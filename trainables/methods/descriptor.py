@@ -57,7 +57,7 @@ class Config(ClosedFormConfig):
 
     def build(self, context: Context) -> Method:
         """Raises UserError where the extractor does not fit the task, or a descriptor does not fit the extractor."""
-        self.require_no_rule()
+        self.require_rule(context.problem)
         return Descriptor(context, self)
 
 
@@ -66,7 +66,7 @@ class Descriptor(ClosedFormSearch):
 
     def __init__(self, context: Context, config: Config) -> None:
         phase = Phase.SEARCH if config.descriptor is None else Phase.TRAIN
-        super().__init__(context, self._choose, phase, self._frozen)
+        super().__init__(context, config.imbalance, self._choose, phase, self._frozen)
         self._config = config
         self._generator = context.generator(Role.SEARCH)
         self.result: Found | None = None

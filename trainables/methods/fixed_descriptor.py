@@ -57,14 +57,14 @@ class Config(ClosedFormConfig):
 
     def build(self, context: Context) -> Method:
         """Raises UserError where the extractor does not fit the task."""
-        self.require_no_rule()
+        self.require_rule(context.problem)
 
         def select(task: AmortisedTask, phase: Phase) -> Selected:
             return best_of(task, self._population(task, context.generator(Role.SEARCH)), self.settings, phase)
 
         if self.population == 1:
-            return ClosedForm(context, select)
-        return ClosedFormSearch(context, select, Phase.SEARCH, self._frozen)
+            return ClosedForm(context, self.imbalance, select)
+        return ClosedFormSearch(context, self.imbalance, select, Phase.SEARCH, self._frozen)
 
     def _population(self, task: AmortisedTask, generator: Generator) -> Tensor:
         """(population, K), the given one first."""

@@ -42,10 +42,10 @@ class Config(ClosedFormConfig):
 
     def build(self, context: Context) -> Method:
         """Raises UserError where the extractor does not fit the task."""
-        self.require_no_rule()
+        self.require_rule(context.problem)
 
         def select(task: AmortisedTask, phase: Phase) -> Selected:
             everything = torch.ones(1, len(task.extractor.family.factors))
             return best_of(task, everything, SearchConfig(lowest_penalty=self.lowest_penalty), phase)
 
-        return ClosedForm(context, select)
+        return ClosedForm(context, self.imbalance, select)

@@ -20,6 +20,7 @@ from trainables.artefact import ArtefactSpec
 from trainables.method import Context, State
 from trainables.modules.evaluated import Targets
 from trainables.modules.extractor import Extractor
+from trainables.modules.imbalance import ImbalanceConfig, example_weights
 from trainables.modules.ridge import RidgeHead, fit, loo_residuals
 from trainables.problems.problem import Kind
 from trainables.problems.spec import ProblemSpec
@@ -89,12 +90,13 @@ class AmortisedTask:
 
     Args:
         context: holds the extractor as the artefact `extractor`.
+        imbalance: how much each label counts; the default is all alike.
 
     Raises:
         UserError: there is none, or it was trained on images of another shape; episodes; too few labels.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, imbalance: ImbalanceConfig | None = None) -> None:
         problem = context.problem
         if problem.kind is Kind.EPISODIC:
             raise UserError("descriptors are chosen for one task at a time", "an episodic problem")
@@ -103,7 +105,7 @@ class AmortisedTask:
                             "run it in a sweep, which pre-trains it first, or put it into `Context.artefacts`")
         self.extractor = Extractor(context.artefacts[NAME].state, context.device)
         self.extractor.require(problem.shape)
-        self.context = context
+        self.context, self._imbalance = context, imbalance or ImbalanceConfig()
         self.images: Tensor | None = None  # the first ones, for what is measured on them
         self._response: Tensor | None = None
         self._targets: Targets | None = None
@@ -122,13 +124,16 @@ class AmortisedTask:
         x, y = self.context.problem.labelled()
         if len(y) > MOST_LABELS:  # their order is random with respect to class
             x, y = x[:MOST_LABELS], y[:MOST_LABELS]
-        self._targets = (
-            Targets.of_labels(y, self.context.problem.outputs)
-            if self.context.problem.kind is Kind.CLASSIFICATION else Targets.of_values(y)
-        )
+        self._targets = self._of(y)
         self.images = x[:PROBED]
         with self.context.meter.unit("respond", x.shape, phase=phase):
             self._response = self.respond(x)
+
+    def _of(self, y: Tensor) -> Targets:
+        problem = self.context.problem
+        if problem.kind is not Kind.CLASSIFICATION:
+            return Targets.of_values(y)
+        return Targets.of_labels(y, problem.outputs, example_weights(y, problem.outputs, self._imbalance))
 
     def respond(self, x: Tensor) -> Tensor:
         """(n, C, H, W) -> the stem's response, in pieces."""
@@ -162,11 +167,11 @@ class Head:
         """features (n, D) under one descriptor."""
         values = targets.values.to(features.device)
         penalty = torch.tensor(log_penalty, dtype=torch.float64, device=features.device)
-        ridge = fit(features, values, penalty)
+        ridge = fit(features, values, penalty, targets.weights)
         sharpness = torch.ones((), dtype=torch.float64, device=features.device)
         if targets.labels is not None:
-            held_out = values - loo_residuals(features, values, penalty)
-            sharpness = _sharpest(held_out, targets.labels.to(features.device))
+            held_out = values - loo_residuals(features, values, penalty, targets.weights)
+            sharpness = _sharpest(held_out, targets)
         return cls(ridge.weight.float(), ridge.bias.float(), sharpness.float())
 
     @property
@@ -182,8 +187,12 @@ class Head:
         return {"weight": self.weight.clone(), "bias": self.bias.clone(), "sharpness": self.sharpness.clone()}
 
 
-def _sharpest(outputs: Tensor, labels: Tensor) -> Tensor:
+def _sharpest(outputs: Tensor, targets: Targets) -> Tensor:
     """The scale with the lowest cross-entropy, on a grid evenly spaced in the logarithm."""
+    assert targets.labels is not None
+    labels = targets.labels.to(outputs.device)
     scales = torch.linspace(0.0, SHARPEST, SHARPNESSES, dtype=outputs.dtype, device=outputs.device).exp()
-    losses = torch.stack([cross_entropy(scale * outputs, labels) for scale in scales])
+    losses = torch.stack([
+        targets.weighted(cross_entropy(scale * outputs, labels, reduction="none")).mean() for scale in scales
+    ])
     return scales[losses.argmin()]

@@ -17,7 +17,7 @@ from trainables.modules.amortised import AmortisedTask, ExtractorChoice, Head
 from trainables.modules.counted_features import CountedFeatures
 from trainables.modules.descriptor_search import SearchConfig
 from trainables.modules.evaluated import Judge
-from trainables.modules.imbalance import ImbalanceConfig
+from trainables.modules.imbalance import ImbalanceConfig, Loss
 from trainables.modules.report_card import drift, export
 from trainables.modules.state import require_like
 from trainables.problems.problem import Batch, View
@@ -28,9 +28,9 @@ class ClosedFormConfig(MethodConfig):
 
     Args:
         extractor: which one.
-        imbalance: refused unless it is the default, for there are no batches and no loss of one's choice. Leave-one-out
-            residuals, the test of the default and the risk bound all take examples alike; a head that weighted them
-            would need each of the three anew.
+        imbalance: sampling and weighting become weights of the examples, in the head, in the leave-one-out risk that a
+            descriptor is chosen by, and in the risk bound. A fit in one piece is the end of a training, so `delay` is
+            over. Losses of one's choice are refused: the head's is the squared error.
     """
 
     images: ClassVar[bool] = True
@@ -40,17 +40,17 @@ class ClosedFormConfig(MethodConfig):
     imbalance: ImbalanceConfig = ImbalanceConfig()
 
     def fits(self, problem: View, network: NetworkBuilder) -> None:
-        """Raises UserError where there is a rule for imbalanced classes."""
+        """Raises UserError where the rule for imbalanced classes has a loss, or needs classes that are not there."""
         super().fits(problem, network)
-        self.require_no_rule()
+        self.require_rule(problem)
 
-    def require_no_rule(self) -> None:
+    def require_rule(self, problem: View) -> None:
         """The same, for who builds without asking whether it fits."""
-        if not self.imbalance.empirical:
-            rule = self.imbalance
+        self.imbalance.require(problem)
+        if self.imbalance.loss is not Loss.CROSS_ENTROPY:
             raise UserError(
-                "a head in closed form treats every example alike", f"{rule.sampling}, {rule.weighting}, {rule.loss}",
-                "leave `imbalance` at its default, or use `hyperinvariances`, whose head is trained",
+                "a head in closed form has the squared error for its loss", f"imbalance.loss: {self.imbalance.loss}",
+                "set `sampling` or `weighting` instead, or use `hyperinvariances`, whose head is trained",
             )
 
 
@@ -81,14 +81,17 @@ class ClosedForm:
     set aside.
 
     Args:
+        imbalance: what the labelled examples count.
         select: the descriptor and the head's penalty; charges to the phase that it is given.
         phase: `search` where there is something to search for, else `train`.
     """
 
     programs = False  # whether what is exported is also a program of its own
 
-    def __init__(self, context: Context, select: Select, phase: Phase = Phase.TRAIN) -> None:
-        self.task = AmortisedTask(context)
+    def __init__(
+        self, context: Context, imbalance: ImbalanceConfig, select: Select, phase: Phase = Phase.TRAIN
+    ) -> None:
+        self.task = AmortisedTask(context, imbalance)
         self._context, self._select, self._phase = context, select, phase
         self.descriptor, self.choices = torch.zeros(len(self.task.extractor.family.factors)), 1
         outputs, features = context.problem.outputs, self.task.extractor.features
@@ -147,9 +150,10 @@ class ClosedFormSearch(ClosedForm):
     programs = True
 
     def __init__(
-        self, context: Context, select: Select, phase: Phase, found: Callable[[Mapping[str, float]], MethodConfig]
+        self, context: Context, imbalance: ImbalanceConfig, select: Select, phase: Phase,
+        found: Callable[[Mapping[str, float]], MethodConfig],
     ) -> None:
-        super().__init__(context, select, phase)
+        super().__init__(context, imbalance, select, phase)
         self._found = found
 
     def found(self) -> MethodConfig:

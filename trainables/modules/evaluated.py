@@ -24,13 +24,15 @@ class Targets:
     Args:
         values: (n, c) float64; one-hot for classes.
         labels: (n,) class indices, or None for regression.
+        weights: (n,) > 0 with a mean of 1, how much each example counts; None means all alike.
     """
 
     values: Tensor
     labels: Tensor | None = None
+    weights: Tensor | None = None
 
     @classmethod
-    def of_labels(cls, labels: Tensor, classes: int) -> Targets:
+    def of_labels(cls, labels: Tensor, classes: int, weights: Tensor | None = None) -> Targets:
         """Classes 0 .. classes - 1. A class without any label is never predicted, which is no error.
 
         Raises:
@@ -42,7 +44,7 @@ class Targets:
             )
         if int(labels.min()) < 0 or int(labels.max()) >= classes:
             raise UserError(f"labels must lie in 0 .. {classes - 1}", f"{int(labels.min())} .. {int(labels.max())}")
-        return cls(one_hot(labels.long(), classes).double(), labels.long())
+        return cls(one_hot(labels.long(), classes).double(), labels.long(), weights)
 
     @classmethod
     def of_values(cls, values: Tensor) -> Targets:
@@ -62,7 +64,12 @@ class Targets:
         """The targets of some examples."""
         if rows is None:
             return self
-        return Targets(self.values[rows], None if self.labels is None else self.labels[rows])
+        labels, weights = (None if part is None else part[rows] for part in (self.labels, self.weights))
+        return Targets(self.values[rows], labels, weights)
+
+    def weighted(self, values: Tensor) -> Tensor:
+        """Values of the examples (..., n), each times its weight: their plain mean is the weighted one."""
+        return values if self.weights is None else values * self.weights.to(values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +78,7 @@ class Evaluated:
 
     Args:
         descriptors: (M, K) in [0, 1].
-        losses: (M, n) squared norm of each example's leave-one-out residual.
+        losses: (M, n) squared norm of each example's leave-one-out residual, times its weight.
         log_penalty: (M,) where the risk is lowest.
         accuracy: (M,) of leave-one-out predictions; None for regression.
     """
@@ -148,11 +155,13 @@ class Judge:
 
 def _score(descriptors: Tensor, features: Tensor, targets: Targets, log_penalties: Tensor) -> Evaluated:
     values = targets.values.to(features.device)
-    residuals = loo_residuals_on_grid(features, values, log_penalties.to(features.device))  # (M, L, n, c)
-    losses = residuals.square().sum(-1)  # (M, L, n)
+    residuals = loo_residuals_on_grid(  # (M, L, n, c)
+        features, values, log_penalties.to(features.device), targets.weights
+    )
+    losses = targets.weighted(residuals.square().sum(-1))  # (M, L, n)
     best, every = losses.mean(-1).argmin(-1), torch.arange(len(descriptors), device=features.device)
     accuracy = None
     if targets.labels is not None:
         predicted = (values - residuals[every, best]).argmax(-1).cpu()
-        accuracy = (predicted == targets.labels).double().mean(-1)
+        accuracy = targets.weighted((predicted == targets.labels).double()).mean(-1)
     return Evaluated(descriptors, losses[every, best].cpu(), log_penalties[best.cpu()], accuracy)

@@ -48,7 +48,8 @@ def factor_tests(kept: Evaluated, ignored: Evaluated, targets: Targets) -> list[
     accuracies = [None] * len(kept) if kept.accuracy is None or ignored.accuracy is None else (
         (100 * (ignored.accuracy - kept.accuracy)).tolist()
     )
-    constant = float((targets.values - targets.values.mean(0)).square().sum(-1).mean())
+    centre = targets.weighted(targets.values.mT).mean(-1)
+    constant = float(targets.weighted((targets.values - centre).square().sum(-1)).mean())
     return [
         _test(a, b, constant, points) for a, b, points in zip(kept.losses, ignored.losses, accuracies, strict=True)
     ]

@@ -90,8 +90,9 @@ def _slopes(judge: Judge, at: Tensor, ridge: Tensor) -> tuple[Tensor, Tensor, Te
     risks, slope_at, slope_ridge = [], torch.zeros_like(at), torch.zeros_like(ridge)
     for piece in judge.features.pieces(len(at), None):
         features = judge.features.tracked(at[piece])
-        values = judge.targets.values.to(features.device)
-        risk = loo_residuals(features, values, ridge[piece].to(features.device)).square().sum(-1).mean(-1)
+        targets, at_penalty = judge.targets, ridge[piece].to(features.device)
+        residuals = loo_residuals(features, targets.values.to(features.device), at_penalty, targets.weights)
+        risk = targets.weighted(residuals.square().sum(-1)).mean(-1)
         slopes = torch.autograd.grad(risk.sum(), (at, ridge))  # an extractor's weights get none
         slope_at, slope_ridge = slope_at + slopes[0], slope_ridge + slopes[1]
         risks.append(risk.detach().cpu())

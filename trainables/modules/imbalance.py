@@ -197,6 +197,22 @@ def sampling_weights(sizes: Tensor, sampling: Sampling, beta: float) -> Tensor:
     return torch.where(sizes > 0, weights if sampling is Sampling.UNIFORM else 1 / sizes.double(), 0.0)
 
 
+def example_weights(labels: Tensor, classes: int, config: ImbalanceConfig) -> Tensor | None:
+    """What labelled examples count for who fits them all at once: how often they are drawn times what they weigh.
+
+    That is the rule after its delay: a fit in one piece is the end of a training. (n,) float64 with a mean of 1; None
+    where all count alike.
+    """
+    sizes = torch.bincount(labels.cpu(), minlength=classes)
+    weights = sampling_weights(sizes, config.sampling, config.beta)
+    if config.weighting is Weighting.EFFECTIVE:
+        weights = weights * effective_weights(sizes, config.beta)
+    if config.sampling is Sampling.UNIFORM and config.weighting is Weighting.NONE:
+        return None
+    each = weights[labels.cpu()]
+    return each / each.mean()
+
+
 def effective_weights(sizes: Tensor, beta: float) -> Tensor:
     """(1 - beta) / (1 - beta^n_c), one over the effective number (Cui et al. 2019); zero where n_c is. (K,) float64."""
     # By expm1, for beta^n next to 1 loses all digits of its distance.

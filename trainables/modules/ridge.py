@@ -14,6 +14,11 @@ With both sides centred and H = Z (Z^T Z + lam I)^-1 Z^T, leaving example j out 
 
 exactly, for lam held fixed (Allen 1974; Golub, Heath & Wahba 1979); lam sees all features, but no label.
 
+Examples may count differently: with weights w_j of mean 1 every sum over examples is one of w_j times its terms, and
+every mean a weighted one. That is the same problem on sqrt(w_j) (z_j - z_mean) and sqrt(w_j) (y_j - y_mean), where
+
+    e_j = (y_j - yhat_j) / (1 - w_j/n - H_jj).
+
 Axes: ... feature sets (descriptors), n examples, d features, c outputs, L penalties, r terms of a decomposition.
 Everything is computed in float64, whatever comes in: near interpolation 1 - 1/n - H_jj is a small number. One core of a
 busy laptop-class machine takes 22 ms for a grid of 15 penalties and 14 ms forward and backward at one, for n = 500 and
@@ -48,28 +53,32 @@ class RidgeHead:
         return features @ weight.mT + bias.unsqueeze(-2)
 
 
-def fit(features: Tensor, targets: Tensor, log_penalty: Tensor) -> RidgeHead:
+def fit(features: Tensor, targets: Tensor, log_penalty: Tensor, weights: Tensor | None = None) -> RidgeHead:
     """The head at one penalty per feature set; through the n x n dual where that is no larger.
 
     Args:
         features: (..., n, d); need not be centred.
         targets: (n, c) or (..., n, c); one-hot or real.
         log_penalty: (...), natural logarithm, in units of the mean squared norm of centred features.
+        weights: (n,) > 0, how much each example counts, up to a factor; None means all alike.
 
     Raises:
         UserError: fewer than two examples, features that are constant or not finite.
     """
-    z, y = _centred(features), _centred_targets(targets)
+    w = _weights(features, weights)
+    z, y = _centred(features, w), _centred_targets(targets, w)
     lam = torch.exp(log_penalty.double()) * energy(z)
     if _interpolates(z):
-        weight = z.mT @ torch.cholesky_solve(y, _factor(_deflated_gram(z), lam))
+        weight = z.mT @ torch.cholesky_solve(y, _factor(_deflated_gram(z, w), lam))
     else:
         weight = torch.cholesky_solve(z.mT @ y, _factor(z.mT @ z, lam))
-    bias = targets.double().mean(-2) - (features.double().mean(-2, keepdim=True) @ weight).squeeze(-2)
+    bias = (_mean(targets.double(), w) - _mean(features.double(), w) @ weight).squeeze(-2)
     return RidgeHead(weight.mT, bias)
 
 
-def loo_residuals(features: Tensor, targets: Tensor, log_penalty: Tensor) -> Tensor:
+def loo_residuals(
+    features: Tensor, targets: Tensor, log_penalty: Tensor, weights: Tensor | None = None
+) -> Tensor:
     """Leave-one-out residuals at one penalty per feature set, differentiable in features and log_penalty.
 
     Through Cholesky factors: the derivative of an eigendecomposition is undefined where eigenvalues coincide, and
@@ -79,6 +88,7 @@ def loo_residuals(features: Tensor, targets: Tensor, log_penalty: Tensor) -> Ten
         features: (..., n, d); need not be centred.
         targets: (n, c) or (..., n, c).
         log_penalty: (...), as in `fit`.
+        weights: (n,), as in `fit`.
 
     Returns:
         target minus the prediction of the head that has not seen it, (..., n, c), float64.
@@ -86,13 +96,17 @@ def loo_residuals(features: Tensor, targets: Tensor, log_penalty: Tensor) -> Ten
     Raises:
         UserError: fewer than two examples, features that are constant or not finite.
     """
-    z, y = _centred(features), _centred_targets(targets)
+    w = _weights(features, weights)
+    z, y = _centred(features, w), _centred_targets(targets, w)
     lam = torch.exp(log_penalty.double()) * energy(z)
-    return _dual_residuals(z, y, lam) if _interpolates(z) else _primal_residuals(z, y, lam)
+    residuals = _dual_residuals if _interpolates(z) else _primal_residuals
+    return residuals(z, y, lam, w) / w.sqrt().unsqueeze(-1)
 
 
 @torch.no_grad()
-def loo_residuals_on_grid(features: Tensor, targets: Tensor, log_penalties: Tensor) -> Tensor:
+def loo_residuals_on_grid(
+    features: Tensor, targets: Tensor, log_penalties: Tensor, weights: Tensor | None = None
+) -> Tensor:
     """Leave-one-out residuals at every penalty of a grid from one eigendecomposition; carries no gradient.
 
     With Z^T Z = V diag(s) V^T and P = Z V, H = P diag(1 / (s + lam)) P^T for every lam; where the head could
@@ -102,6 +116,7 @@ def loo_residuals_on_grid(features: Tensor, targets: Tensor, log_penalties: Tens
         features: (..., n, d); need not be centred.
         targets: (n, c) or (..., n, c).
         log_penalties: (L,), as in `fit`.
+        weights: (n,), as in `fit`.
 
     Returns:
         (..., L, n, c), float64.
@@ -109,38 +124,39 @@ def loo_residuals_on_grid(features: Tensor, targets: Tensor, log_penalties: Tens
     Raises:
         UserError: fewer than two examples, features that are constant or not finite.
     """
-    z, y = _centred(features), _centred_targets(targets)
+    w = _weights(features, weights)
+    z, y, roots = _centred(features, w), _centred_targets(targets, w), w.sqrt().unsqueeze(-1)
     scale = energy(z).unsqueeze(-1)
     lam = torch.exp(log_penalties.double()) * scale  # (..., L)
     if _interpolates(z):
-        spectrum, basis = torch.linalg.eigh(_deflated_gram(z))
+        spectrum, basis = torch.linalg.eigh(_deflated_gram(z, w))
         shrink = lam.unsqueeze(-1) / (spectrum.clamp_min(0).unsqueeze(-2) + lam.unsqueeze(-1))  # (..., L, n)
-        return _mixed(basis, shrink, y) / _stays(shrink @ basis.square().mT, lam, scale)
+        return _mixed(basis, shrink, y) / _stays(shrink @ basis.square().mT, lam, scale, w) / roots
     spectrum, vectors = torch.linalg.eigh(z.mT @ z)
     basis, shrink = z @ vectors, 1 / (spectrum.clamp_min(0).unsqueeze(-2) + lam.unsqueeze(-1))
     leverage: Tensor = shrink @ basis.square().mT  # (..., L, n)
-    return (y.unsqueeze(-3) - _mixed(basis, shrink, y)) / (1 - 1 / z.shape[-2] - leverage).unsqueeze(-1)
+    return (y.unsqueeze(-3) - _mixed(basis, shrink, y)) / (1 - w / len(w) - leverage).unsqueeze(-1) / roots
 
 
 def energy(centred: Tensor) -> Tensor:
-    """Mean squared norm of centred features (..., n, d) -> (...): the unit of the penalty."""
+    """Mean squared norm of centred (and weighted) features (..., n, d) -> (...): the unit of the penalty."""
     return centred.square().sum((-2, -1)) / centred.shape[-2]
 
 
-def _primal_residuals(z: Tensor, y: Tensor, lam: Tensor) -> Tensor:
+def _primal_residuals(z: Tensor, y: Tensor, lam: Tensor, w: Tensor) -> Tensor:
     """With Z^T Z + lam I = L L^T and Q = L^-1 Z^T: H = Q^T Q."""
     half: Tensor = torch.linalg.solve_triangular(_factor(z.mT @ z, lam), z.mT, upper=False)  # (..., d, n)
     leverage = half.square().sum(-2)
-    return (y - half.mT @ (half @ y)) / (1 - 1 / z.shape[-2] - leverage).unsqueeze(-1)
+    return (y - half.mT @ (half @ y)) / (1 - w / len(w) - leverage).unsqueeze(-1)
 
 
-def _dual_residuals(z: Tensor, y: Tensor, lam: Tensor) -> Tensor:
+def _dual_residuals(z: Tensor, y: Tensor, lam: Tensor, w: Tensor) -> Tensor:
     """With G = (Z Z^T + lam I)^-1: I - H = lam G, so nothing cancels where the head interpolates."""
-    factor = _factor(_deflated_gram(z), lam)
+    factor = _factor(_deflated_gram(z, w), lam)
     identity = torch.eye(z.shape[-2], dtype=z.dtype, device=z.device)
     half = torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False)  # L^-1
     residual: Tensor = lam[..., None, None] * (half.mT @ (half @ y))
-    return residual / _stays(lam.unsqueeze(-1) * half.square().sum(-2), lam, energy(z))
+    return residual / _stays(lam.unsqueeze(-1) * half.square().sum(-2), lam, energy(z), w)
 
 
 def _interpolates(z: Tensor) -> bool:
@@ -148,19 +164,20 @@ def _interpolates(z: Tensor) -> bool:
     return z.shape[-2] <= z.shape[-1] + 1
 
 
-def _deflated_gram(z: Tensor) -> Tensor:
-    """Z Z^T with the eigenvalue of the constant vector, 0 as Z is centred, moved to the trace of Z Z^T.
+def _deflated_gram(z: Tensor, w: Tensor) -> Tensor:
+    """Z Z^T with the eigenvalue of the vector sqrt(w), 0 as Z is centred, moved to the trace of Z Z^T.
 
     At 0 it would be the one direction that the penalty alone holds, and its share in G, which the intercept takes
     away again, could be a million times what is left.
     """
-    return z @ z.mT + energy(z)[..., None, None]
+    roots = w.sqrt()
+    return z @ z.mT + energy(z)[..., None, None] * torch.outer(roots, roots)
 
 
-def _stays(shrunk: Tensor, lam: Tensor, scale: Tensor) -> Tensor:
-    """1 - 1/n - H_jj from lam G_jj of the deflated Gram matrix, (..., n) -> (..., n, 1)."""
-    n = shrunk.shape[-1]
-    return (shrunk - (lam / (lam + n * scale)).unsqueeze(-1) / n).unsqueeze(-1)
+def _stays(shrunk: Tensor, lam: Tensor, scale: Tensor, w: Tensor) -> Tensor:
+    """1 - w_j/n - H_jj from lam G_jj of the deflated Gram matrix, (..., n) -> (..., n, 1)."""
+    n = len(w)
+    return (shrunk - (lam / (lam + n * scale)).unsqueeze(-1) * w / n).unsqueeze(-1)
 
 
 def _mixed(basis: Tensor, shrink: Tensor, y: Tensor) -> Tensor:
@@ -175,14 +192,28 @@ def _factor(gram: Tensor, lam: Tensor) -> Tensor:
     return factor
 
 
-def _centred(features: Tensor) -> Tensor:
-    """Features minus their mean over examples, float64; refuses what no head can be fitted to."""
+def _weights(features: Tensor, weights: Tensor | None) -> Tensor:
+    """(n,) of mean 1, float64; refuses features of too few examples."""
     if features.dim() < 2 or features.shape[-2] < 2:
         raise UserError(
             "a head needs features (..., examples, width) of at least two examples", tuple(features.shape)
         )
+    if weights is None:
+        return torch.ones(features.shape[-2], dtype=torch.float64, device=features.device)
+    assert weights.shape == features.shape[-2:-1], "one weight for each example"
+    wide = weights.to(features.device, torch.float64)
+    return wide / wide.mean()
+
+
+def _mean(values: Tensor, w: Tensor) -> Tensor:
+    """Weighted mean over examples, (..., n, c) -> (..., 1, c)."""
+    return (w.unsqueeze(-1) * values).mean(-2, keepdim=True)
+
+
+def _centred(features: Tensor, w: Tensor) -> Tensor:
+    """sqrt(w_j) (z_j - z_mean), float64; refuses what no head can be fitted to."""
     wide = features.double()
-    z = wide - wide.mean(-2, keepdim=True)
+    z = w.sqrt().unsqueeze(-1) * (wide - _mean(wide, w))
     _refuse_constant(features.detach(), energy(z.detach()))
     return z
 
@@ -201,8 +232,8 @@ def _refuse_constant(features: Tensor, centred_energy: Tensor) -> None:
         )
 
 
-def _centred_targets(targets: Tensor) -> Tensor:
+def _centred_targets(targets: Tensor, w: Tensor) -> Tensor:
     if targets.dim() < 2:
         raise ValueError(f"targets must be (..., examples, outputs), got {tuple(targets.shape)}")
     wide = targets.double()
-    return wide - wide.mean(-2, keepdim=True)
+    return w.sqrt().unsqueeze(-1) * (wide - _mean(wide, w))

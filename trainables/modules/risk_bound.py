@@ -43,7 +43,8 @@ class RiskBound:
         price_of_one: what `price` would be for a single descriptor fixed in advance.
         ceiling: largest possible loss; a total above it says nothing.
         norm: B, the ball of heads that the bound pays for.
-        examples: n.
+        examples: how many there are.
+        effective: n, as many; fewer where they are weighted.
         family: |I|.
         delta: probability that the bound fails.
     """
@@ -56,6 +57,7 @@ class RiskBound:
     ceiling: float
     norm: float
     examples: int
+    effective: float
     family: int
     delta: float
 
@@ -89,41 +91,51 @@ def risk_bound(
         features: (n, d) under the chosen descriptor, scaled by something fixed before the task was seen, so that norms
             are about one; the head's bias counts as the weight of one more feature, the constant 1.
         head: weight (c, d), bias (c,).
-        targets: of the same examples; classes take RAMP, values CLIPPED.
+        targets: of the same examples; classes take RAMP, values CLIPPED. With weights, which must follow from the class
+            sizes alone, the bound is on the equally weighted risk of new examples, given those sizes, and n becomes
+            Kish's effective number of examples, (sum w)^2 / sum w^2.
         family: |I| >= 1, from which the descriptor was chosen; see `descriptor_search.family_size`.
         delta: in (0, 1).
         feature_norm: a bound on the norm of any features, known in advance (1 for normalised features). None
-            takes the measured mean square instead and pays for it with a threefold price.
+            takes the measured mean square instead and pays for it with a threefold price; not with weights.
         ceiling: of CLIPPED, in units of the targets, fixed in advance.
 
     Raises:
         UserError: features beyond `feature_norm`.
     """
     assert family >= 1 and 0 < delta < 1 and ceiling > 0
+    assert targets.weights is None or feature_norm is not None, "with weights the norm must be known in advance"
     size = feature_size(features, feature_norm)
     outputs = head.predict(features.double())
     norm = float(torch.cat([head.weight.flatten(), head.bias.flatten()]).norm())
-    n, c = outputs.shape
+    (count, c), n = outputs.shape, effective_number(targets)
     measured = feature_norm is None
     if targets.labels is None:
         loss, most, lipschitz = BoundedLoss.CLIPPED, ceiling, 1.0
         held = next((b for b in NORMS if b >= norm), math.inf)
-        empirical = float(clipped_loss(outputs, targets.values, ceiling).mean())
+        empirical = float(targets.weighted(clipped_loss(outputs, targets.values, ceiling)).mean())
     else:
         loss, most, lipschitz = BoundedLoss.RAMP, 1.0, math.sqrt(2)
-        empirical, held = _best_scale(outputs, targets.labels, norm, complexity(1.0, size, n, c, lipschitz))
+        empirical, held = _best_scale(outputs, targets, norm, complexity(1.0, size, n, c, lipschitz))
     one = price(n, 1, delta, most, len(NORMS), measured)
     chosen = price(n, family, delta, most, len(NORMS), measured)
     spread = complexity(held, size, n, c, lipschitz)
-    return RiskBound(loss, empirical, spread, chosen, one, most, held, n, family, delta)
+    return RiskBound(loss, empirical, spread, chosen, one, most, held, count, n, family, delta)
 
 
-def complexity(norm: float, size: float, examples: int, outputs: int, lipschitz: float) -> float:
+def effective_number(targets: Targets) -> float:
+    """(sum w)^2 / sum w^2 (Kish 1965): how many examples of equal weight would spread a mean as little."""
+    if targets.weights is None:
+        return float(len(targets))
+    return float(targets.weights.sum().square() / targets.weights.square().sum())
+
+
+def complexity(norm: float, size: float, examples: float, outputs: int, lipschitz: float) -> float:
     """Twice the Rademacher complexity of loss o head over ||(W, b)||_F <= norm: 2 sqrt(2) lip sqrt(c) B X / sqrt(n)."""
     return 2 * math.sqrt(2 * outputs / examples) * lipschitz * norm * size
 
 
-def price(examples: int, family: int, delta: float, ceiling: float, norms: int, measured: bool) -> float:
+def price(examples: float, family: int, delta: float, ceiling: float, norms: int, measured: bool) -> float:
     """Deviation that holds for all descriptors and norms at once, by McDiarmid's inequality and a union bound.
 
     M sqrt(ln(|I| J / delta) / (2 n)) with the expected complexity; with the measured one 3 M sqrt(ln(2 |I| J / delta) /
@@ -163,8 +175,9 @@ def clipped_loss(outputs: Tensor, values: Tensor, ceiling: float) -> Tensor:
     return distance.clamp_max(ceiling)
 
 
-def _best_scale(outputs: Tensor, labels: Tensor, norm: float, slope: float) -> tuple[float, float]:
+def _best_scale(outputs: Tensor, targets: Targets, norm: float, slope: float) -> tuple[float, float]:
     """(empirical ramp loss, B) of the norm B in the grid at which loss + slope * B is lowest."""
-    losses = {b: float(ramp_loss(outputs * (b / norm), labels).mean()) for b in NORMS}
+    assert targets.labels is not None
+    losses = {b: float(targets.weighted(ramp_loss(outputs * (b / norm), targets.labels)).mean()) for b in NORMS}
     best = min(losses, key=lambda b: losses[b] + slope * b)
     return losses[best], best

@@ -66,6 +66,28 @@ def test_every_other_method_keeps_its_contract_under_one(name: str) -> None:
         check(made, imbalanced_context)
 
 
+@pytest.mark.parametrize("name", CLOSED)
+def test_a_head_in_closed_form_keeps_its_contract_under_a_rule(name: str) -> None:
+    for check in (contract.check_resume_is_exact, contract.check_every_step_is_charged):
+        check(with_rule(name, DRS), imbalanced_context)
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_weights_of_examples_change_a_head_in_closed_form(name: str) -> None:
+    """Delay does not: the fit is the end of a training. Drawing by 1 / n_c and weighing by it are the same there."""
+    rules = {
+        "none": ImbalanceConfig(), "balanced": BALANCED, "delayed": DRS,
+        "effective": ImbalanceConfig(sampling=Sampling.EFFECTIVE, beta=0.9),
+        "weighted": ImbalanceConfig(weighting=Weighting.EFFECTIVE, beta=0.9),
+        "both": ImbalanceConfig(sampling=Sampling.BALANCED, weighting=Weighting.EFFECTIVE, beta=0.9),
+    }
+    ends = {
+        label: run(with_rule(name, rule).quick(), imbalanced_context()).outputs[-1] for label, rule in rules.items()
+    }
+    same = {(a, b) for a, b in combinations(rules, 2) if torch.equal(ends[a], ends[b])}
+    assert same == {("balanced", "delayed"), ("effective", "weighted")}
+
+
 @pytest.mark.parametrize("name", HONOURING)
 def test_every_part_of_a_rule_changes_the_training_of_every_method(name: str) -> None:
     """None is ignored: predictions after the last step differ from those without the rule, and between rules."""
@@ -193,14 +215,22 @@ def test_ldam_makes_the_head_on_an_extractor_a_cosine_classifier() -> None:
 # Refusals.
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("loss", [Loss.LDAM, Loss.FOCAL])
 @pytest.mark.parametrize("name", CLOSED)
-def test_heads_in_closed_form_refuse_any_rule(name: str, rule: str) -> None:
-    toy, config = toy_context(), with_rule(name, RULES[rule])()
+def test_heads_in_closed_form_refuse_other_losses(name: str, loss: Loss) -> None:
+    toy, config = toy_context(), with_rule(name, ImbalanceConfig(loss=loss))()
     for ask in (lambda: config.fits(toy.problem, toy.network), lambda: config.build(toy)):
-        with pytest.raises(UserError, match="closed form treats every example alike"):
+        with pytest.raises(UserError, match="closed form has the squared error for its loss"):
             ask()
-    methods.config_class(name)().fits(toy.problem, toy.network)
+    for rule in (ImbalanceConfig(), BALANCED, ImbalanceConfig(weighting=Weighting.EFFECTIVE)):
+        with_rule(name, rule)().fits(toy.problem, toy.network)
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_heads_in_closed_form_refuse_a_rule_without_classes(name: str) -> None:
+    view = regression_toy().view()
+    with pytest.raises(UserError, match="a rule for imbalanced classes"):
+        with_rule(name, BALANCED)().require_rule(view)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", ON_TASKS)

@@ -203,3 +203,82 @@ def test_the_message_names_the_collapsed_feature_sets() -> None:
 def test_constant_targets_are_predicted() -> None:
     z, _ = data(8, 3)
     assert float(loo_residuals_on_grid(z, torch.ones(8, 2), GRID).abs().max()) < 1e-9
+
+
+def weighing(n: int) -> Tensor:
+    """Weights over two decades, not normalised."""
+    return torch.logspace(-1, 1, n, dtype=torch.float64)[torch.randperm(n, generator=Generator().manual_seed(4))]
+
+
+def refitted_weighted(z: Tensor, y: Tensor, lam: float, w: Tensor) -> Tensor:
+    """Weighted ridge with a free intercept as one system of normal equations, without each example in turn."""
+    wide = torch.cat([z, torch.ones(len(z), 1, dtype=z.dtype)], -1)
+    penalty = lam * torch.diag(torch.cat([torch.ones(z.shape[1]), torch.zeros(1)]).double())
+    residuals = []
+    for left_out in range(len(z)):
+        rest = torch.arange(len(z)) != left_out
+        scaled = wide[rest].T * w[rest]
+        solved = torch.linalg.solve(scaled @ wide[rest] + penalty, scaled @ y[rest])
+        residuals.append(y[left_out] - wide[left_out] @ solved)
+    return torch.stack(residuals)
+
+
+def check_against_weighted_refits(residuals: Callable[..., Tensor], n: int, d: int) -> None:
+    (z, y), w = data(n, d), weighing(n)
+    share = w / w.mean()
+    mean = (share[:, None] * z).mean(0)
+    scale = float((share * (z - mean).square().sum(-1)).mean())
+    for log_penalty in GRID:
+        expected = refitted_weighted(z, y, float(log_penalty.exp()) * scale, share)
+        torch.testing.assert_close(residuals(z, y, log_penalty, w), expected, rtol=1e-8, atol=1e-8)
+
+
+def weighted_at_one(z: Tensor, y: Tensor, log_penalty: Tensor, w: Tensor) -> Tensor:
+    return loo_residuals_on_grid(z, y, log_penalty.unsqueeze(0), w)[0]
+
+
+def unweighted(z: Tensor, y: Tensor, log_penalty: Tensor, w: Tensor) -> Tensor:
+    """Wrong: weights are ignored."""
+    return loo_residuals(z, y, log_penalty)
+
+
+def left_scaled(z: Tensor, y: Tensor, log_penalty: Tensor, w: Tensor) -> Tensor:
+    """Wrong: residuals of the scaled problem, not of the examples."""
+    return loo_residuals(z, y, log_penalty, w) * (w / w.mean()).sqrt().unsqueeze(-1)
+
+
+@pytest.mark.parametrize(("n", "d"), SHAPES)
+@pytest.mark.parametrize("residuals", [loo_residuals, weighted_at_one])
+def test_weighted_residuals_equal_refits_without_the_example(
+    residuals: Callable[..., Tensor], n: int, d: int
+) -> None:
+    check_against_weighted_refits(residuals, n, d)
+
+
+@pytest.mark.parametrize("broken", [unweighted, left_scaled])
+def test_the_weighted_check_rejects_wrong_residuals(broken: Callable[..., Tensor]) -> None:
+    for n, d in SHAPES:
+        with pytest.raises(AssertionError):
+            check_against_weighted_refits(broken, n, d)
+
+
+@pytest.mark.parametrize(("n", "d"), SHAPES)
+def test_a_weight_of_three_is_an_example_three_times(n: int, d: int) -> None:
+    """The penalty is against a sum over examples, of which weights of mean 1 leave as many as there were."""
+    z, y = data(n, d)
+    times = torch.arange(n) % 3 + 1
+    more = GRID[1] + times.double().mean().log()
+    weighted = fit(z, y, GRID[1], times)
+    repeated = fit(z.repeat_interleave(times, 0), y.repeat_interleave(times, 0), more)
+    torch.testing.assert_close(weighted.weight, repeated.weight, rtol=1e-8, atol=1e-10)
+    torch.testing.assert_close(weighted.bias, repeated.bias, rtol=1e-8, atol=1e-10)
+    assert not torch.allclose(weighted.weight, fit(z, y, GRID[1]).weight, rtol=1e-2)
+
+
+@pytest.mark.parametrize(("n", "d"), SHAPES)
+def test_equal_weights_change_no_bit(n: int, d: int) -> None:
+    z, y = data(n, d)
+    for alike in (torch.ones(n), torch.full((n,), 4.0)):
+        assert torch.equal(loo_residuals(z, y, GRID[1], alike), loo_residuals(z, y, GRID[1]))
+        assert torch.equal(loo_residuals_on_grid(z, y, GRID, alike), loo_residuals_on_grid(z, y, GRID))
+        assert torch.equal(fit(z, y, GRID[1], alike).weight, fit(z, y, GRID[1]).weight)

@@ -17,6 +17,7 @@ from trainables.modules.risk_bound import (
     RiskBound,
     clipped_loss,
     complexity,
+    effective_number,
     feature_size,
     price,
     ramp_loss,
@@ -213,3 +214,60 @@ def test_features_beyond_the_promised_norm_are_refused() -> None:
     head = fit(task.features[0], targets.values, torch.tensor(-3.0))
     with pytest.raises(UserError, match="norms of at most"):
         risk_bound(1.1 * task.features[0], head, targets, 4, feature_norm=1.0)
+
+
+def long_tailed(task: Task, kept: float, generator: Generator) -> tuple[Tensor, Targets]:
+    """Features (M, n, 2) with a share of class 1 left out, and targets with balanced weights."""
+    rows = ((task.labels == 0) | (torch.rand(len(task.labels), generator=generator) < kept)).nonzero().flatten()
+    labels = task.labels[rows]
+    weights = (1 / torch.bincount(labels).double())[labels]
+    return task.features[:, rows], Targets.of_labels(labels, 2, weights / weights.mean())
+
+
+def test_with_weights_the_balanced_risk_is_bounded() -> None:
+    """Given the class sizes; in 20 runs never broken, and without regard to the weights far too optimistic a price."""
+    generator = Generator().manual_seed(10)
+    for _ in range(20):
+        features, targets = long_tailed(Task(EXAMPLES, generator), 0.05, generator)
+        unseen = Task(HELD_OUT, generator)
+        truth = Targets.of_labels(unseen.labels, 2, long_weights(unseen.labels))
+        head = fit(features[0], targets.values, torch.tensor(-3.0), targets.weights)
+        bound = risk_bound(features[0], head, targets, DESCRIPTORS, DELTA, 1.0)
+        norm = float(torch.cat([head.weight.flatten(), head.bias]).norm())
+        outputs = head.predict(unseen.features[0].double()) * bound.norm / norm
+        assert truth.labels is not None
+        loss = float(truth.weighted(ramp_loss(outputs, truth.labels)).mean())
+        assert loss <= bound.total + SAMPLING
+        small = int((targets.labels == 1).sum())  # type: ignore[union-attr]
+        assert bound.effective == pytest.approx(4 / (1 / small + 1 / (bound.examples - small)))
+
+
+def long_weights(labels: Tensor) -> Tensor:
+    weights = (1 / torch.bincount(labels).double())[labels]
+    return weights / weights.mean()
+
+
+def test_the_deviation_of_a_weighted_mean_is_paid_for_by_its_effective_number() -> None:
+    """256 fixed heads, labels that mean nothing, 900 of one class and 30 of the other; by all 930 it breaks."""
+    generator, broken = Generator().manual_seed(11), {"effective": 0, "all": 0}
+    labels = torch.cat([torch.zeros(900), torch.ones(30)]).long()
+    weights = long_weights(labels)
+    effective = effective_number(Targets.of_labels(labels, 2, weights))
+    assert effective == pytest.approx(4 / (1 / 900 + 1 / 30))
+    allowed = {
+        "effective": price(effective, 256, DELTA, 1.0, norms=1, measured=False),
+        "all": price(930, 256, DELTA, 1.0, norms=1, measured=False),
+    }
+    for _ in range(400):
+        wrong = (torch.rand(930, 256, generator=generator) < 0.5).double()
+        lowest = float((weights[:, None] * wrong).mean(0).min())
+        for name, price_ in allowed.items():
+            broken[name] += lowest + price_ < 0.5
+    assert broken["effective"] <= 400 * DELTA and broken["all"] > 200, broken
+
+
+def test_a_measured_norm_does_not_go_with_weights() -> None:
+    features, targets = long_tailed(Task(200, Generator().manual_seed(12)), 0.2, Generator().manual_seed(12))
+    head = fit(features[0], targets.values, torch.tensor(-3.0), targets.weights)
+    with pytest.raises(AssertionError, match="known in advance"):
+        risk_bound(features[0], head, targets, 4)
