@@ -177,7 +177,7 @@ def sources(mnist: Path | None, folder: Path | None = None) -> dict[str, Data]:
         mnist: the folder that holds `MNIST/raw`.
         folder: of colour images, with a sub-folder for each class.
     """
-    found = [digits(Quality.STANDARD)]
+    found = [digits(Quality.STANDARD), Data("digits-long", _DIGITS, _DIGITS, Quality.LONG)]
     if mnist is not None:
         small, large = ({"name": "torchvision", "dataset": "MNIST", "root": str(mnist), "size": n} for n in (16, 28))
         some = {"limit": 2000}  # a task never needs more, and its test set has as many

@@ -134,12 +134,12 @@ class Pretrained:
 
 
 def sources(folder: Path) -> dict[str, Callable[[], Pretrained]]:
-    """Digits with the standard extractor, MNIST with the long one; `folder` keeps extractors between runs."""
+    """Digits and MNIST with the long extractor; `folder` keeps extractors between runs."""
     store = ArtefactStore(Place.of(folder))
     digits = {"name": "digits"}
     mnist = {"name": "torchvision", "dataset": "MNIST", "root": str(MNIST), "size": 28, "download": False}
     return {
-        "digits": lambda: Pretrained("digits", digits, digits, SETTINGS[Quality.STANDARD], 6, store),
+        "digits": lambda: Pretrained("digits", digits, digits, SETTINGS[Quality.LONG], 6, store),
         "mnist": lambda: Pretrained("mnist", {**mnist, "limit": 2000}, mnist, SETTINGS[Quality.LONG], 2, store),
     }
 

@@ -1,7 +1,7 @@
 """Pre-trains a family of feature extractors f(x; i) that an invariance descriptor indexes.
 
     L = InfoNCE_group(tau) + lambda_s sum_k (1 - i_k) |read(f)_k - theta_k|^2 + lambda_c (S_k - wanted(i_k))^2
-        + lambda_e sum_k i_k R^2_loo(theta_k)
+        + lambda_e [i != 1] sum_k i_k R^2_loo(theta_k) + lambda_l (S_k(i) - S_k(i'))^2,  i'_k = i_k
 
 per group of images with one descriptor i (HyperInvariances, Chavhan et al. 2022, 2023, trains the first term alone).
 With `views: omit`, `conditioning: kernels`, `heads: per_corner` and all lambdas 0 it is the papers' method; the
@@ -47,7 +47,10 @@ class Config(MakerConfig):
         groups: G, descriptors per update.
         images: n, per group; the n - 1 others of the group are the negatives.
         temperature: tau.
-        sensitivity, calibration, erasure: lambda_s, lambda_c and lambda_e.
+        sensitivity, calibration: lambda_s, lambda_c.
+        erasure: lambda_e. Groups with everything on are spared: little would be left there to tell images by, and that
+            is every search's default.
+        leakage: lambda_l, between looks in pairs, which then must be even. It costs span: 30 is too much.
         looks: how many more descriptors the first and the third views are compared under, in every update; they cost
             the tail alone, since the descriptor-free part is there already. With continuous descriptors only.
         emphasis: how often a factor is the one that the third view tells apart; 1 where it is not named. Factors that
@@ -57,7 +60,7 @@ class Config(MakerConfig):
         precision, compiling: of the descriptor-free part, see `fast_stem`.
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     horizon: int = Field(default=1500, ge=1)
     factors: tuple[Factor, ...] | None = None
@@ -80,6 +83,7 @@ class Config(MakerConfig):
     sensitivity: float = Field(default=0.5, ge=0)
     calibration: float = Field(default=10.0, ge=0)
     erasure: float = Field(default=0.0, ge=0)
+    leakage: float = Field(default=0.0, ge=0)
     looks: int = Field(default=4, ge=0)
     emphasis: dict[Factor, float] = Field(default_factory=lambda: dict(EMPHASIS))
     learning_rate: float = Field(default=4e-3, gt=0)
@@ -92,6 +96,10 @@ class Config(MakerConfig):
         if self.heads is Heads.PER_CORNER and self.descriptors is not Descriptors.CORNERS:
             raise UserError("one head per corner needs descriptors that are corners", self.descriptors,
                             "set descriptors: corners, or heads: shared")
+        pairs = self.looks > 0 and self.looks % 2 == 0 and self.descriptors is Descriptors.CONTINUOUS
+        if self.leakage > 0 and not pairs:
+            raise UserError("leakage is measured between pairs of looks, of continuous descriptors",
+                            f"{self.looks} looks, {self.descriptors}", "set looks to an even number, or leakage: 0")
         return self
 
     def family(self, channels: int) -> Family:

@@ -36,7 +36,7 @@ class Config(ClosedFormConfig):
     lowest_penalty: float = 1e-5
 
     def needs(self, problem: ProblemSpec, data_seed: int) -> Mapping[str, ArtefactSpec]:
-        none = dict.fromkeys(("sensitivity", "calibration", "erasure"), 0.0)
+        none = dict.fromkeys(("sensitivity", "calibration", "erasure", "leakage"), 0.0)
         fixed = {"descriptors": Descriptors.FIXED, "fixed_entry": 1.0, **none}
         return {NAME: self.extractor.spec(problem, data_seed, **fixed)}
 

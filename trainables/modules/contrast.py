@@ -50,6 +50,18 @@ def calibration(similarity: Tensor, entry: Tensor, change: Tensor) -> Tensor:
     return (similarity - wanted).square().mean()
 
 
+def leakage(one: Tensor, other: Tensor) -> Tensor:
+    """Mean squared difference between two measured invariances that should be one; 0-d.
+
+    Invariance is a mean over images, so that is what is compared; single images may well differ.
+
+    Args:
+        one, other: (..., n) centred cosines of the same images after the same factor moved, under two descriptors that
+            agree in the factor's entry and differ elsewhere.
+    """
+    return (one.mean(-1) - other.mean(-1)).square().mean()
+
+
 def sensitivity(read: Tensor, theta: Tensor, share: Tensor) -> Tensor:
     """Squared error of parameters read off the features, weighted by how much is to be kept; 0-d.
 

@@ -1,4 +1,4 @@
-"""The loop that pre-trains a family of extractors: draw descriptors and views, four losses, AdamW, an average.
+"""The loop that pre-trains a family of extractors: draw descriptors and views, five losses, AdamW, an average.
 
 The formula is at `trainables.makers.amortised_extractor`, which describes it to users.
 
@@ -19,7 +19,7 @@ from tracking.cost import Phase
 from trainables.maker import MakerContext
 from trainables.method import Role, Slice, State
 from trainables.modules.conditioned import ExtractorConfig
-from trainables.modules.contrast import calibration, centred_cosine, info_nce, readable, sensitivity
+from trainables.modules.contrast import calibration, centred_cosine, info_nce, leakage, readable, sensitivity
 from trainables.modules.control import Probe, invariance
 from trainables.modules.extractor import Extractor, packed
 from trainables.modules.fast_stem import FastStem
@@ -98,7 +98,7 @@ class Pretraining:
     def step(self) -> Slice:
         updates = min(self._context.slice_updates, self._context.horizon - self._cursor)
         losses = [self._update() for _ in range(updates)]
-        names = ("contrast", "sensitivity", "calibration", "erasure")
+        names = ("contrast", "sensitivity", "calibration", "leakage", "erasure")
         series = {f"pretrain/{name}": [loss[k] for loss in losses] for k, name in enumerate(names)}
         return Slice(mean_metrics(series), Phase.PRETRAIN, ready=False, done=self._cursor == self._context.horizon)
 
@@ -130,13 +130,13 @@ class Pretraining:
         return packed(config, self._family, pool.shape, self._average, on)
 
     def _update(self) -> Tensor:
-        """The four losses (4,) of one update."""
+        """The five losses (5,) of one update."""
         context, config = self._context, self._config
         count = config.groups * config.images
         x = context.problem.unlabelled(self._order, count).to(context.device)
         with context.meter.unit("update", x.shape, phase=Phase.PRETRAIN, examples=3 * count):
             losses = self._losses(x.view(config.groups, config.images, *x.shape[1:]))
-            weights = (1.0, config.sensitivity, config.calibration, config.erasure)
+            weights = (1.0, config.sensitivity, config.calibration, config.leakage, config.erasure)
             total = sum(weight * loss for weight, loss in zip(weights, losses, strict=True))
             parameters = list(self._model.parameters())
             for parameter, gradient in zip(parameters, torch.autograd.grad(total, parameters), strict=True):
@@ -154,7 +154,8 @@ class Pretraining:
         config, model = self._config, self._model
         descriptors, heads = self._draw_descriptors()
         drawn = draw_views(self._family, descriptors, config.images, config.views, self._emphasis, self._noise)
-        looks = draw_looks(self._looks, drawn.factor, descriptors.shape[-1], self._search).flatten(0, 1)
+        paired = config.leakage > 0
+        looks = draw_looks(self._looks, drawn.factor, descriptors.shape[-1], self._search, paired).flatten(0, 1)
         drawn, looks, descriptors = drawn.to(x.device), looks.to(x.device), descriptors.to(x.device)
         seen = render(self._family, x, drawn.theta, self._noise)
         response = self._stem(seen.flatten(0, 1))
@@ -167,8 +168,8 @@ class Pretraining:
 
     def _told_apart(
         self, features: Tensor, response: Tensor, drawn: Views, descriptors: Tensor, looks: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Sensitivity and calibration of the first and third views, under the group's descriptor and all looks."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Sensitivity, calibration and leakage of first and third views, under the group's descriptor and all looks."""
         first, _, third = features.chunk(3, 1)
         if len(looks):
             again, moved = self._look(response, looks)
@@ -176,9 +177,13 @@ class Pretraining:
         every, times = torch.cat((descriptors, looks)), 1 + self._looks
         entry = every.gather(1, drawn.factor.repeat(times)[:, None])  # (times G, 1)
         theta, change = self._family.effective(drawn.theta[0]).repeat(times, 1, 1), drawn.change.repeat(times, 1)
+        similarity = centred_cosine(first, third)
+        leaked = torch.zeros_like(similarity[0, 0])
+        if self._config.leakage:
+            leaked = leakage(*similarity[len(descriptors):].chunk(2))
         return (
             sensitivity(self._model.read(first), theta, self._family.spread(every)[:, None]),
-            calibration(centred_cosine(first, third), entry, change),
+            calibration(similarity, entry, change), leaked,
         )
 
     def _look(self, response: Tensor, looks: Tensor) -> tuple[Tensor, Tensor]:
@@ -191,7 +196,8 @@ class Pretraining:
 
     def _erasure(self, features: Tensor, drawn: Views, descriptors: Tensor) -> Tensor:
         theta = self._family.effective(drawn.theta).transpose(0, 1).flatten(1, 2)
-        return readable(features, theta, self._family.spread(descriptors)[:, None])
+        some_kept = 1 - descriptors.prod(-1, keepdim=True).floor()  # 0 with everything on
+        return readable(features, theta, (some_kept * self._family.spread(descriptors))[:, None])
 
     def _draw_descriptors(self) -> tuple[Tensor, Tensor]:
         """(G, K), and which head each group uses (G,)."""

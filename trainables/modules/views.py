@@ -99,15 +99,23 @@ def draw_descriptors(count: int, factors: int, all_on: float, generator: Generat
     return torch.where(torch.rand(count, 1, generator=generator) < all_on, 1.0, drawn)
 
 
-def draw_looks(count: int, factor: Tensor, factors: int, generator: Generator) -> Tensor:
+def draw_looks(
+    count: int, factor: Tensor, factors: int, generator: Generator, paired: bool = False
+) -> Tensor:
     """(count, G, K): descriptors under which a group's first and third views are compared once more.
 
     The entry of the group's factor (G,) is 0, 1 or anything; the others are all on, all off, a corner or anything: so
     that an entry is taught to do the same whatever the others are.
+
+    Args:
+        count: even where they are paired.
+        paired: the second half has the groups' own entries of the first.
     """
     groups = len(factor)
     kind = torch.randint(4, (count, groups, 1), generator=generator)
     drawn = torch.rand(count, groups, factors, generator=generator)
     rest = torch.where(kind == 3, drawn, torch.where(kind == 2, drawn.round(), kind.float()))
-    own = torch.rand(count, groups, 1, generator=generator) * 2 - 0.5  # a quarter below 0, a quarter above 1
+    times = 2 if paired else 1
+    own = torch.rand(count // times, groups, 1, generator=generator) * 2 - 0.5  # a quarter below 0, a quarter above 1
+    own = own.repeat(times, 1, 1)
     return torch.where(one_hot(factor, factors).bool(), own.clamp(0, 1), rest)

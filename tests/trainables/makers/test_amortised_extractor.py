@@ -75,8 +75,11 @@ def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-VARIANTS = {"ours": {}, "papers": PAPERS, "fixed": {"descriptors": "fixed", "fixed_entry": 1.0},
-            "erasing": {"erasure": 0.5}, "erasing what is omitted": {"erasure": 0.5, "views": "omit"}}
+VARIANTS = {
+    "ours": {}, "papers": PAPERS, "fixed": {"descriptors": "fixed", "fixed_entry": 1.0},
+    "against leaks": {"leakage": 3.0}, "erasing": {"erasure": 0.5},
+    "erasing what is omitted": {"erasure": 0.5, "views": "omit"},
+}
 
 
 @pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
@@ -135,6 +138,27 @@ def test_training_lowers_the_losses() -> None:
         assert late < early, name
 
 
+def test_erasure_spares_groups_with_everything_on() -> None:
+    for share, alike in ((1.0, True), (0.0, False)):
+        made = []
+        for erasure in (0.0, 5.0):
+            maker, _ = build({"all_on": share, "erasure": erasure})
+            run(maker)
+            made.append(weights(maker))
+        assert equal(*made) == alike
+
+
+def test_the_penalty_on_leaks_lowers_them() -> None:
+    """Over the last 12 of 60 updates; without the penalty they are told as none."""
+    ends = {}
+    for weight in (1e-6, 1e3):
+        maker, _ = build({"horizon": 60, "images": 8, "leakage": weight})
+        ends[weight] = sum(m["pretrain/leakage"] for m in run(maker)[-6:])
+    assert ends[1e3] < ends[1e-6] / 2, ends
+    maker, _ = build({})
+    assert all(m["pretrain/leakage"] == 0 for m in run(maker))
+
+
 def test_the_learning_rate_rises_and_falls_to_zero() -> None:
     rates = [one_cycle(k, 100) for k in range(101)]
     peak = rates.index(max(rates))
@@ -152,6 +176,13 @@ def test_the_learning_rate_rises_and_falls_to_zero() -> None:
 def test_what_cannot_be_trained_is_told(settings: dict[str, Any], shape: tuple[int, ...], word: str) -> None:
     with pytest.raises(UserError, match=word):
         build(settings, shape=shape)
+
+
+@pytest.mark.parametrize("settings", [{"looks": 3}, {"looks": 0}, {"descriptors": "fixed"}])
+def test_leakage_needs_looks_in_pairs(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="pairs of looks"):
+        Config.model_validate({"leakage": 1.0, **settings})
+    Config.model_validate(settings)
 
 
 def test_heads_per_corner_need_corners() -> None:

@@ -29,6 +29,7 @@ from trainables.modules.corners import all_corners
 from trainables.modules.counted_features import CountedFeatures, Features
 from trainables.modules.descriptor_search import SearchConfig, SearchKind, search
 from trainables.modules.evaluated import Evaluated, Judge, Targets
+from trainables.modules.extractor import Extractor
 from trainables.modules.ridge import fit
 from trainables.modules.spectrum import effective_rank, norm_ratio
 from trainables.problems.array_problem import ArrayProblem
@@ -105,7 +106,7 @@ def test_3_what_is_ignored_cannot_be_read(pretrained: Pretrained, probe: Probe) 
     stays = {f.value: [round(float(v), 3) for v in row] for f, row in zip(FACTORS, found, strict=True)
              if not bool((row.diff() < 0).all())}
     assert not stays, f"R^2 at 0, 1/2 and 1: {stays}"
-    sensitive = pretrained.extractor(descriptors="fixed", fixed_entry=0.0)
+    sensitive = pretrained.extractor(descriptors="fixed", fixed_entry=0.0, leakage=0.0)
     other = Probe.draw(sensitive, pretrained.test_images(PROBED), Generator().manual_seed(0))
     nothing = torch.zeros(1, len(FACTORS))
     behind = readability(other, nothing)[0] - readability(probe, nothing)[0]
@@ -116,14 +117,15 @@ def test_3_what_is_ignored_cannot_be_read(pretrained: Pretrained, probe: Probe) 
 def test_4_amortisation_costs_at_most_two_points(pretrained: Pretrained, number: int) -> None:
     """A linear probe on one network for all descriptors, and on one trained for this corner alone.
 
-    The latter is trained without calibration, which teaches what an entry does: one corner leaves nothing to teach,
-    and with it such a network's features collapse (helpful tasks, 5 labels per class: .40 with it, .90 without).
+    The latter is trained without what teaches an entry its meaning: one corner leaves nothing to teach, and with
+    calibration such a network's features collapse (helpful tasks, 5 labels per class: .40 with it, .90 without).
     """
     corners = drawn_corners(pretrained.family, pretrained.corners)
     if number >= len(corners):
         pytest.skip(f"{len(corners)} corners on {pretrained.name}")
     entries = pretrained.family.named(corners[number])
-    alone = pretrained.artefact(descriptors="fixed", fixed=entries, calibration=0.0)
+    none = dict.fromkeys(("calibration", "erasure", "leakage"), 0.0)
+    alone = pretrained.artefact(descriptors="fixed", fixed=entries, **none)
     gaps = []
     for seed in range(SEEDS):
         problem = pretrained.problem(None, seed)
@@ -246,9 +248,9 @@ def test_10_no_descriptor_collapses(probe: Probe) -> None:
 
 def test_13_a_descriptor_that_was_never_moved_controls_nothing(pretrained: Pretrained) -> None:
     """The same network, trained with everything on from beginning to end, loses properties 1 and 5."""
-    fixed = pretrained.artefact(descriptors="fixed", fixed_entry=1.0)
+    fixed = pretrained.artefact(descriptors="fixed", fixed_entry=1.0, leakage=0.0)
     x = pretrained.test_images(PROBED)
-    probe = Probe.draw(pretrained.extractor(descriptors="fixed", fixed_entry=1.0), x, Generator().manual_seed(0))
+    probe = Probe.draw(Extractor(fixed.state), x, Generator().manual_seed(0))
     curves = invariance_curves(probe, 0.5)
     works = (monotony(curves) >= SPEARMAN) & (curves[:, -1] - curves[:, 0] >= SPAN)
     assert works.double().mean() < 0.5, curves[:, [0, -1]].tolist()

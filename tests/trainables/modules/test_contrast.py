@@ -8,7 +8,15 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from trainables.modules.contrast import READER_PENALTY, calibration, centred_cosine, info_nce, readable, sensitivity
+from trainables.modules.contrast import (
+    READER_PENALTY,
+    calibration,
+    centred_cosine,
+    info_nce,
+    leakage,
+    readable,
+    sensitivity,
+)
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -61,6 +69,16 @@ def test_calibration_is_zero_where_the_similarity_is_what_the_entry_asks_for(
     assert float(calibration(*numbers)) == pytest.approx(0.0, abs=1e-12)
     numbers = (torch.full((2, 3), value).double() for value in (wanted - 0.2, entry, change))
     assert float(calibration(*numbers)) == pytest.approx(0.04)
+
+
+def test_leakage_compares_means_over_images() -> None:
+    one = draw(3, 4, 10)
+    order = torch.randperm(10, generator=Generator().manual_seed(0))
+    assert float(leakage(one, one[..., order])) == pytest.approx(0.0, abs=1e-12)
+    assert float(leakage(one, one + 0.3)) == pytest.approx(0.09)
+    halves = one.clone()
+    halves[0] += 0.3  # one of three groups
+    assert float(leakage(one, halves)) == pytest.approx(0.03)
 
 
 def test_what_is_to_be_ignored_need_not_be_read() -> None:

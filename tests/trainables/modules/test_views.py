@@ -85,6 +85,16 @@ def test_descriptors_come_from_corners_the_cube_and_the_ends() -> None:
     assert abs(float(replaced.float().mean()) - 0.4 * 0.92) < 0.04
 
 
+def test_paired_looks_agree_in_the_own_entry_alone() -> None:
+    factor = torch.randint(FACTORS, (1000,), generator=Generator().manual_seed(0))
+    looks = draw_looks(4, factor, FACTORS, Generator().manual_seed(1), paired=True)
+    own = torch.nn.functional.one_hot(factor, FACTORS).bool()
+    assert torch.equal(looks[:2, own], looks[2:, own]) and not torch.equal(looks[0, own], looks[1, own])
+    assert float((looks[:2, ~own] == looks[2:, ~own]).float().mean()) < 0.4  # two of 16 pairs of kinds, and corners
+    alone = draw_looks(4, factor, FACTORS, Generator().manual_seed(1))
+    assert not torch.equal(alone[:2, own], alone[2:, own])
+
+
 def test_looks_move_the_groups_own_factor_whatever_the_others_are() -> None:
     factor = torch.randint(FACTORS, (1000,), generator=Generator().manual_seed(0))
     looks = draw_looks(4, factor, FACTORS, Generator().manual_seed(1))
