@@ -29,8 +29,8 @@ from search.account import trials
 from search.course import Asked
 from search.incumbents import at, incumbents
 from search.jobs import Jobs
+from search.method_spec import MethodSpec
 from search.statistics import Paired, estimate, holm, paired
-from search.study import MethodSpec
 from search.sweep import Sweep
 from search.wanted import recorded
 from tracking.journal import Event

@@ -16,8 +16,8 @@ from search.lines import furthest
 from search.made import pretraining
 from search.plan import Plan, given_up, plan
 from search.row import Averaging, Effect, Invariance, Row, Tune
+from search.settings import SamplerName
 from search.statistics import estimate
-from search.study import SamplerName
 from search.verdicts import judged
 from search.wanted import Study
 from tracking.journal import Event

@@ -17,7 +17,7 @@ from ray._private import ray_constants, services
 from search.access import show_token
 from search.connection import AUTO, Connection
 from search.placement import placement
-from search.study import Resources
+from search.settings import Resources
 from search.words import first_line
 from tracking.errors import StartError, UserError
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from search.confirm import Confirm
 from search.lines import Line
+from search.method_spec import MethodSpec
 from search.spending import tally_of
-from search.study import Comparison, MethodSpec
+from search.study import Comparison
 from search.tuning import Tuned, Tuning, Verdict
 from search.tunings import tuning_of
 from tracking.record import Stage, Status

@@ -17,7 +17,8 @@ from search.course import Course
 from search.jobs import Jobs, asked_fields
 from search.open_trials import OpenTrials
 from search.preparation import Preparation
-from search.study import Comparison, SamplerName
+from search.settings import SamplerName
+from search.study import Comparison
 from search.tuning import Verdict
 from search.wanted import Wanted
 from tracking.journal import Event

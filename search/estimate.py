@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from search.makespan import Job, makespan
+from search.method_spec import MethodSpec
+from search.settings import SamplerName
 from search.spending import SECONDS_PER_HOUR, devices_of
-from search.study import Comparison, MethodSpec, SamplerName
+from search.study import Comparison
 from search.timed_making import MakingEstimate, TimedBy, estimate_makings
 from search.timed_probe import Measured, measure
 from search.tuning import Verdict

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from search.lines import furthest
-from search.study import Comparison, MethodSpec
+from search.method_spec import MethodSpec
+from search.study import Comparison
 from search.tuning import Tuned, Tuning
 from tracking.record import Status
 from trainables.evolving import EvolvingConfig

@@ -34,7 +34,7 @@ from search.figures.style import png, svg
 from search.front import hypervolume
 from search.plan import Plan, plan
 from search.row import Row
-from search.study import SamplerName
+from search.settings import SamplerName
 from search.tables import record
 from search.verdicts import best_control
 from tracking.journal import Event

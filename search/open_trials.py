@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from search.study import Retries
+from search.settings import Retries
 from tracking.record import Cause
 from trainables.assignment import Assigned, Report
 

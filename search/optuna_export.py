@@ -20,8 +20,10 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search import sweep as sweeps
 from search.account import Trial, trials
+from search.method_spec import MethodSpec
 from search.proposer import STATES
-from search.study import Comparison, MethodSpec, SamplerName
+from search.settings import SamplerName
+from search.study import Comparison
 from spaces.distributions import distributions
 from tracking.errors import UserError
 from tracking.events import JournalError

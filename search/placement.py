@@ -16,7 +16,7 @@ import ray
 from ray import tune
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table
 
-from search.study import Placement, Resources
+from search.settings import Placement, Resources
 
 _ENDED = "REMOVED"
 FRESH_SECONDS = 0.5  # a look at the cluster serves this long,

@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from search import configuration, pretrain_recipes
-from search.study import Comparison, Limits, Resources, Retries
+from search.settings import Limits, Resources, Retries
+from search.study import Comparison
 from trainables import plugins
 from trainables.artefact import ArtefactSpec
 from trainables.assignment import Device

@@ -15,10 +15,11 @@ from search.configuration import overridden
 from search.director import Belief
 from search.drift import check as check_drift
 from search.driver import Driver, ExitCode, Outcome, ended
+from search.method_spec import MethodSpec
 from search.shared_storage import Newcomers, check_storage
 from search.signals import handled
 from search.slots import Slots
-from search.study import Comparison, MethodSpec, parallel_for
+from search.study import Comparison, parallel_for
 from search.sweep import Observer, Recorder, Sweep
 from search.wanted import check as check_wanted
 from search.wanted import recorded, wanted_of

@@ -7,10 +7,12 @@ from typing import Any
 
 from search import grid
 from search.front import pareto
+from search.method_spec import MethodSpec
 from search.proposer import Proposer
 from search.samplers import fitting, sampling
 from search.schedulers import Halving
-from search.study import Comparison, MethodSpec, SamplerName
+from search.settings import SamplerName
+from search.study import Comparison
 from search.tuning import Tuned, Tuning, Verdict
 from tracking.record import Status
 from trainables.method import stable_seed

@@ -18,7 +18,8 @@ from optuna.samplers import (
     RandomSampler,
 )
 
-from search.study import Comparison, SamplerName
+from search.settings import SamplerName
+from search.study import Comparison
 from spaces.distributions import KnownSpaceTPE
 from spaces.domain import Choice, Space
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
-from search.study import Asha
+from search.settings import Asha
 
 TIME, SCORE = "cost/flops", "val/score"
 

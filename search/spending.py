@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from search.study import Comparison, Limits, Resources
+from search.settings import Limits, Resources
+from search.study import Comparison
 from tracking.journal import Event
 
 Study = tuple[str, str]  # problem, method

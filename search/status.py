@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from search.making_status import Makings
+from search.settings import Limits
 from search.spending import Spending
-from search.study import ARTEFACTS, Limits
+from search.study import ARTEFACTS
 from search.words import counted, duration, first_line
 from tracking.journal import Event
 from tracking.record import Stage, Status

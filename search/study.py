@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import re
-from enum import StrEnum
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from search import grid
-from spaces.domain import Point, Space
-from tracking.errors import UserError, nearest
+from search.method_spec import MethodSpec
+from search.settings import Asha, Frozen, Limits, Resources, Retries, SamplerName
+from tracking.errors import UserError
 from trainables import plugins
 from trainables.artefact import ArtefactSpec
 from trainables.artefact_store import FOLDER
 from trainables.assignment import Device, Protocol
 from trainables.evolving import EvolvingConfig
-from trainables.method import MethodConfig
 from trainables.plugins import PluginFile
-from trainables.problems.problem import View
 from trainables.problems.spec import ProblemSpec
 
 ARTEFACTS = FOLDER  # stands where a problem's label stands, for what studies share
@@ -27,166 +25,7 @@ RESERVED_LABELS = ("unit", "budget-unit", ARTEFACTS)
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # labels become names of folders and of MLflow runs
 
 
-class SamplerName(StrEnum):
-    """Who proposes configurations."""
-
-    TPE = "tpe"
-    GP = "gp"
-    CMA_ES = "cma_es"
-    QUASI_RANDOM = "quasi_random"
-    RANDOM = "random"
-    GRID = "grid"
-    NSGA_II = "nsga_ii"  # two objectives: score and cost
-
-
-class Placement(StrEnum):
-    """Which node of a cluster the next trial goes to."""
-
-    PACK = "pack"      # the fullest one that has room
-    SPREAD = "spread"  # the emptiest one
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Asha(_Frozen):
-    """Asynchronous successive halving on cost (Li et al. 2020), as `ray.tune.schedulers.ASHAScheduler` does it.
-
-    Args:
-        grace: first rung, as a fraction of the method's own full-horizon cost.
-        reduction_factor: one in so many trials passes a rung.
-    """
-
-    grace: float = Field(default=1 / 9, gt=0, le=1)
-    reduction_factor: float = Field(default=3.0, gt=1)
-
-
-class Limits(_Frozen):
-    """What may be spent; None is no limit. Waste and evaluation count: they are paid for like anything else.
-
-    Args:
-        wall_seconds: of a sweep: time with a driver running; of a method: time that its trials ran, summed.
-        flops: counted FLOPs.
-        device_seconds: seconds that trials held a device (a GPU where they ask for one, else a CPU), times how many.
-        money: device-hours times the comparison's `price_per_device_hour`.
-        trials: of any stage.
-    """
-
-    wall_seconds: float | None = Field(default=None, gt=0)
-    flops: float | None = Field(default=None, gt=0)
-    device_seconds: float | None = Field(default=None, gt=0)
-    money: float | None = Field(default=None, gt=0)
-    trials: int | None = Field(default=None, ge=1)
-
-
-class MethodSpec(_Frozen):
-    """One row of the table.
-
-    Args:
-        settings: fields that are fixed rather than tuned.
-        network: what this row trains, where it is not the comparison's: for questions about networks. The budget's unit
-            stays a plain training of the comparison's.
-        points: configurations to try after the defaults and before what the sampler proposes.
-        limits: where the tuning of this row ends, beside the budget that all rows share.
-    """
-
-    name: str
-    label: str = ""
-    settings: dict[str, Any] = {}
-    network: str = ""
-    points: tuple[dict[str, Any], ...] = ()
-    limits: Limits = Limits()
-
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        config = plugins.method_config(self.name)
-        for field in self.settings:
-            if field not in config.model_fields:
-                raise UserError(f"`{self.name}` has no such field", field, nearest(field, config.model_fields))
-        config.model_validate(self.settings)
-        if self.network:
-            plugins.network_builder(self.network)
-        space = self.space()
-        for field, value in ((field, value) for point in self.points for field, value in point.items()):
-            if field not in space.names:
-                fixed = "; `settings` fixes it" if field in self.settings else ""
-                raise UserError(f"a point of `{self.name}` names tunable fields", field,
-                                nearest(field, space.names) + fixed)
-            if not space.root[field].contains(value):
-                raise UserError(f"a point of `{self.name}` lies in the method's space", f"{field}={value!r}",
-                                f"{field}: {space.root[field].model_dump(exclude={'type'})}")
-        return self
-
-    @property
-    def key(self) -> str:
-        """What the row is called."""
-        return self.label or self.name
-
-    def config_class(self) -> type[MethodConfig]:
-        return plugins.method_config(self.name)
-
-    def fits(self, problem: View, network: str) -> None:
-        """Raises UserError where this row cannot run on the problem with its network, or the comparison's `network`."""
-        try:
-            config = self.config_class().model_validate(self.settings)
-            config.fits(problem, plugins.network_builder(self.network or network))
-        except UserError as error:
-            raise UserError(f"row `{self.key}`: {error.rule}", error.got, error.hint) from None
-
-    def space(self) -> Space:
-        """The tunable fields that `settings` leaves free."""
-        domains = self.config_class().space.root
-        return Space({name: domain for name, domain in domains.items() if name not in self.settings})
-
-    def defaults(self) -> Point:
-        """The method's own values of the free fields."""
-        config = self.config_class().model_validate(self.settings)
-        return {name: getattr(config, name) for name in self.space().names}
-
-    def first_points(self) -> list[Point]:
-        """What is tried before the sampler is asked: the defaults, then the given points; gaps are defaults."""
-        return [self.defaults(), *({**self.defaults(), **point} for point in self.points)]
-
-
-class Resources(_Frozen):
-    """What one trial occupies while it runs.
-
-    Args:
-        gpus: may be a fraction: so many trials share a GPU.
-        custom: other resources that the cluster's nodes declare.
-    """
-
-    cpus: float = Field(default=1.0, gt=0)
-    gpus: float = Field(default=0.0, ge=0)
-    custom: dict[str, float] = {}
-    placement: Placement = Placement.PACK
-
-    def asked(self) -> dict[str, float]:
-        """By the names that Ray knows; what is 0 is not asked for."""
-        amounts = {"CPU": self.cpus, "GPU": self.gpus, **self.custom}
-        return {name: amount for name, amount in amounts.items() if amount > 0}
-
-
-class Retries(_Frozen):
-    """How often a trial is started again, from its last checkpoint, without having come further in between.
-
-    Args:
-        raised: the method raised; on the same machine with the same seed it mostly raises again.
-        not_finite: a score or a metric was NaN or infinite.
-        hung: no report came for `hang_seconds`.
-        died: its process or its node went.
-        memory: it was killed for the memory it took.
-    """
-
-    raised: int = Field(default=0, ge=0)
-    not_finite: int = Field(default=0, ge=0)
-    hung: int = Field(default=1, ge=0)
-    died: int = Field(default=2, ge=0)
-    memory: int = Field(default=1, ge=0)
-
-
-class Comparison(_Frozen):
+class Comparison(Frozen):
     """What a sweep is to find out. One study per (problem, method); all get the same budget.
 
     Args:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from search.study import Comparison, MethodSpec
+from search.method_spec import MethodSpec
+from search.study import Comparison
 from spaces.domain import Point
 from tracking.record import Status
 

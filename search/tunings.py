@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from search.evolved import Evolved
+from search.method_spec import MethodSpec
 from search.sampled import Sampled
-from search.study import Comparison, MethodSpec
+from search.study import Comparison
 from search.tuning import Tuning
 from trainables.evolving import EvolvingConfig
 

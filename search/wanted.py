@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from search.study import Comparison, MethodSpec
+from search.method_spec import MethodSpec
+from search.study import Comparison
 from tracking.errors import UserError
 from tracking.journal import Event
 from tracking.storage import Place

@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from search import sweep as sweeps
-from search.study import Comparison, MethodSpec
+from search.method_spec import MethodSpec
+from search.study import Comparison
 from spaces.domain import Point, Value
 from tracking.errors import UserError
 from tracking.events import JournalError

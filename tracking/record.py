@@ -31,7 +31,7 @@ class Status(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why a trial failed; the names are those of `search.study.Retries`."""
+    """Why a trial failed; the names are those of `search.settings.Retries`."""
 
     RAISED = "raised"          # the method raised
     NOT_FINITE = "not_finite"  # a score, an output or a metric was NaN or infinite

@@ -20,7 +20,8 @@ from trainables.invariance import (
     planted_sampler,
     size_slope,
 )
-from trainables.problems.array_problem import ArrayProblem, by_class
+from trainables.problems.array_problem import ArrayProblem
+from trainables.problems.array_view import by_class
 from trainables.problems.long_tailed import class_groups
 from trainables.problems.problem import Batch, Problem, Split
 

@@ -17,7 +17,7 @@ from trainables.method import Context, MethodConfig
 from trainables.modules.amortised import NAME as EXTRACTOR
 from trainables.modules.generators.choice import NAME as GENERATOR
 from trainables.modules.networks import mlp
-from trainables.problems.array_problem import Rows
+from trainables.problems.array_view import Rows
 from trainables.problems.dataset import POOL, Array, Dataset, labelled, stream
 from trainables.problems.layers import Config as Layers
 from trainables.problems.partition import partition_rows

@@ -14,7 +14,7 @@ from scipy.optimize import minimize_scalar
 from torch import Generator, Tensor
 from torch.nn.functional import cross_entropy, log_softmax
 
-from trainables.problems.array_problem import by_class
+from trainables.problems.array_view import by_class
 from trainables.problems.bank import SWITCHES, apply_jointly
 from trainables.problems.problem import Action, Kind
 

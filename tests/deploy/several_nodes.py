@@ -26,8 +26,9 @@ from ray.cluster_utils import Cluster
 
 from search import cluster, doctor, doctor_cluster, nodes, runner
 from search.cluster import Connection
+from search.settings import Placement, Resources
 from search.shared_storage import check_storage
-from search.study import Comparison, Placement, Resources
+from search.study import Comparison
 from search.sweep import Sweep
 from tracking.errors import UserError
 from tracking.journal import of_kind

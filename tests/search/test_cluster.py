@@ -12,8 +12,8 @@ import pytest
 
 from search import cluster, nodes, placement
 from search.cluster import Connection, Room
+from search.settings import Placement, Resources
 from search.shared_storage import sign
-from search.study import Placement, Resources
 from tests.support.ray_nodes import node
 from tracking.errors import StartError, UserError
 

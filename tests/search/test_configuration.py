@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from search import configuration, recipes
-from search.study import Comparison, SamplerName
+from search.settings import SamplerName
+from search.study import Comparison
 from tracking.errors import UserError
 
 

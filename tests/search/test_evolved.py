@@ -13,9 +13,9 @@ from search.account import Cost, trials
 from search.director import Belief, Director, DriftError
 from search.evolved import Evolved
 from search.lines import FOLDER, outgrown
+from search.method_spec import MethodSpec
 from search.plan import plan
 from search.sampled import Sampled
-from search.study import MethodSpec
 from search.tuning import Tuned, Verdict
 from search.tunings import tuning_of
 from tests.support.simulation import SLICES, Simulation, Stopped, comparison, decisions

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from search.account import trials
+from search.settings import Limits
 from search.spending import Spending
 from search.status import Standing
-from search.study import Comparison, Limits
+from search.study import Comparison
 from search.sweep_log import _told
 from search.wanted import wanted_of
 from tests.support.artefacts import spec

@@ -10,7 +10,7 @@ import yaml
 
 from search import pretrain_recipes, pretraining
 from search.pretraining import Pretraining
-from search.study import Limits
+from search.settings import Limits
 from search.wanted import wanted_of
 from tests.support.artefacts import MAKER, SOURCE, spec
 from tests.support.simulation import needy

@@ -12,7 +12,7 @@ from optuna.trial import TrialState, create_trial
 from search import grid
 from search.proposer import VERIFIED, Proposer, kept_trials
 from search.samplers import Sampling, fitting, sampling
-from search.study import SamplerName
+from search.settings import SamplerName
 from spaces.distributions import distributions
 from spaces.domain import Choice, Float, Int, Point, Space
 from tests.support.simulation import comparison

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from search.account import trials, waste
+from search.settings import Limits
 from search.spending import Spending, Tally, tally_of
-from search.study import Limits
 from tests.support.journals import Writer, journal
 from tests.support.simulation import Simulation, Stopped, comparison, simulated
 from tracking.journal import Event

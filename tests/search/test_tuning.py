@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from search import configuration
-from search.study import SamplerName
+from search.settings import SamplerName
 from search.tuning import Tuning
 from tests.support.simulation import Simulation, Stopped, comparison, decisions, simulated
 from tracking.errors import UserError

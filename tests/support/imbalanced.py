@@ -13,7 +13,8 @@ from torch import Tensor
 from tracking.cost import Meter
 from trainables.contract_toy import toy_context
 from trainables.method import Context
-from trainables.problems.array_problem import ArrayProblem, Description, Rows
+from trainables.problems.array_problem import ArrayProblem
+from trainables.problems.array_view import Description, Rows
 from trainables.problems.bank import standard_bank
 from trainables.problems.dataset import stream
 from trainables.problems.problem import Batch, Kind, Split

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracking.errors import UserError
-from trainables.problems.array_problem import Rows
+from trainables.problems.array_view import Rows
 from trainables.problems.bank import standard_bank
 from trainables.problems.problem import Action, Kind, Problem, ProblemConfig, Split, Truth
 

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import cross_entropy
 
 from tracking.errors import UserError
-from trainables.problems.array_problem import Rows, as_input
+from trainables.problems.array_view import Rows, as_input
 from trainables.problems.bank import apply_jointly
 from trainables.problems.dataset import POOL, Dataset, WrapperConfig, stream
 from trainables.problems.nuisance import check_ranges, strengths

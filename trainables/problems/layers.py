@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Generator, Tensor
 from torch.nn.functional import unfold
 
-from trainables.problems.array_problem import Rows
+from trainables.problems.array_view import Rows
 from trainables.problems.dataset import POOL, Dataset, SourceConfig, stream
 from trainables.problems.patterns import Layer, Pattern, pattern
 from trainables.problems.problem import Action, Batch, Episode, Kind, Split

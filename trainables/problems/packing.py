@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from trainables.problems.array_problem import Rows
+from trainables.problems.array_view import Rows
 from trainables.problems.dataset import POOL, Dataset
 from trainables.problems.problem import Kind, Split, Truth
 from trainables.problems.store import Arrays

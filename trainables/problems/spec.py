@@ -12,7 +12,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from tracking.errors import UserError, nearest
-from trainables.problems.array_problem import ArrayProblem, Description, Rows
+from trainables.problems.array_problem import ArrayProblem
+from trainables.problems.array_view import Description, Rows
 from trainables.problems.dataset import POOL, Array, Dataset, SourceConfig, WrapperConfig
 from trainables.problems.discovery import Part, config_class
 from trainables.problems.packing import columns, packed, split_rows, unpacked

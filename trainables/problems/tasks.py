@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from trainables.problems.array_problem import allowed
+from trainables.problems.array_view import allowed
 from trainables.problems.problem import LEARNABLE, Action, Batch, Episode, Kind, Split, Truth, View
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from search.study import MethodSpec
+from search.method_spec import MethodSpec
 from tests.support.imbalanced import Noting, imbalanced_context
 from tests.support.toy_problems import regression_toy
 from tracking.errors import UserError

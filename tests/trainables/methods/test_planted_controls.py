@@ -14,7 +14,8 @@ from scipy.stats import t as student
 
 from tests.support.planted import BILEVEL, HELD_OUT, digits, learned, strength, trained
 from trainables.method import MethodConfig
-from trainables.problems.array_problem import ArrayProblem, Rows
+from trainables.problems.array_problem import ArrayProblem
+from trainables.problems.array_view import Rows
 from trainables.problems.digits import Config as Digits
 from trainables.problems.problem import Split
 from trainables.problems.spec import in_memory

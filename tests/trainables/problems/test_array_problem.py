@@ -15,7 +15,8 @@ from tests.support.toy_problems import (
     regression_toy,
     signal_toy,
 )
-from trainables.problems.array_problem import ArrayProblem, Description, Rows
+from trainables.problems.array_problem import ArrayProblem
+from trainables.problems.array_view import Description, Rows
 from trainables.problems.problem import LEARNABLE, ForbiddenSplitError, Kind, Split, View
 
 

@@ -17,7 +17,8 @@ from torch import Generator, Tensor
 
 from tests.support.toy_problems import EpisodicToy, image_toy, regression_toy, signal_toy
 from trainables.problems import contract
-from trainables.problems.array_problem import ArrayProblem, ArrayView
+from trainables.problems.array_problem import ArrayProblem
+from trainables.problems.array_view import ArrayView
 from trainables.problems.contract import ALL_CHECKS, Build, Check
 from trainables.problems.problem import LEARNABLE, Batch, Problem, Split
 from trainables.problems.spec import ProblemSpec, in_memory
