@@ -152,6 +152,8 @@ def write_report(made: Sweep, console: Console, scratch: Path) -> list[Path]:
 def sync(name: str, root: str | None, experiment: str | None) -> int:
     """Write to MLflow what it has missed; what it has is not written twice. The number of events still missing.
 
+    Of a sweep that has ended the report is made again and attached, as the end of the sweep would have done.
+
     Raises:
         UserError: there is no sweep of that name, or a driver is at work on it and writes by itself.
     """
@@ -170,7 +172,10 @@ def sync(name: str, root: str | None, experiment: str | None) -> int:
         log.observe(event)
     log.results(results(rows(events)))
     log.networks(best_networks(events, made.exports))
-    left = log.close(SYNC_SECONDS)
+    with tempfile.TemporaryDirectory(prefix="invsearch-") as scratch:  # until MLflow has taken the report
+        if any(event["kind"] == "sweep_done" for event in events):
+            log.attach(reports.write(events, Path(scratch), made.exports))
+        left = log.close(SYNC_SECONDS)
     if left:
         print(f"error: MLflow ({store.uri}) missed {left} events: {'; '.join(log.errors)}", file=sys.stderr)
     else:

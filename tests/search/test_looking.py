@@ -142,3 +142,14 @@ def test_sync_writes_what_mlflow_missed_once(tmp_path: Path, monkeypatch: pytest
         assert looking.sync("one", str(tmp_path), None) == 0
     uids = sorted(run["tags"]["uid"] for run in runs(default_store(tmp_path, "one"), "one"))
     assert uids == sorted(event["uid"] for event in events if event["kind"] == "asked")
+    page = tmp_path / "mlartifacts"
+    assert len(list(page.rglob("report.html"))) == 1 and list(page.rglob("accuracy_cost.png"))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
+def test_a_sweep_that_has_not_ended_gets_no_report_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    stored(tmp_path, journal()[:40])
+    assert looking.sync("one", str(tmp_path), None) == 0
+    assert not list((tmp_path / "mlartifacts").rglob("report.html"))
