@@ -11,11 +11,14 @@ from torch import Generator, Tensor
 
 from tracking.cost import Meter, Phase
 from tracking.errors import UserError
+from trainables import methods
 from trainables.maker import MakerContext
 from trainables.makers.amortised_extractor import Config
 from trainables.method import StateMismatchError
+from trainables.modules.amortised import SETTINGS, Quality
 from trainables.modules.extractor import Extractor
 from trainables.modules.pretraining import Pretraining, one_cycle
+from trainables.problems.spec import ProblemSpec
 
 TINY: dict[str, Any] = {"horizon": 5, "width": 8, "features": 16, "groups": 3, "images": 4}
 PAPERS: dict[str, Any] = {
@@ -188,3 +191,16 @@ def test_leakage_needs_looks_in_pairs(settings: dict[str, Any]) -> None:
 def test_heads_per_corner_need_corners() -> None:
     with pytest.raises(ValueError, match="corners"):
         Config.model_validate({"heads": "per_corner"})
+
+
+@pytest.mark.parametrize("quality", Quality)
+@pytest.mark.parametrize("name", ["descriptor", "fixed_descriptor", "hyperinvariances", "unconditional"])
+def test_every_method_asks_for_an_extractor_of_every_quality(name: str, quality: Quality) -> None:
+    """What a quality adds to ours, the papers' and the ordinary extractor must not be asked for."""
+    method = methods.config_class(name).model_validate({"extractor": {"quality": quality}})
+    source = ProblemSpec.model_validate({"label": "digits", "source": {"name": "digits"}})
+    (spec,) = method.needs(source, 0).values()
+    assert spec.settings["horizon"] == SETTINGS[quality]["horizon"]
+    ours = name in ("descriptor", "fixed_descriptor")
+    for loss in ("erasure", "leakage"):
+        assert spec.settings[loss] == (SETTINGS[quality].get(loss, 0.0) if ours else 0.0)
