@@ -29,6 +29,7 @@ from trainables.modules.control import Probe, features, invariance_curves, leaka
 from trainables.modules.corners import all_corners
 from trainables.modules.descriptor_search import SearchConfig, SearchKind
 from trainables.modules.extractor import Extractor
+from trainables.modules.imbalance import ImbalanceConfig
 from trainables.modules.risk_bound import risk_bound
 from trainables.modules.spectrum import effective_rank, norm_ratio
 from trainables.problems.problem import Problem, Split
@@ -124,7 +125,7 @@ class Every(MethodConfig):
         def select(task: AmortisedTask, phase: Phase) -> Selected:
             return best_of(task, all_corners(len(task.extractor.family.factors)), SearchConfig(), phase)
 
-        return ClosedForm(context, self.imbalance, select, Phase.SEARCH)
+        return ClosedForm(context, ImbalanceConfig(), select, Phase.SEARCH)
 
 
 def amortised(cell: Cell, shop: Workshop, papers: bool, brief: bool = False) -> Row:

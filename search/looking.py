@@ -174,7 +174,7 @@ def sync(name: str, root: str | None, experiment: str | None) -> int:
     log.networks(best_networks(events, made.exports))
     with tempfile.TemporaryDirectory(prefix="invsearch-") as scratch:  # until MLflow has taken the report
         if any(event["kind"] == "sweep_done" for event in events):
-            log.attach(reports.write(events, Path(scratch), made.exports))
+            _attach_report(log, events, made, Path(scratch))
         left = log.close(SYNC_SECONDS)
     if left:
         print(f"error: MLflow ({store.uri}) missed {left} events: {'; '.join(log.errors)}", file=sys.stderr)
@@ -183,6 +183,14 @@ def sync(name: str, root: str | None, experiment: str | None) -> int:
         for said in log.errors:
             print(f"warning: {said}", file=sys.stderr)
     return left
+
+
+def _attach_report(log: MlflowLog, events: Sequence[Event], made: Sweep, scratch: Path) -> None:
+    """Whatever comes of it: what MLflow has missed is written all the same."""
+    try:
+        log.attach(reports.write(events, scratch, made.exports))
+    except Exception as error:
+        print(f"warning: the report could not be made and is not attached: {error}", file=sys.stderr)
 
 
 def _sound(made: Sweep) -> list[Event]:

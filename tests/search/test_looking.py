@@ -148,6 +148,25 @@ def test_sync_writes_what_mlflow_missed_once(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
+def test_a_report_that_cannot_be_made_keeps_nothing_from_mlflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    from tracking.mlflow_log import default_store
+    from tracking.read import runs
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(looking.reports, "write", full)
+    stored(tmp_path, journal())
+    assert looking.sync("one", str(tmp_path), None) == 0
+    assert "is not attached" in capsys.readouterr().err
+    assert len(runs(default_store(tmp_path, "one"), "one")) == sum(event["kind"] == "asked" for event in journal())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
 def test_a_sweep_that_has_not_ended_gets_no_report_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     stored(tmp_path, journal()[:40])

@@ -98,8 +98,10 @@ class Config(MakerConfig):
                             "set descriptors: corners, or heads: shared")
         pairs = self.looks > 0 and self.looks % 2 == 0 and self.descriptors is Descriptors.CONTINUOUS
         if self.leakage > 0 and not pairs:
-            raise UserError("leakage is measured between pairs of looks, of continuous descriptors",
-                            f"{self.looks} looks, {self.descriptors}", "set looks to an even number, or leakage: 0")
+            raise UserError(
+                "leakage is measured between pairs of looks, of continuous descriptors",
+                f"{self.looks} looks, {self.descriptors}", "an even number of looks, or `leakage: 0` (`long` sets it)",
+            )
         return self
 
     def family(self, channels: int) -> Family:

@@ -1,6 +1,7 @@
 """A task's invariances and head in seconds: descriptor search on a pre-trained family of extractors.
 
-    min_{i in [0,1]^K, lambda} 1/n sum_j || y_j - yhat_j(i, lambda) ||^2,   yhat_j by the ridge head that left j out
+    min_{i in [0,1]^K, lambda} 1/n sum_j w_j || y_j - yhat_j(i, lambda) ||^2,   yhat_j by the ridge head without j,
+    w_j = 1 but under a rule for imbalanced classes,
 
 then the one-standard-error rule towards the default descriptor, and the head in closed form. The idea of the amortised
 family is HyperInvariances (Chavhan et al. 2022, 2023; the row `hyperinvariances`); pre-training, objective and rule are

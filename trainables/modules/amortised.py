@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.nn.functional import cross_entropy
 
 from tracking.cost import Phase
 from tracking.errors import UserError
 from trainables.artefact import ArtefactSpec
 from trainables.method import Context, State
+from trainables.modules.corners import balanced_rows
 from trainables.modules.evaluated import Targets
 from trainables.modules.extractor import Extractor
 from trainables.modules.imbalance import ImbalanceConfig, example_weights
@@ -105,7 +106,7 @@ class AmortisedTask:
                             "run it in a sweep, which pre-trains it first, or put it into `Context.artefacts`")
         self.extractor = Extractor(context.artefacts[NAME].state, context.device)
         self.extractor.require(problem.shape)
-        self.context, self._imbalance = context, imbalance or ImbalanceConfig()
+        self.context, self.imbalance = context, imbalance or ImbalanceConfig()
         self.images: Tensor | None = None  # the first ones, for what is measured on them
         self._response: Tensor | None = None
         self._targets: Targets | None = None
@@ -122,18 +123,25 @@ class AmortisedTask:
     def load(self, phase: Phase) -> None:
         """Read the labelled images, and do once what does not depend on the descriptor."""
         x, y = self.context.problem.labelled()
-        if len(y) > MOST_LABELS:  # their order is random with respect to class
-            x, y = x[:MOST_LABELS], y[:MOST_LABELS]
+        if len(y) > MOST_LABELS:
+            rows = self._chosen(y)
+            x, y = x[rows], y[rows]
         self._targets = self._of(y)
         self.images = x[:PROBED]
         with self.context.meter.unit("respond", x.shape, phase=phase):
             self._response = self.respond(x)
 
+    def _chosen(self, y: Tensor) -> Tensor:
+        """MOST_LABELS rows; where examples have weights, rare classes, which weigh most, are not thinned out."""
+        if example_weights(y, self.context.problem.outputs, self.imbalance) is None:
+            return torch.arange(MOST_LABELS)  # their order is random with respect to class
+        return balanced_rows(y, MOST_LABELS, Generator().manual_seed(0))
+
     def _of(self, y: Tensor) -> Targets:
         problem = self.context.problem
         if problem.kind is not Kind.CLASSIFICATION:
             return Targets.of_values(y)
-        return Targets.of_labels(y, problem.outputs, example_weights(y, problem.outputs, self._imbalance))
+        return Targets.of_labels(y, problem.outputs, example_weights(y, problem.outputs, self.imbalance))
 
     def respond(self, x: Tensor) -> Tensor:
         """(n, C, H, W) -> the stem's response, in pieces."""

@@ -53,17 +53,22 @@ def alternatives(default: Tensor, count: int) -> Tensor:
     return distinct(torch.cat([menu(default), drawn]))[: max(count, 2 * entries + 3)]
 
 
-def balanced_rows(targets: Targets, count: int, generator: Generator) -> Tensor:
-    """About `count` examples, sorted: as many of each class as there are; at random for regression.
+def balanced_rows(labels: Tensor, count: int, generator: Generator) -> Tensor:
+    """About `count` examples, sorted: as many of each class as there are.
 
     Args:
+        labels: (n,).
         count: wanted examples; all where there are fewer.
     """
-    n = len(targets)
-    order = torch.randperm(n, generator=generator)
-    if targets.labels is not None:
-        order = order[_turn(targets.labels[order]).argsort(stable=True)]
-    return order[:count].sort().values
+    order = torch.randperm(len(labels), generator=generator)
+    return order[_turn(labels[order]).argsort(stable=True)][:count].sort().values
+
+
+def some_rows(targets: Targets, count: int, generator: Generator) -> Tensor:
+    """As `balanced_rows`, and at random for regression."""
+    if targets.labels is None:
+        return torch.randperm(len(targets), generator=generator)[:count].sort().values
+    return balanced_rows(targets.labels, count, generator)
 
 
 def _turn(labels: Tensor) -> Tensor:
@@ -98,7 +103,7 @@ def halved_corners(judge: Judge, default: Tensor, first_rows: int, keep: int, ge
 
 def screened(judge: Judge, descriptors: Tensor, first_rows: int, generator: Generator) -> Tensor:
     """Indices of descriptors, best first, by their risk on a class-balanced subset."""
-    rows = balanced_rows(judge.targets, first_rows, generator)
+    rows = some_rows(judge.targets, first_rows, generator)
     return judge.evaluate(descriptors, rows).risk.argsort(stable=True)
 
 

@@ -61,11 +61,22 @@ class Targets:
         return len(self.values)
 
     def at(self, rows: Tensor | None) -> Targets:
-        """The targets of some examples."""
+        """The targets of some examples. Of weighted ones each class keeps its share, however many of its are there."""
         if rows is None:
             return self
-        labels, weights = (None if part is None else part[rows] for part in (self.labels, self.weights))
-        return Targets(self.values[rows], labels, weights)
+        labels = None if self.labels is None else self.labels[rows]
+        if self.weights is None or self.labels is None or labels is None:
+            return Targets(self.values[rows], labels, None if self.weights is None else self.weights[rows])
+        classes = self.values.shape[-1]
+        of, drawn = (torch.bincount(y, minlength=classes) for y in (self.labels, labels))
+        weights = self.weights[rows] * (of.double() / drawn.clamp(min=1))[labels]
+        return Targets(self.values[rows], labels, weights / weights.mean())
+
+    def effective_number(self) -> float:
+        """(sum w)^2 / sum w^2 (Kish 1965): how many examples of equal weight would spread a mean as little."""
+        if self.weights is None:
+            return float(len(self))
+        return float(self.weights.sum().square() / self.weights.square().sum())
 
     def weighted(self, values: Tensor) -> Tensor:
         """Values of the examples (..., n), each times its weight: their plain mean is the weighted one."""
@@ -80,7 +91,7 @@ class Evaluated:
         descriptors: (M, K) in [0, 1].
         losses: (M, n) squared norm of each example's leave-one-out residual, times its weight.
         log_penalty: (M,) where the risk is lowest.
-        accuracy: (M,) of leave-one-out predictions; None for regression.
+        accuracy: (M,) of leave-one-out predictions, weighted where examples are; None for regression.
     """
 
     descriptors: Tensor

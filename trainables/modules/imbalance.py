@@ -203,12 +203,12 @@ def example_weights(labels: Tensor, classes: int, config: ImbalanceConfig) -> Te
     That is the rule after its delay: a fit in one piece is the end of a training. (n,) float64 with a mean of 1; None
     where all count alike.
     """
+    if config.sampling is Sampling.UNIFORM and config.weighting is Weighting.NONE:
+        return None
     sizes = torch.bincount(labels.cpu(), minlength=classes)
     weights = sampling_weights(sizes, config.sampling, config.beta)
     if config.weighting is Weighting.EFFECTIVE:
         weights = weights * effective_weights(sizes, config.beta)
-    if config.sampling is Sampling.UNIFORM and config.weighting is Weighting.NONE:
-        return None
     each = weights[labels.cpu()]
     return each / each.mean()
 

@@ -99,6 +99,7 @@ def report_card(task: AmortisedTask, descriptor: Tensor, head: Head, family_size
         },
         "factors": {name: asdict(test) for name, test in zip(names, tests, strict=True)},
         "labels": len(task.targets),
+        "imbalance": None if task.targets.weights is None else task.imbalance.model_dump(mode="json"),
         "scores": [
             {"descriptor": family.named(row), "risk": risk, "accuracy": accuracy} for row, risk, accuracy in zip(
                 judged.descriptors, judged.risk.tolist(),

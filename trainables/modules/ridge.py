@@ -100,7 +100,7 @@ def loo_residuals(
     z, y = _centred(features, w), _centred_targets(targets, w)
     lam = torch.exp(log_penalty.double()) * energy(z)
     residuals = _dual_residuals if _interpolates(z) else _primal_residuals
-    return residuals(z, y, lam, w) / w.sqrt().unsqueeze(-1)
+    return _unscaled(residuals(z, y, lam, w), w)
 
 
 @torch.no_grad()
@@ -125,17 +125,18 @@ def loo_residuals_on_grid(
         UserError: fewer than two examples, features that are constant or not finite.
     """
     w = _weights(features, weights)
-    z, y, roots = _centred(features, w), _centred_targets(targets, w), w.sqrt().unsqueeze(-1)
+    z, y = _centred(features, w), _centred_targets(targets, w)
     scale = energy(z).unsqueeze(-1)
     lam = torch.exp(log_penalties.double()) * scale  # (..., L)
     if _interpolates(z):
         spectrum, basis = torch.linalg.eigh(_deflated_gram(z, w))
         shrink = lam.unsqueeze(-1) / (spectrum.clamp_min(0).unsqueeze(-2) + lam.unsqueeze(-1))  # (..., L, n)
-        return _mixed(basis, shrink, y) / _stays(shrink @ basis.square().mT, lam, scale, w) / roots
+        return _unscaled(_mixed(basis, shrink, y) / _stays(shrink @ basis.square().mT, lam, scale, w), w)
     spectrum, vectors = torch.linalg.eigh(z.mT @ z)
     basis, shrink = z @ vectors, 1 / (spectrum.clamp_min(0).unsqueeze(-2) + lam.unsqueeze(-1))
     leverage: Tensor = shrink @ basis.square().mT  # (..., L, n)
-    return (y.unsqueeze(-3) - _mixed(basis, shrink, y)) / (1 - w / len(w) - leverage).unsqueeze(-1) / roots
+    residuals = y.unsqueeze(-3) - _mixed(basis, shrink, y)
+    return _unscaled(residuals / (1 - _shares(z, w) - leverage).unsqueeze(-1), w)
 
 
 def energy(centred: Tensor) -> Tensor:
@@ -143,14 +144,14 @@ def energy(centred: Tensor) -> Tensor:
     return centred.square().sum((-2, -1)) / centred.shape[-2]
 
 
-def _primal_residuals(z: Tensor, y: Tensor, lam: Tensor, w: Tensor) -> Tensor:
+def _primal_residuals(z: Tensor, y: Tensor, lam: Tensor, w: Tensor | None) -> Tensor:
     """With Z^T Z + lam I = L L^T and Q = L^-1 Z^T: H = Q^T Q."""
     half: Tensor = torch.linalg.solve_triangular(_factor(z.mT @ z, lam), z.mT, upper=False)  # (..., d, n)
     leverage = half.square().sum(-2)
-    return (y - half.mT @ (half @ y)) / (1 - w / len(w) - leverage).unsqueeze(-1)
+    return (y - half.mT @ (half @ y)) / (1 - _shares(z, w) - leverage).unsqueeze(-1)
 
 
-def _dual_residuals(z: Tensor, y: Tensor, lam: Tensor, w: Tensor) -> Tensor:
+def _dual_residuals(z: Tensor, y: Tensor, lam: Tensor, w: Tensor | None) -> Tensor:
     """With G = (Z Z^T + lam I)^-1: I - H = lam G, so nothing cancels where the head interpolates."""
     factor = _factor(_deflated_gram(z, w), lam)
     identity = torch.eye(z.shape[-2], dtype=z.dtype, device=z.device)
@@ -164,20 +165,31 @@ def _interpolates(z: Tensor) -> bool:
     return z.shape[-2] <= z.shape[-1] + 1
 
 
-def _deflated_gram(z: Tensor, w: Tensor) -> Tensor:
+def _deflated_gram(z: Tensor, w: Tensor | None) -> Tensor:
     """Z Z^T with the eigenvalue of the vector sqrt(w), 0 as Z is centred, moved to the trace of Z Z^T.
 
     At 0 it would be the one direction that the penalty alone holds, and its share in G, which the intercept takes
     away again, could be a million times what is left.
     """
-    roots = w.sqrt()
-    return z @ z.mT + energy(z)[..., None, None] * torch.outer(roots, roots)
+    moved = energy(z)[..., None, None]
+    return z @ z.mT + (moved if w is None else moved * torch.outer(w.sqrt(), w.sqrt()))
 
 
-def _stays(shrunk: Tensor, lam: Tensor, scale: Tensor, w: Tensor) -> Tensor:
+def _stays(shrunk: Tensor, lam: Tensor, scale: Tensor, w: Tensor | None) -> Tensor:
     """1 - w_j/n - H_jj from lam G_jj of the deflated Gram matrix, (..., n) -> (..., n, 1)."""
-    n = len(w)
-    return (shrunk - (lam / (lam + n * scale)).unsqueeze(-1) * w / n).unsqueeze(-1)
+    n = shrunk.shape[-1]
+    constant = (lam / (lam + n * scale)).unsqueeze(-1) / n
+    return (shrunk - (constant if w is None else constant * w)).unsqueeze(-1)
+
+
+def _shares(z: Tensor, w: Tensor | None) -> Tensor | float:
+    """w_j/n, the intercept's leverage: (n,), or one number."""
+    return 1 / z.shape[-2] if w is None else w / len(w)
+
+
+def _unscaled(residuals: Tensor, w: Tensor | None) -> Tensor:
+    """Of the scaled problem (..., n, c) -> of the examples."""
+    return residuals if w is None else residuals / w.sqrt().unsqueeze(-1)
 
 
 def _mixed(basis: Tensor, shrink: Tensor, y: Tensor) -> Tensor:
@@ -192,28 +204,33 @@ def _factor(gram: Tensor, lam: Tensor) -> Tensor:
     return factor
 
 
-def _weights(features: Tensor, weights: Tensor | None) -> Tensor:
-    """(n,) of mean 1, float64; refuses features of too few examples."""
+def _weights(features: Tensor, weights: Tensor | None) -> Tensor | None:
+    """(n,) of mean 1, float64, or None for all alike; refuses features of too few examples."""
     if features.dim() < 2 or features.shape[-2] < 2:
         raise UserError(
             "a head needs features (..., examples, width) of at least two examples", tuple(features.shape)
         )
     if weights is None:
-        return torch.ones(features.shape[-2], dtype=torch.float64, device=features.device)
+        return None
     assert weights.shape == features.shape[-2:-1], "one weight for each example"
     wide = weights.to(features.device, torch.float64)
     return wide / wide.mean()
 
 
-def _mean(values: Tensor, w: Tensor) -> Tensor:
+def _mean(values: Tensor, w: Tensor | None) -> Tensor:
     """Weighted mean over examples, (..., n, c) -> (..., 1, c)."""
-    return (w.unsqueeze(-1) * values).mean(-2, keepdim=True)
+    return (values if w is None else w.unsqueeze(-1) * values).mean(-2, keepdim=True)
 
 
-def _centred(features: Tensor, w: Tensor) -> Tensor:
+def _scaled(values: Tensor, w: Tensor | None) -> Tensor:
+    """sqrt(w_j) (v_j - v_mean), (..., n, c)."""
+    centred = values - _mean(values, w)
+    return centred if w is None else w.sqrt().unsqueeze(-1) * centred
+
+
+def _centred(features: Tensor, w: Tensor | None) -> Tensor:
     """sqrt(w_j) (z_j - z_mean), float64; refuses what no head can be fitted to."""
-    wide = features.double()
-    z = w.sqrt().unsqueeze(-1) * (wide - _mean(wide, w))
+    z = _scaled(features.double(), w)
     _refuse_constant(features.detach(), energy(z.detach()))
     return z
 
@@ -232,8 +249,7 @@ def _refuse_constant(features: Tensor, centred_energy: Tensor) -> None:
         )
 
 
-def _centred_targets(targets: Tensor, w: Tensor) -> Tensor:
+def _centred_targets(targets: Tensor, w: Tensor | None) -> Tensor:
     if targets.dim() < 2:
         raise ValueError(f"targets must be (..., examples, outputs), got {tuple(targets.shape)}")
-    wide = targets.double()
-    return w.sqrt().unsqueeze(-1) * (wide - _mean(wide, w))
+    return _scaled(targets.double(), w)

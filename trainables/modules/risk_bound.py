@@ -37,7 +37,7 @@ class RiskBound:
 
     Args:
         loss: what is bounded; RAMP bounds the error rate too.
-        empirical: mean loss on the n examples.
+        empirical: mean loss on the n examples, weighted where they are.
         complexity: of the heads of norm up to `norm`.
         price: of choosing among `family` descriptors and the grid of norms, at confidence 1 - delta.
         price_of_one: what `price` would be for a single descriptor fixed in advance.
@@ -108,12 +108,12 @@ def risk_bound(
     size = feature_size(features, feature_norm)
     outputs = head.predict(features.double())
     norm = float(torch.cat([head.weight.flatten(), head.bias.flatten()]).norm())
-    (count, c), n = outputs.shape, effective_number(targets)
+    (count, c), n = outputs.shape, targets.effective_number()
     measured = feature_norm is None
     if targets.labels is None:
         loss, most, lipschitz = BoundedLoss.CLIPPED, ceiling, 1.0
         held = next((b for b in NORMS if b >= norm), math.inf)
-        empirical = float(targets.weighted(clipped_loss(outputs, targets.values, ceiling)).mean())
+        empirical = float(targets.weighted(clipped_loss(outputs, targets.values.to(outputs), ceiling)).mean())
     else:
         loss, most, lipschitz = BoundedLoss.RAMP, 1.0, math.sqrt(2)
         empirical, held = _best_scale(outputs, targets, norm, complexity(1.0, size, n, c, lipschitz))
@@ -121,13 +121,6 @@ def risk_bound(
     chosen = price(n, family, delta, most, len(NORMS), measured)
     spread = complexity(held, size, n, c, lipschitz)
     return RiskBound(loss, empirical, spread, chosen, one, most, held, count, n, family, delta)
-
-
-def effective_number(targets: Targets) -> float:
-    """(sum w)^2 / sum w^2 (Kish 1965): how many examples of equal weight would spread a mean as little."""
-    if targets.weights is None:
-        return float(len(targets))
-    return float(targets.weights.sum().square() / targets.weights.square().sum())
 
 
 def complexity(norm: float, size: float, examples: float, outputs: int, lipschitz: float) -> float:
@@ -178,6 +171,7 @@ def clipped_loss(outputs: Tensor, values: Tensor, ceiling: float) -> Tensor:
 def _best_scale(outputs: Tensor, targets: Targets, norm: float, slope: float) -> tuple[float, float]:
     """(empirical ramp loss, B) of the norm B in the grid at which loss + slope * B is lowest."""
     assert targets.labels is not None
-    losses = {b: float(targets.weighted(ramp_loss(outputs * (b / norm), targets.labels)).mean()) for b in NORMS}
+    labels = targets.labels.to(outputs.device)
+    losses = {b: float(targets.weighted(ramp_loss(outputs * (b / norm), labels)).mean()) for b in NORMS}
     best = min(losses, key=lambda b: losses[b] + slope * b)
     return losses[best], best

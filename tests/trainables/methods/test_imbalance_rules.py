@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from trainables.contract_toy import toy_context
 from trainables.contract_trace import difference, run, steps
 from trainables.method import Finds, MethodConfig
 from trainables.methods import fast_autoaugment, hyperinvariances, learned_ranges, lila, pba, unrolled
+from trainables.modules import amortised
 from trainables.modules.imbalance import ImbalanceConfig, ImbalanceRule, Loss, Sampling, Weighting
 from trainables.modules.recipe import Decay, RecipeConfig
 
@@ -86,6 +89,28 @@ def test_weights_of_examples_change_a_head_in_closed_form(name: str) -> None:
     }
     same = {(a, b) for a, b in combinations(rules, 2) if torch.equal(ends[a], ends[b])}
     assert same == {("balanced", "delayed"), ("effective", "weighted")}
+
+
+def test_of_many_labels_a_head_in_closed_form_keeps_the_rare_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 60, 18 and 6 labels the first 30 hold few of the rarest; under a rule all six are among them."""
+    monkeypatch.setattr(amortised, "MOST_LABELS", 30)
+    counts = {}
+    for rule in (ImbalanceConfig(), BALANCED):
+        method: Any = with_rule("unconditional", rule)().build(imbalanced_context())
+        method.step()
+        counts[rule.sampling] = torch.bincount(method.task.targets.labels, minlength=3).tolist()
+    assert sum(counts[Sampling.UNIFORM]) == sum(counts[Sampling.BALANCED]) == 30
+    assert counts[Sampling.UNIFORM][2] < 6 and counts[Sampling.BALANCED] == [12, 12, 6]
+
+
+def test_what_a_head_in_closed_form_leaves_behind_names_its_rule(tmp_path: Path) -> None:
+    for rule, said in ((ImbalanceConfig(), None), (DRS, DRS.model_dump(mode="json"))):
+        method: Any = with_rule("unconditional", rule)().build(imbalanced_context())
+        method.step()
+        method.export(tmp_path / str(rule.sampling))
+        card = json.loads((tmp_path / str(rule.sampling) / "descriptor.json").read_text())
+        assert card["imbalance"] == said
+        assert (card["bound"]["effective"] < card["bound"]["examples"]) == (said is not None)
 
 
 @pytest.mark.parametrize("name", HONOURING)

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from tests.trainables.modules.planted_features import CLASSES, FACTORS, Planted, planted
 from tracking.errors import UserError
 from trainables.modules.choice import choose, distinct
-from trainables.modules.corners import all_corners, alternatives, balanced_rows, greedy, halved_corners, menu
+from trainables.modules.corners import all_corners, alternatives, greedy, halved_corners, menu, some_rows
 from trainables.modules.counted_features import CountedFeatures
 from trainables.modules.descriptor_search import SearchConfig
 from trainables.modules.evaluated import Evaluated, Judge, Targets
@@ -100,14 +100,14 @@ def test_alternatives_are_the_menu_and_corners_that_never_change() -> None:
 def test_rows_are_balanced_distinct_and_seeded() -> None:
     labels = torch.tensor([0] * 80 + [1] * 15 + [2] * 5)
     targets = Targets.of_labels(labels, CLASSES)
-    rows = balanced_rows(targets, 24, Generator().manual_seed(0))
+    rows = some_rows(targets, 24, Generator().manual_seed(0))
     assert torch.bincount(labels[rows]).tolist() == [10, 9, 5] or torch.bincount(labels[rows]).tolist() == [9, 10, 5]
     assert len(set(rows.tolist())) == 24 and rows.tolist() == sorted(rows.tolist())
-    assert torch.equal(rows, balanced_rows(targets, 24, Generator().manual_seed(0)))
-    assert not torch.equal(rows, balanced_rows(targets, 24, Generator().manual_seed(1)))
-    assert len(balanced_rows(targets, 1000, Generator().manual_seed(0))) == 100
+    assert torch.equal(rows, some_rows(targets, 24, Generator().manual_seed(0)))
+    assert not torch.equal(rows, some_rows(targets, 24, Generator().manual_seed(1)))
+    assert len(some_rows(targets, 1000, Generator().manual_seed(0))) == 100
     real = Targets.of_values(torch.arange(100.0))
-    assert len(set(balanced_rows(real, 30, Generator().manual_seed(0)).tolist())) == 30
+    assert len(set(some_rows(real, 30, Generator().manual_seed(0)).tolist())) == 30
 
 
 def _best(found: Evaluated) -> Tensor:

@@ -32,6 +32,21 @@ def some(count: int) -> Tensor:
     return torch.rand(count, FACTORS, generator=Generator().manual_seed(0))
 
 
+def test_of_weighted_targets_a_class_keeps_its_share_among_any_rows() -> None:
+    """600, 60 and 6 examples, balanced; 47, 47 and 6 of them: a third of the weight each, as before."""
+    labels = torch.arange(3).repeat_interleave(torch.tensor([600, 60, 6]))
+    weights = (1 / torch.tensor([600.0, 60.0, 6.0]).double())[labels]
+    targets = Targets.of_labels(labels, 3, weights / weights.mean())
+    rows = torch.cat([torch.arange(47), 600 + torch.arange(47), 660 + torch.arange(6)])
+    some_targets = targets.at(rows)
+    assert some_targets.weights is not None and some_targets.labels is not None
+    shares = torch.bincount(some_targets.labels, some_targets.weights) / len(rows)
+    torch.testing.assert_close(shares, torch.full((3,), 1 / 3).double())
+    assert float(some_targets.weights.mean()) == pytest.approx(1.0)
+    assert some_targets.effective_number() == pytest.approx(9 / (1 / 47 + 1 / 47 + 1 / 6))
+    assert Targets.of_labels(labels, 3).at(rows).weights is None
+
+
 def judged(features: object, task: Planted, max_pairs: int) -> Judge:
     return Judge(CountedFeatures(features, N, max_pairs), task.targets, GRID)  # type: ignore[arg-type]
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from scipy.stats import norm
 from torch import Generator, Tensor
 
-from tests.trainables.modules.planted_features import FACTORS, planted
+from tests.trainables.modules.planted_features import CLASSES, FACTORS, Planted, planted
 from trainables.modules.choice import paired
 from trainables.modules.corners import all_corners
 from trainables.modules.counted_features import CountedFeatures
-from trainables.modules.descriptor_search import SearchConfig
-from trainables.modules.evaluated import Judge
+from trainables.modules.descriptor_search import SearchConfig, margin
+from trainables.modules.evaluated import Judge, Targets
 from trainables.modules.evidence import Evidence, against_default
+from trainables.modules.imbalance import ImbalanceConfig, Sampling, example_weights
 
 Test = Callable[[Tensor, Tensor, Generator], Evidence]
 N, MANY, RUNS = 60, 16, 400
@@ -111,6 +113,36 @@ def shares_left(margin: float, runs: int = 60) -> tuple[float, float]:
             found = against_default(tested[1:], tested[0], Generator().manual_seed(seed), margin)
             left[shuffled] += found.p_value <= 0.1
     return left[True] / runs, left[False] / runs
+
+
+def weighted_task(seed: int, sizes: tuple[int, ...]) -> Planted:
+    """A planted task with so many examples of each class."""
+    task = planted(seed, 40 * max(sizes), label_factor=seed % FACTORS)
+    rows = torch.cat([(task.labels == k).nonzero().flatten()[:size] for k, size in enumerate(sizes)])
+    return replace(task, content=task.content[rows], factors=task.factors[rows], labels=task.labels[rows])
+
+
+def weighted_shares_left(sizes: tuple[int, ...], of: Callable[[Targets], float], runs: int = 60) -> list[float]:
+    """As `shares_left`, under balanced weights: meaningless labels, and planted ones."""
+    left = [0, 0]
+    for seed in range(runs):
+        for kind, task in enumerate((weighted_task(seed, sizes).shuffled(seed), weighted_task(seed, sizes))):
+            weights = example_weights(task.labels, CLASSES, ImbalanceConfig(sampling=Sampling.BALANCED))
+            targets = Targets.of_labels(task.labels, CLASSES, weights)
+            judge = Judge(CountedFeatures(task, len(targets), 10**6), targets, SearchConfig().log_penalties())
+            tested = judge.evaluate(all_corners(FACTORS).flip(0)).losses
+            found = against_default(tested[1:], tested[0], Generator().manual_seed(seed), of(targets))
+            left[kind] += found.p_value <= 0.1
+    return [count / runs for count in left]
+
+
+def test_weighted_losses_of_labels_that_mean_nothing() -> None:
+    """150, 15 and 5 labels, balanced: as below; with the share that suits as many equal examples there are more."""
+    config = SearchConfig()
+    meaningless, planted_share = weighted_shares_left((150, 15, 5), lambda targets: margin(targets, config))
+    assert meaningless <= 12 / 60 and planted_share >= 0.9
+    assert weighted_shares_left((150, 15, 5), lambda targets: config.worthwhile)[0] > meaningless
+    assert margin(Targets.of_labels(torch.arange(100) % CLASSES, CLASSES), config) == config.worthwhile
 
 
 def test_leave_one_out_losses_of_labels_that_mean_nothing() -> None:

@@ -17,7 +17,6 @@ from trainables.modules.risk_bound import (
     RiskBound,
     clipped_loss,
     complexity,
-    effective_number,
     feature_size,
     price,
     ramp_loss,
@@ -252,7 +251,7 @@ def test_the_deviation_of_a_weighted_mean_is_paid_for_by_its_effective_number() 
     generator, broken = Generator().manual_seed(11), {"effective": 0, "all": 0}
     labels = torch.cat([torch.zeros(900), torch.ones(30)]).long()
     weights = long_weights(labels)
-    effective = effective_number(Targets.of_labels(labels, 2, weights))
+    effective = Targets.of_labels(labels, 2, weights).effective_number()
     assert effective == pytest.approx(4 / (1 / 900 + 1 / 30))
     allowed = {
         "effective": price(effective, 256, DELTA, 1.0, norms=1, measured=False),
