@@ -12,7 +12,8 @@ from torch.nn.functional import kl_div, softmax
 
 from tracking.record import NotFiniteError
 from trainables.class_measures import class_measures, summary
-from trainables.invariance import class_invariance, fitted_temperature, planted_sampler, size_slope
+from trainables.invariance import class_invariance, common_sampler, fitted_temperature, planted_sampler, size_slope
+from trainables.problems.array_problem import ArrayProblem
 from trainables.problems.problem import Action, Split
 from trainables.problems.spec import ProblemSpec
 
@@ -157,3 +158,30 @@ def test_measures_of_a_problem_name_every_class_and_follow_its_sizes(tmp_path: P
     assert 0 < found["classes/ekld/mean"] < 0.1  # a turn loses corners and little grey
     assert all(math.isfinite(value) for value in found.values())
     assert {"classes/ekld/slope", "classes/ekld/head", "classes/ekld/tail"} <= set(found)
+
+
+TAIL = {"name": "long_tailed", "largest": 60, "ratio": 0.1, "select": 10, "ranges": {"rotation": 60.0}}
+
+
+@pytest.mark.parametrize("planted", [True, False])
+def test_image_i_is_moved_by_the_problems_nuisance_and_compared_with_itself(tmp_path: Path, planted: bool) -> None:
+    """Image by image by `class_invariance`, whose pairing is tested above: the first three of every class."""
+    wrappers = (TAIL,) if planted else ()
+    problem = ProblemSpec(label="x", source={"name": "digits"}, wrappers=wrappers).build(0, 0, tmp_path)
+    assert isinstance(problem, ArrayProblem) and problem.planted == planted
+    test = problem.examples(Split.TEST)
+    means = torch.stack([test.x[test.y == k].mean(0) for k in range(10)])
+
+    def nearest(x: Tensor) -> Tensor:
+        return -(x[:, None] - means).square().sum((2, 3, 4))
+
+    outputs = nearest(test.x)
+    found = class_measures(problem, nearest, test, outputs, (outputs, test.y), 3, 2, Generator().manual_seed(0))
+    clean = problem.untouched(10_000) if planted else test
+    bank = problem.transform_bank
+    sample = planted_sampler(bank, {"rotation": 60.0}) if planted else common_sampler(bank, {})
+    x = torch.cat([clean.x[clean.y == k][:3] for k in range(10)])
+    y = torch.arange(10).repeat_interleave(3)
+    by_hand = class_invariance(nearest, x, y, sample, 2, Generator().manual_seed(0), 10)
+    for name, values in (("ekld", by_hand.ekld), ("js", by_hand.divergence), ("consistency", by_hand.consistency)):
+        assert [found[f"classes/{name}/of_{k}"] for k in range(10)] == pytest.approx(values.tolist())

@@ -177,14 +177,12 @@ class Pretraining:
         every, times = torch.cat((descriptors, looks)), 1 + self._looks
         entry = every.gather(1, drawn.factor.repeat(times)[:, None])  # (times G, 1)
         theta, change = self._family.effective(drawn.theta[0]).repeat(times, 1, 1), drawn.change.repeat(times, 1)
+        kept = sensitivity(self._model.read(first), theta, self._family.spread(every)[:, None])
         similarity = centred_cosine(first, third)
-        leaked = torch.zeros_like(similarity[0, 0])
+        leaked = torch.zeros_like(kept)
         if self._config.leakage:
             leaked = leakage(*similarity[len(descriptors):].chunk(2))
-        return (
-            sensitivity(self._model.read(first), theta, self._family.spread(every)[:, None]),
-            calibration(similarity, entry, change), leaked,
-        )
+        return kept, calibration(similarity, entry, change), leaked
 
     def _look(self, response: Tensor, looks: Tensor) -> tuple[Tensor, Tensor]:
         """First and third views (G, 3 n, ...) under more descriptors (L G, K): features (L G, n, D) twice."""

@@ -15,9 +15,12 @@ from trainables import methods
 from trainables.maker import MakerContext
 from trainables.makers.amortised_extractor import Config
 from trainables.method import StateMismatchError
+from trainables.modules import pretraining
 from trainables.modules.amortised import SETTINGS, Quality
+from trainables.modules.contrast import centred_cosine, readable
 from trainables.modules.extractor import Extractor
 from trainables.modules.pretraining import Pretraining, one_cycle
+from trainables.modules.views import Pairing, draw_looks, draw_views
 from trainables.problems.spec import ProblemSpec
 
 TINY: dict[str, Any] = {"horizon": 5, "width": 8, "features": 16, "groups": 3, "images": 4}
@@ -204,3 +207,58 @@ def test_every_method_asks_for_an_extractor_of_every_quality(name: str, quality:
     ours = name in ("descriptor", "fixed_descriptor")
     for loss in ("erasure", "leakage"):
         assert spec.settings[loss] == (SETTINGS[quality].get(loss, 0.0) if ours else 0.0)
+
+
+def test_looks_come_in_pairs_where_leaks_are_penalised(monkeypatch: pytest.MonkeyPatch) -> None:
+    for leakage in (1.0, 0.0):
+        drawn: list[bool] = []
+
+        def spy(count: int, factor: Tensor, *rest: Any, drawn: list[bool] = drawn) -> Tensor:
+            looks = draw_looks(count, factor, *rest)
+            own = torch.nn.functional.one_hot(factor, looks.shape[-1]).bool()
+            drawn.append(torch.equal(looks[: count // 2, own], looks[count // 2 :, own]))
+            return looks
+
+        monkeypatch.setattr(pretraining, "draw_looks", spy)
+        run(build({"leakage": leakage})[0])
+        assert drawn == [leakage > 0] * 5
+
+
+def test_all_that_is_ignored_is_erased_but_for_everything_on() -> None:
+    maker, _ = build({"erasure": 1.0})
+    family, descriptors = maker._family, torch.ones(3, 7)
+    descriptors[1, 2], descriptors[2] = 0.5, 0.0
+    descriptors[2, 4] = 1.0
+    drawn = draw_views(family, descriptors, 4, Pairing.SHARE, torch.ones(7), Generator().manual_seed(0))
+    features = torch.randn(3, 12, 16, generator=Generator().manual_seed(1))
+    theta = family.effective(drawn.theta).transpose(0, 1).flatten(1, 2)
+    features[..., : theta.shape[-1]] = theta
+    share = family.spread(descriptors)
+    share[0] = 0
+    expected = readable(features, theta, share[:, None])
+    assert float(expected) > 0.01
+    torch.testing.assert_close(maker._erasure(features, drawn, descriptors), expected)
+
+
+def test_leaks_are_between_a_look_and_its_partner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mean squared difference of invariances under looks 0 and 2, and 1 and 3, of three groups one by one."""
+    maker, _ = build({"leakage": 1.0})
+    told, known = maker._told_apart, []
+
+    def spy(*given: Any) -> Any:
+        known.append((given, told(*given)))
+        return known[-1][1]
+
+    monkeypatch.setattr(maker, "_told_apart", spy)
+    with torch.no_grad():
+        maker._losses(Blobs().unlabelled(Generator().manual_seed(0), 12).view(3, 4, 1, 12, 12))
+        (_, response, _, _, looks), (_, _, leaked) = known[0]
+        looks = looks.view(4, 3, -1)
+
+        def invariance(look: int, group: int) -> Tensor:
+            features = maker._model.extractor.tail(response[group : group + 1], looks[look, group][None])
+            first, _, third = features.chunk(3, 1)
+            return centred_cosine(first, third).mean()
+
+        by_hand = [(invariance(k, g) - invariance(k + 2, g)).square() for k in (0, 1) for g in range(3)]
+    assert float(leaked) == pytest.approx(float(torch.stack(by_hand).mean()), rel=1e-4)

@@ -283,3 +283,11 @@ def test_a_row_of_a_comparison_names_its_rule_and_is_refused_by_name() -> None:
     assert isinstance(config, learned_ranges.Config) and config.imbalance.delay == 0.8
     with pytest.raises(UserError, match="row `learned_ranges`: a rule for imbalanced classes"):
         row.fits(regression_toy().view(), "small_cnn")
+
+
+def test_weights_of_examples_change_a_search_among_neighbours_too() -> None:
+    ends = [
+        run(with_rule("fixed_descriptor", rule)(population=3), imbalanced_context()).outputs[-1]
+        for rule in (ImbalanceConfig(), BALANCED)
+    ]
+    assert not torch.equal(*ends)

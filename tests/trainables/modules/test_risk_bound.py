@@ -13,6 +13,7 @@ from trainables.modules.counted_features import CountedFeatures
 from trainables.modules.evaluated import Evaluated, Judge, Targets
 from trainables.modules.ridge import RidgeHead, fit
 from trainables.modules.risk_bound import (
+    NORMS,
     BoundedLoss,
     RiskBound,
     clipped_loss,
@@ -270,3 +271,26 @@ def test_a_measured_norm_does_not_go_with_weights() -> None:
     head = fit(features[0], targets.values, torch.tensor(-3.0), targets.weights)
     with pytest.raises(AssertionError, match="known in advance"):
         risk_bound(features[0], head, targets, 4)
+
+
+def test_with_weights_every_term_is_the_weighted_one() -> None:
+    """Loss, norm, complexity and both prices by hand, of the effective number; by all examples it is another norm."""
+    generator = Generator().manual_seed(13)
+    features, targets = long_tailed(Task(3 * EXAMPLES, generator), 0.05, generator)
+    head = fit(features[8], targets.values, torch.tensor(-3.0), targets.weights)
+    bound = risk_bound(features[8], head, targets, 16, DELTA, 1.0)
+    n, outputs = targets.effective_number(), head.predict(features[8].double())
+    length = float(torch.cat([head.weight.flatten(), head.bias]).norm())
+    assert targets.labels is not None and targets.weights is not None
+
+    def loss(b: float) -> float:
+        return float((targets.weights * ramp_loss(outputs * b / length, targets.labels)).mean())
+
+    def best(examples: float) -> float:
+        return min(NORMS, key=lambda b: loss(b) + complexity(b, math.sqrt(2), examples, 2, math.sqrt(2)))
+
+    assert bound.norm == best(n) != best(len(targets))
+    assert bound.empirical == pytest.approx(loss(bound.norm))
+    assert bound.complexity == pytest.approx(complexity(bound.norm, math.sqrt(2), n, 2, math.sqrt(2)))
+    prices = [price(n, family, DELTA, 1.0, len(NORMS), measured=False) for family in (16, 1)]
+    assert [bound.price, bound.price_of_one] == pytest.approx(prices)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -224,3 +226,15 @@ def test_trap_raises_when_a_forbidden_split_or_the_truth_is_touched() -> None:
             trap.examples(split)
     with pytest.raises(TouchedError):
         _ = trap.truth
+
+
+def test_examples_drawn_by_class_are_counted_as_any_others() -> None:
+    meter, generator = CountingMeter(), Generator().manual_seed(0)
+    view: Any = numbered({Split.TRAIN: 6, Split.OUTER: 4, Split.SELECT: 4, Split.TEST: 6}).view(meter)
+    view.draw_classes(generator, torch.zeros(30, dtype=torch.int64), Split.TRAIN)
+    assert meter.labels == 0
+    view.draw_classes(generator, torch.arange(20) % 2, Split.OUTER)
+    assert meter.labels == 20
+    x, _ = view.draw_classes(generator, torch.arange(100) % 2, *LEARNABLE)
+    assert meter.labels == 20 + int((x >= 6).sum()) and 20 < meter.labels < 120
+    assert meter.inputs == 0

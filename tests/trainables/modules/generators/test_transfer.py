@@ -17,10 +17,10 @@ from trainables.contract_toy import toy_context
 from trainables.maker import MakerContext
 from trainables.makers import config_class
 from trainables.method import State
-from trainables.modules.generators import transfer
+from trainables.modules.generators import style_training, transfer
 from trainables.modules.generators.choice import NAME
 from trainables.modules.generators.style_network import StyleNetwork, StyleNetworkConfig
-from trainables.modules.generators.style_training import generate
+from trainables.modules.generators.style_training import generate, measured
 from trainables.modules.generators.takeaway import contact_sheet, ends, export
 from trainables.modules.generators.transfer import load_transfer
 
@@ -204,3 +204,48 @@ def test_what_is_no_image_is_told(kind: str, shape: tuple[int, ...]) -> None:
     Odd.shape = shape  # type: ignore[assignment]
     with pytest.raises(UserError, match="one or three channels, from 8 x 8 on"):
         config_class(f"{kind}_generator")().check(Odd())
+
+
+def test_networks_see_the_pools_images_in_minus_one_to_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    handed: list[Tensor] = []
+    seen: list[Tensor] = []
+
+    def drawing(self: Squares, generator: Generator, size: int) -> Tensor:
+        handed.append(self.unlabelled(generator, size))
+        return handed[-1]
+
+    def spy(network: StyleNetwork, x: Tensor, styles: Tensor) -> Any:
+        seen.append(x)
+        return generate(network, x, styles)
+
+    monkeypatch.setattr(Squares, "balanced", drawing)
+    monkeypatch.setattr(style_training, "generate", spy)
+    made("style", SMALL)
+    assert len(seen) == len(handed) == 3, "two updates, and what is exported is measured"
+    assert all(torch.equal(x, 2 * images - 1) for x, images in zip(seen, handed, strict=True))
+
+
+def test_measures_are_those_of_a_literal_loop() -> None:
+    """The next image is the one before in the batch; a discriminator of a constant one half has a loss of one half."""
+    state = made("style", SMALL)
+    network = StyleNetwork(1, StyleNetworkConfig.model_validate(state["network"])).eval().requires_grad_(False)
+    network.load_state_dict(state["weights"])
+    x = 2 * Squares().unlabelled(Generator().manual_seed(3), 5) - 1
+    styles = torch.randn(10, 4, generator=Generator().manual_seed(0))
+    half: Any = lambda x: torch.full((len(x), 1), 0.5)  # noqa: E731
+    found = measured(network, half, x, Generator().manual_seed(0))
+    content, own = network.encode(x)
+
+    def image(i: int, style: Tensor) -> Tensor:
+        return network.decode(content[i : i + 1], style[None], (12, 12))[0]
+
+    def mean(terms: list[Tensor]) -> float:
+        return float(torch.stack([term.abs().mean() for term in terms]).mean())
+
+    kept = [image(i, own[i]) for i in range(5)]
+    assert found.reconstruction == pytest.approx(mean([kept[i] - x[i] for i in range(5)]), rel=1e-4)
+    assert found.diversity == pytest.approx(
+        mean([image(i, styles[i]) - image(i, styles[5 + i]) for i in range(5)]), rel=1e-3)
+    assert found.swap == pytest.approx(mean([image(i, own[i - 1]) - kept[i] for i in range(5)]), rel=1e-3)
+    assert found.spread == pytest.approx(mean([x[i] - x[i - 1] for i in range(5)]), rel=1e-4)
+    assert found.discriminator == pytest.approx(0.5)
