@@ -23,7 +23,7 @@ class StudyStanding:
     """One (problem, method).
 
     Args:
-        confirmed: confirm trainings that have ended; `replayed` of them replays of what was found.
+        confirmed: confirm trainings that have ended; `replayed` of them replays of what was found, for `replay_flops`.
         finds: whether the method has something to replay.
         generation: the last one that a trial was asked for, where they are bred; `members` of the first one.
     """
@@ -36,6 +36,7 @@ class StudyStanding:
     spent_flops: float = 0.0
     confirmed: int = 0
     replayed: int = 0
+    replay_flops: float = 0.0
     finds: bool = False
     generation: int | None = None
     members: int = 0
@@ -234,7 +235,9 @@ class Standing:
         study = self._study(*key)
         study.failed += event["status"] == Status.FAILED
         study.confirmed += stage in CONFIRM
-        study.replayed += stage == Stage.REPLAY
+        if stage == Stage.REPLAY:
+            study.replayed += 1
+            study.replay_flops += self._flops.get(event["uid"], 0.0)
         if stage == Stage.TUNE and complete:
             parts = 1 if study.generation is None else asked["config"]["generations"]
             self._full[key] = self._flops[event["uid"]] * parts
@@ -269,7 +272,9 @@ class Standing:
             if study.stage in ("waiting", "tune", "confirm"):
                 left += max(0, self._seeds - study.confirmed + study.replayed) * self._full.get((problem, method), unit)
                 replays = self._seeds * self._replays if study.finds else 0
-                left += max(0, replays - study.replayed) * unit  # what was found trains without a search
+                # What was found trains without a search: as plain training does, until one has shown what it costs.
+                each = study.replay_flops / study.replayed if study.replayed else unit
+                left += max(0, replays - study.replayed) * each
         return left
 
     def _study(self, problem: str, method: str) -> StudyStanding:

@@ -212,3 +212,18 @@ def test_observing_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     shown(journal(), terminal=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_replays_to_come_cost_what_replays_have_cost(sweep: list[Event]) -> None:
+    """Ten times as dear, as with a network of its own: each of those to come is nine replays dearer than foretold."""
+    first = next(n for n, e in enumerate(sweep) if e["kind"] == "ended" and "/replay-" in e["uid"])
+    uid = sweep[first]["uid"]
+    dear = [e | {"flops": 10 * e["flops"]} if e["kind"] == "result" and e["uid"] == uid else e for e in sweep]
+    usual, found = folded(sweep[: first + 1]), folded(dear[: first + 1])
+    problem, method, _ = uid.split("/")
+    study = found.studies[problem, method]
+    cost = study.replay_flops / 10
+    assert study.replayed == 1 and cost > 0
+    to_come = found._seeds * found._replays - 1
+    assert to_come > 0
+    assert found._left_flops() - usual._left_flops() == pytest.approx(9 * cost * to_come)
