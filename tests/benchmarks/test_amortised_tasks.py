@@ -125,4 +125,8 @@ def test_colour_images_have_a_task_for_colour() -> None:
 
 
 def test_without_mnist_there_are_the_digits_alone() -> None:
-    assert list(sources(None)) == ["digits"]
+    """With the standard extractor and the long one."""
+    found = sources(None)
+    assert list(found) == ["digits", "digits-long"]
+    assert [data.quality for data in found.values()] == [Quality.STANDARD, Quality.LONG]
+    assert len({data.spec(0).key() for data in found.values()}) == 2
