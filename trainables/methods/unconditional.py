@@ -15,7 +15,7 @@ from spaces.domain import Float, Space
 from tracking.cost import Phase
 from trainables.artefact import ArtefactSpec
 from trainables.method import Context, Method
-from trainables.modules.amortised import NAME, AmortisedTask
+from trainables.modules.amortised import NAME, NO_CONTROL, AmortisedTask
 from trainables.modules.closed_form import ClosedForm, ClosedFormConfig, Selected, best_of
 from trainables.modules.descriptor_search import SearchConfig
 from trainables.modules.pretraining import Descriptors
@@ -36,8 +36,7 @@ class Config(ClosedFormConfig):
     lowest_penalty: float = 1e-5
 
     def needs(self, problem: ProblemSpec, data_seed: int) -> Mapping[str, ArtefactSpec]:
-        none = dict.fromkeys(("sensitivity", "calibration", "erasure", "leakage"), 0.0)
-        fixed = {"descriptors": Descriptors.FIXED, "fixed_entry": 1.0, **none}
+        fixed = {"descriptors": Descriptors.FIXED, "fixed_entry": 1.0, **NO_CONTROL}
         return {NAME: self.extractor.spec(problem, data_seed, **fixed)}
 
     def build(self, context: Context) -> Method:

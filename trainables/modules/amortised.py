@@ -48,10 +48,13 @@ SETTINGS: Mapping[Quality, Mapping[str, Any]] = {
     Quality.LONG: {"horizon": 3600, "erasure": 0.5, "leakage": 5.0},
 }
 
+# Without what ties an entry to what features do: plain contrastive pre-training.
+NO_CONTROL: Mapping[str, float] = dict.fromkeys(("sensitivity", "calibration", "erasure", "leakage"), 0.0)
+
 # The papers' way to pre-train: kernels from a hyper-network, on/off corners, off is omitted, a head for each corner.
 PAPERS: Mapping[str, Any] = {
     "conditioning": "kernels", "begin": "block", "views": "omit", "heads": "per_corner", "descriptors": "corners",
-    "sensitivity": 0.0, "calibration": 0.0, "erasure": 0.0, "leakage": 0.0,
+    **NO_CONTROL,
 }
 
 
@@ -133,7 +136,7 @@ class AmortisedTask:
 
     def _chosen(self, y: Tensor) -> Tensor:
         """MOST_LABELS rows; where examples have weights, rare classes, which weigh most, are not thinned out."""
-        if example_weights(y, self.context.problem.outputs, self.imbalance) is None:
+        if not self.imbalance.weighs:
             return torch.arange(MOST_LABELS)  # their order is random with respect to class
         return balanced_rows(y, MOST_LABELS, Generator().manual_seed(0))
 

@@ -80,6 +80,11 @@ class ImbalanceConfig(BaseModel):
         parts = (self.sampling, self.weighting, self.loss)
         return parts == (Sampling.UNIFORM, Weighting.NONE, Loss.CROSS_ENTROPY)
 
+    @property
+    def weighs(self) -> bool:
+        """Whether examples count differently by class, be it by how often they are drawn or by their loss."""
+        return (self.sampling, self.weighting) != (Sampling.UNIFORM, Weighting.NONE)
+
     def require(self, problem: View) -> None:
         """Raises UserError where the rule needs classes that the problem does not have."""
         if self.empirical:
@@ -203,7 +208,7 @@ def example_weights(labels: Tensor, classes: int, config: ImbalanceConfig) -> Te
     That is the rule after its delay: a fit in one piece is the end of a training. (n,) float64 with a mean of 1; None
     where all count alike.
     """
-    if config.sampling is Sampling.UNIFORM and config.weighting is Weighting.NONE:
+    if not config.weighs:
         return None
     sizes = torch.bincount(labels.cpu(), minlength=classes)
     weights = sampling_weights(sizes, config.sampling, config.beta)
