@@ -36,8 +36,7 @@ def _looped(
     problem: TaskProblem, method: MetaTraining, adapted: Callable[[Tensor, Tensor], dict[str, Tensor]]
 ) -> Callable[[], object]:
     view, generator = problem.view(), Generator().manual_seed(0)
-    learned = [*method.fast.values(), *method.slow.values(), *method.raw_rates.values()]
-    optimiser = torch.optim.Adam(learned, lr=1e-3, foreach=True)
+    optimiser = torch.optim.Adam(_learned(method), lr=1e-3, foreach=True)
 
     def update() -> None:
         total = torch.zeros(())
@@ -49,6 +48,38 @@ def _looped(
         optimiser.step()
 
     return update
+
+
+def published(problem: TaskProblem, method: MetaTraining) -> Callable[[], object] | None:
+    """One task after the other through `higher`, as the published code does it; None where it is not installed."""
+    try:
+        import higher
+    except ImportError:
+        return None
+    network, named = method.network, dict(method.network.named_parameters())
+    inner = torch.optim.SGD([{"params": [named[name]]} for name in method.raw_rates], lr=0.1)
+
+    def descend(episode: Episode) -> None:
+        for sx, sy, qx, qy in _tasks(episode):
+            with higher.innerloop_ctx(
+                network, inner, copy_initial_weights=False, override={"lr": list(method.rates.values())}
+            ) as (adapting, descent):
+                descent.step(problem.loss(adapting(sx), sy).mean())
+                (problem.loss(adapting(qx), qy).mean() / 32).backward()
+
+    view, generator = problem.view(), Generator().manual_seed(0)
+    optimiser = torch.optim.Adam(_learned(method), lr=1e-3, foreach=True)
+
+    def update() -> None:
+        optimiser.zero_grad()
+        descend(view.episodes(generator, 32, *LEARNABLE))
+        optimiser.step()
+
+    return update
+
+
+def _learned(method: MetaTraining) -> list[Tensor]:
+    return [*method.fast.values(), *method.slow.values(), *method.raw_rates.values()]
 
 
 def handwritten(problem: TaskProblem, method: MetaTraining) -> Callable[[], object]:
