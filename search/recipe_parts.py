@@ -8,7 +8,7 @@ from typing import Any
 def everything(quality: str) -> list[dict[str, Any]]:
     """Every method that needs not be told the answer and of which a few trials fit in ten plain trainings.
 
-    `lila` is left out: one of its trainings is 21 plain ones (16 copies, and fewer find nothing).
+    `lila` is left out: one of its trainings is 22 plain ones (16 copies, and fewer find nothing).
 
     Args:
         quality: of the extractors.

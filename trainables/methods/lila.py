@@ -7,46 +7,48 @@ from typing import ClassVar
 
 import torch
 from pydantic import Field
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from spaces.domain import Float, Space
 from tracking.cost import Phase
 from tracking.errors import UserError
-from trainables.method import Context, Method, NetworkBuilder, Slice, State
+from trainables.method import Context, Method, NetworkBuilder, Slice, State, drawn
 from trainables.modules.augmentation import LearnedAffine
 from trainables.modules.augmentation.standard import set_widths, widths
 from trainables.modules.fixed_augmentation import FixedAugmentation
 from trainables.modules.images import require_image
 from trainables.modules.imbalance import Loss, Weighting
+from trainables.modules.kronecker import curved_layers, signs
 from trainables.modules.layer_training import LayerTraining
-from trainables.modules.marginal_likelihood import averaged_outputs, log_marginal_likelihood
+from trainables.modules.marginal_likelihood import PRECISIONS, averaged_outputs, evidence, prior_squares
 from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
 from trainables.modules.supervised import mean_metrics
 from trainables.problems.problem import LEARNABLE, Kind, View
 
-LEAST_PRECISION = 1e-3  # of the prior at the start
+KEPT = 0.5  # of the logarithm of the prior's precision at each estimate: a block says it roughly
 
 
 class Config(RecipeConfig):
     """Ranges of one warp that make the labels likely under all weights near the trained ones, not under those alone.
 
     No reward and no held-out data: wide ranges pay by a simpler function. The network trains on outputs averaged over
-    copies; between its updates the ranges and the prior's precision descend the estimate of `marginal_likelihood`.
-    Weight decay is the prior: the recipe's own times the number of examples is the precision that learning begins with.
+    copies; between its updates the ranges climb the estimate of `marginal_likelihood`, and the prior's precision goes
+    to where that estimate is largest. Weight decay is the prior: the recipe's own times the number of examples is the
+    precision that learning begins with.
 
-    It takes many copies: with 4 of them ranges shrank on digits whether or not an invariance was there, with 16 they
-    tell the two apart (docs/log.md). An update costs as many forward and backward passes as there are copies.
+    It takes many copies and many estimates (docs/log.md): with few of either the ranges shrink before the precision
+    has found its place. An update costs as many forward and backward passes as there are copies.
 
-    Deviations from the paper: the determinant on blocks of examples without Kronecker factors, one precision for all
-    layers, the cross-entropy on the block instead of a whole pass; fewer copies than its 20 to 31.
+    Deviations from the paper: estimates from the start on and at every few updates on a block instead of after each
+    epoch on all data; the precision in closed form, one for all layers; signs instead of a pass per output; fewer
+    copies than its 20 to 31.
 
     Args:
         copies: S per image, in training and for the estimate.
-        block: m images per estimate; its memory grows with m^2 C^2 and with m C P.
+        block: m images per estimate, all their copies in memory at once.
         burn_in: share of the horizon before the first estimate.
         interval: updates of the network between two estimates.
         augmentation_learning_rate: Adam's, of the ranges' logits.
-        precision_learning_rate: Adam's, of its logarithm.
         initial_range: as a share of the caps, in (0, 1).
         ranges: what a search found, by operation; then nothing is learned, and training is from scratch through them.
         imbalance: of rules for imbalanced classes, resampling alone goes with the marginal likelihood, whose blocks are
@@ -62,17 +64,18 @@ class Config(RecipeConfig):
 
     copies: int = Field(default=16, ge=1)
     block: int = Field(default=48, ge=1)
-    burn_in: float = Field(default=0.25, ge=0, lt=1)
-    interval: int = Field(default=20, ge=1)
+    burn_in: float = Field(default=0.1, ge=0, lt=1)
+    interval: int = Field(default=4, ge=1)
     augmentation_learning_rate: float = Field(default=0.1, gt=0)
-    precision_learning_rate: float = Field(default=0.1, gt=0)
     initial_range: float = Field(default=0.05, gt=0, lt=1)
     ranges: dict[str, float] | None = None
 
     def fits(self, problem: View, network: NetworkBuilder) -> None:
-        """Raises UserError also where the rule for imbalanced classes does not go with the marginal likelihood."""
+        """Raises UserError also where rule or network do not go with the marginal likelihood."""
         super().fits(problem, network)
         self._require_likelihood()
+        if self.ranges is None and self.pretrained is None:
+            curved_layers(drawn(lambda: network(problem.shape, problem.outputs), seed=0))
 
     def build(self, context: Context) -> Method:
         """Raises UserError where the inputs are not images or the targets no classes, or a range or rule does not fit.
@@ -101,11 +104,12 @@ class Lila(LayerTraining):
 
     def __init__(self, context: Context, config: Config, layer: LearnedAffine) -> None:
         self._config, self._examples = config, context.problem.size(*LEARNABLE)
-        start = max(config.weight_decay * self._examples, LEAST_PRECISION)
-        self._log_precision = nn.Parameter(torch.tensor(start, device=context.device).log())
-        rates = {layer.ranges.logits: config.augmentation_learning_rate,
-                 self._log_precision: config.precision_learning_rate}
-        super().__init__(context, config.model_copy(update={"weight_decay": 0.0}), layer, rates)
+        super().__init__(
+            context, config.model_copy(update={"weight_decay": 0.0}), layer,
+            {layer.ranges.logits: config.augmentation_learning_rate},
+        )
+        self._precision = torch.tensor(config.weight_decay * self._examples, device=context.device).clamp(*PRECISIONS)
+        curved_layers(self.trunk.network)  # raises where there are none
 
     def step(self) -> Slice:
         losses, estimates = [], []
@@ -118,16 +122,16 @@ class Lila(LayerTraining):
         return Slice(metrics, Phase.TRAIN, ready=True, done=self.trunk.finished)
 
     def describe(self) -> Mapping[str, float]:
-        return {**super().describe(), "prior/precision": float(self._log_precision.detach().exp())}
+        return {**super().describe(), "prior/precision": float(self._precision)}
 
     def found(self) -> Config:
         return self._config.model_copy(update={"ranges": widths(self.layer)})
 
     def _more_state(self) -> State:
-        return {"log_precision": self._log_precision.detach().clone()}
+        return {"precision": self._precision.clone()}
 
     def _load_more(self, state: State) -> None:
-        self._log_precision.data.copy_(state["log_precision"])
+        self._precision.copy_(state["precision"])
 
     def _copies(self, x: Tensor, generator: Generator) -> Tensor:
         """(B, *shape) -> (B, S, *shape)."""
@@ -143,17 +147,19 @@ class Lila(LayerTraining):
             with torch.no_grad():
                 copies = self._copies(x, self._noise)
             loss = self._rule.loss(averaged_outputs(self.trunk.network, weights, copies), y, progress).mean()
-            prior = self._log_precision.detach().exp() / (2 * self._examples)
-            squares = torch.stack([value.square().sum() for value in weights.values()]).sum()
-            self.trunk.update(torch.autograd.grad(loss + prior * squares, tuple(weights.values())))
+            prior = self._precision / (2 * self._examples) * prior_squares(self.trunk.network)
+            self.trunk.update(torch.autograd.grad(loss + prior, tuple(weights.values())))
         return loss.detach()
 
     def _widen(self) -> Tensor:
-        """One step of the ranges and of the precision."""
+        """One step of the ranges, after one of the precision."""
         context, config = self._context, self._config
         x, y = self._rule.batch(self._search, config.block, self.trunk.progress)
         with context.meter.unit("estimate", x.shape, phase=Phase.SEARCH, examples=len(x) * config.copies):
-            copies = self._copies(x, self._noise)
-            value = log_marginal_likelihood(self.trunk.network, copies, y, self._examples, self._log_precision.exp())
+            probes = signs(self._search, len(x), context.problem.outputs, context.device)
+            found = evidence(self.trunk.network, self._copies(x, self._noise), y, self._examples, probes)
+            best = found.best_precision(self._precision)
+            self._precision.copy_(self._precision**KEPT * best ** (1 - KEPT))
+            value = found.value(self._precision)
             self._adam.update(torch.autograd.grad(-value, self._learned))
         return value.detach()

@@ -1,23 +1,63 @@
 """Laplace's estimate of a classifier's log marginal likelihood, differentiable in what its inputs went through.
 
-    log q(D | eta, delta) = log p(D | w) - delta/2 ||w||^2 - 1/2 log det(I + H / delta),   H = sum_i J_i^T L_i L_i^T J_i
+    log q(D | eta, delta) = log p(D | w) - delta/2 ||w||^2 - 1/2 log det(I + n H / delta)
 
 with f_i = mean_s f(g_s x_i; w) the outputs averaged over S augmented copies (van der Ouderaa & van der Wilk 2021; LILA,
-Immer et al. 2022), J_i = df_i/dw, and L_i L_i^T = diag(p_i) - p_i p_i^T the curvature of the cross-entropy. The
-determinant is taken in the space of outputs, det(I + L^T J J^T L / delta), on a few examples, and scaled to all of
-them: by Fischer's inequality the blocks' sum is no less than the whole, so the estimate is a lower bound in expectation
-(Immer et al. 2023). Nothing is approximated within a block: no Kronecker factors, no last layer alone.
+Immer et al. 2022) and H ~ A (x) G layer by layer, see `kronecker`, so that the determinant is the product over pairs of
+eigenvalues 1 + n alpha_i gamma_j / delta. The prior is on the weights that have factors; all else, scales and shifts of
+normalisations, is taken as given.
 
-Axes: m examples of a block, S copies, C outputs, P weights.
+Axes: m examples of a block, S copies, C outputs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, jacrev, vmap
+from torch.func import functional_call
+
+from trainables.modules.kronecker import curved_layers, kronecker_factors
+
+PRECISIONS = (1e-3, 1e5)  # least and most of the prior
+STEPS = 50                # of the fixed point; it halves the distance many times in these
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the estimate is made of, for any precision of the prior.
+
+    Args:
+        fit: mean log-likelihood of the block, 0-d.
+        squares: ||w||^2, 0-d.
+        eigenvalues: of n H, not negative, 1-d.
+        examples: n.
+    """
+
+    fit: Tensor
+    squares: Tensor
+    eigenvalues: Tensor
+    examples: int
+
+    def value(self, precision: Tensor) -> Tensor:
+        """log q / n, 0-d."""
+        volume = torch.log1p(self.eigenvalues / precision).sum()
+        return self.fit - (precision * self.squares + volume) / (2 * self.examples)
+
+    @torch.no_grad()
+    def best_precision(self, start: Tensor) -> Tensor:
+        """The delta that makes `value` largest, 0-d: delta ||w||^2 = sum lambda / (lambda + delta) (MacKay 1992).
+
+        Within PRECISIONS; `start` is where the fixed point begins.
+        """
+        low, high = PRECISIONS
+        precision = start
+        for _ in range(STEPS):
+            determined = (self.eigenvalues / (self.eigenvalues + precision)).sum()  # how many weights the data fix
+            precision = (determined / self.squares).clamp(low, high)
+        return precision
 
 
 def averaged_outputs(network: nn.Module, weights: Mapping[str, Tensor], copies: Tensor) -> Tensor:
@@ -26,56 +66,23 @@ def averaged_outputs(network: nn.Module, weights: Mapping[str, Tensor], copies: 
     return outputs.view(*copies.shape[:2], -1).mean(1)
 
 
-def output_kernel(network: nn.Module, weights: Mapping[str, Tensor], copies: Tensor) -> Tensor:
-    """J J^T (m C, m C) of the averaged outputs, differentiable in the copies and in the weights."""
-    def single(inner: Mapping[str, Tensor], one: Tensor) -> Tensor:
-        return averaged_outputs(network, inner, one.unsqueeze(0)).squeeze(0)
-
-    jacobians = vmap(jacrev(single), (None, 0))(dict(weights), copies)
-    rows = [jacobian.flatten(2).flatten(0, 1) for jacobian in jacobians.values()]  # each (m C, P_l)
-    kernel: Tensor = torch.stack([row @ row.mT for row in rows]).sum(0)
-    return kernel
+def prior_squares(network: nn.Module) -> Tensor:
+    """||w||^2 of the weights that the prior is on, 0-d, with its graph."""
+    weights = [weight for layer in curved_layers(network).values() for weight in layer.parameters(recurse=False)]
+    return torch.stack([weight.square().sum() for weight in weights]).sum()
 
 
-def curvature_root(outputs: Tensor) -> Tensor:
-    """L (m, C, C) with L L^T = diag(p) - p p^T: D (I - d d^T), D = diag(d), d = sqrt(p)."""
-    root = (0.5 * outputs.log_softmax(-1)).exp()
-    eye = torch.eye(outputs.shape[-1], dtype=outputs.dtype, device=outputs.device)
-    return root.unsqueeze(-1) * (eye - root.unsqueeze(-1) * root.unsqueeze(-2))
-
-
-def block_log_det(kernel: Tensor, root: Tensor, precision: Tensor) -> Tensor:
-    """log det(I + L^T K L / delta), 0-d.
+def evidence(network: nn.Module, copies: Tensor, labels: Tensor, examples: int, probes: Tensor) -> Evidence:
+    """Of a block of examples drawn from n.
 
     Args:
-        kernel: K (m C, m C).
-        root: L (m, C, C), one block for each example.
-        precision: delta > 0, 0-d.
-    """
-    count, outputs = root.shape[:2]
-    blocks = kernel.view(count, outputs, count, outputs)
-    weighted = torch.einsum("iab,iajc,jcd->ibjd", root, blocks, root).reshape(count * outputs, -1)
-    eye = torch.eye(count * outputs, dtype=kernel.dtype, device=kernel.device)
-    factor = torch.linalg.cholesky(eye + (weighted + weighted.mT) / (2 * precision))
-    volume: Tensor = 2 * factor.diagonal().log().sum()
-    return volume
-
-
-def log_marginal_likelihood(
-    network: nn.Module, copies: Tensor, labels: Tensor, examples: int, precision: Tensor
-) -> Tensor:
-    """The estimate per example, 0-d, to be made large.
-
-    Args:
-        network: f; its weights are held fixed.
-        copies: (m, S, *shape) augmented inputs of a block; gradients flow to them.
+        network: f; gradients are for the copies.
+        copies: (m, S, *shape) augmented inputs of the block; gradients flow to them.
         labels: (m,) class indices.
-        examples: n, of which the block is a draw.
-        precision: delta > 0 of the Gaussian prior on the weights, 0-d; gradients flow to it.
+        examples: n.
+        probes: (D, m, C), see `kronecker_factors`.
     """
-    weights = {name: value.detach() for name, value in network.named_parameters()}
-    outputs = averaged_outputs(network, weights, copies)
+    outputs, factors = kronecker_factors(network, copies, probes)
+    eigenvalues = torch.cat([one.eigenvalues().flatten() for one in factors])
     fit = -nn.functional.cross_entropy(outputs, labels)
-    squares = torch.stack([value.square().sum() for value in weights.values()]).sum()
-    volume = block_log_det(output_kernel(network, weights, copies), curvature_root(outputs), precision)
-    return fit - precision * squares / (2 * examples) - volume / (2 * len(labels))
+    return Evidence(fit, prior_squares(network).detach(), examples * eigenvalues, examples)
