@@ -118,6 +118,17 @@ def test_a_sweep_arrives_in_full(store: Store) -> None:
     assert any(key == "budget" for _, key, _ in rows["params"])
 
 
+def test_a_bred_trial_names_its_generation_and_whom_it_goes_on_from(store: Store) -> None:
+    events = journal()
+    asked = [event for event in events if event["kind"] == "asked"]
+    asked[0] |= {"generation": 0, "parent": None}
+    asked[1] |= {"generation": 1, "parent": "t0"}
+    observe(store, events)
+    first, second = runs(store, "s")
+    assert first["tags"]["generation"] == "0" and "parent" not in first["tags"]
+    assert (second["tags"]["generation"], second["tags"]["parent"]) == ("1", "t0")
+
+
 @pytest.mark.parametrize("cut", [1, 3, 6, 9, 11])
 def test_a_crash_and_a_replay_store_the_same_as_an_undisturbed_sweep(
     store: Store, tmp_path: Path, database: Path, cut: int
