@@ -273,9 +273,11 @@ def test_a_bred_study_is_estimated_as_it_spends(budget: float, tmp_path: Path) -
 
 
 def test_the_standing_of_a_bred_study_is_that_of_its_latest_generation() -> None:
+    described = comparison(methods=[{"name": "plain"}, PBA], budget=20.0, asha=None)
     events: list[Event] = []
-    Simulation(comparison(methods=[{"name": "plain"}, PBA], budget=20.0, asha=None), events, curve=costed).run()
+    Simulation(described, events, curve=costed).run()
     standing, asked, shares = Standing(), dict[str, Event](), list[float]()
+    standing.take({"kind": "sweep", "seq": -1, "time_ms": 0, "comparison": described.model_dump(mode="json")})
     best: dict[int, float] = {}
     for event in events:
         standing.take(event)
