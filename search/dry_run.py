@@ -53,7 +53,7 @@ def dry_run(comparison: Comparison, made: Sweep, experiment: str, connection: Co
     for problem in comparison.problems:
         problem.build(comparison.seed, 0, sweeps.cache_folder())  # bad data is told here, and not counted as time
     wanted = wanted_of(comparison)
-    check_sources(wanted)
+    check_sources(wanted, comparison.making_workers)
     plan = _plan(comparison, made, stores.chosen(made.place.parent, experiment)[0].uri)
     found = estimate(comparison, slots, sweeps.cache_folder(), found=_found(wanted, made))
     if as_json:

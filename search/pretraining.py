@@ -41,6 +41,7 @@ class Pretraining(BaseModel):
     retries: Retries = Retries()
     hang_seconds: float = Field(default=600.0, gt=0)
     checkpoint_seconds: float = Field(default=10.0, gt=0)
+    making_workers: int = Field(default=1, ge=1)
     limits: Limits = Limits()
     price_per_device_hour: float = Field(default=0.0, ge=0)
     plugins: tuple[PluginFile, ...] = ()

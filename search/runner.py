@@ -54,7 +54,7 @@ def compare(
     """
     place, known = Place.of(where), prepare(comparison)
     wanted = wanted_of(comparison)
-    check_wanted(wanted, place)
+    check_wanted(wanted, place, comparison.making_workers)
     warm = warm_start.gather(comparison, place.parent)
     slots = _slots(comparison, connection, place)
     comparison = _resolved(comparison, slots.now())
@@ -101,7 +101,7 @@ def resume(
         provenance = collect()
         drift = check_drift(journal.events, provenance, made.name, allow_drift)
         prepare(comparison)
-        check_wanted(recorded(journal.events), made.place)
+        check_wanted(recorded(journal.events), made.place, comparison.making_workers)
         slots = _slots(comparison, connection, made.place)
         with handled() as signals:
             recorder("resumed", provenance=provenance, overrides=changed, slots=slots.now(), drift=drift)

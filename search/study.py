@@ -59,6 +59,8 @@ class Comparison(Frozen):
         retries: how often a failed trial is started again, by the cause of the failure.
         hang_seconds: a trial that reports nothing for this long is taken to hang.
         limits: where the whole sweep stops, resumable.
+        making_workers: processes of a trial that make an artefact together, on one node: one for each of its GPUs, or a
+            share of its CPUs; the makers' groups must divide evenly.
         price_per_device_hour: what an hour of a GPU costs where trials ask for GPUs, else of a CPU; in any currency.
         warm_start: names or folders of earlier sweeps whose observations the samplers begin with.
     """
@@ -96,6 +98,7 @@ class Comparison(Frozen):
     class_images: int = Field(default=20, ge=1)
     class_draws: int = Field(default=10, ge=1)
     checkpoint_seconds: float = Field(default=10.0, gt=0)
+    making_workers: int = Field(default=1, ge=1)
     plugins: tuple[PluginFile, ...] = ()
 
     @model_validator(mode="before")

@@ -75,27 +75,33 @@ def recorded(events: Sequence[Event]) -> Wanted:
     return Wanted({key: ArtefactSpec.model_validate(spec) for key, spec in told["specs"].items()}, needs)
 
 
-def check_sources(wanted: Wanted) -> None:
+def check_sources(wanted: Wanted, workers: int) -> None:
     """Build every source on this node, and ask its maker whether it can learn from it.
 
+    Args:
+        workers: processes that make an artefact together.
+
     Raises:
-        UserError: its data are bad, it has no unlabelled inputs, or they are none for this maker.
+        UserError: its data are bad, it has no unlabelled inputs, or they are none for this maker; its work cannot be
+            shared among so many.
     """
     for spec in wanted.specs.values():
+        spec.config().share(workers)
         problem = spec.source.build(spec.data_seed, 0, cache_folder())
         spec.config().check(pool_of(problem, None, spec.source.label))
 
 
-def check(wanted: Wanted, sweep: Place) -> None:
+def check(wanted: Wanted, sweep: Place, workers: int) -> None:
     """Find what is wrong before anything starts: build every source, write to the store.
 
     Args:
         sweep: its place; the store lies beside it.
+        workers: see `check_sources`.
 
     Raises:
         UserError: as `check_sources`, or the store cannot be written.
     """
-    check_sources(wanted)
+    check_sources(wanted, workers)
     if wanted.specs:
         ArtefactStore.beside(sweep).check()
 

@@ -61,8 +61,12 @@ class Meter:
         self._host_peak_is_ours = False
 
     @contextmanager
-    def unit(self, name: str, shape: Sequence[int], *, phase: Phase, examples: int = 0) -> Iterator[None]:
+    def unit(
+        self, name: str, shape: Sequence[int], *, phase: Phase, examples: int = 0, times: int = 1
+    ) -> Iterator[None]:
         """Charge one update of kind `name` on inputs of `shape`; `examples` in gradient evaluations.
+
+        `times` is how many processes do the same work; `examples` are those of all.
 
         An exception in the body leaves the meter as if the unit had not been entered, except for what was read:
         that was seen.
@@ -86,7 +90,7 @@ class Meter:
                 yield
         finally:
             self._open = None
-        self._charge(phase, PhaseCost(flops=flops, examples=examples))
+        self._charge(phase, PhaseCost(flops=flops * times, examples=examples))
 
     def read_labels(self, count: int, phase: Phase | None = None) -> None:
         """Charge held-out labels.
@@ -99,6 +103,10 @@ class Meter:
     def read_unlabelled(self, count: int) -> None:
         """Charge images handed out without their labels, as `read_labels` does."""
         self._read(PhaseCost(unlabelled_reads=count), None)
+
+    def charge(self, phase: Phase, cost: PhaseCost) -> None:
+        """What was measured elsewhere."""
+        self._charge(phase, cost)
 
     def start(self) -> Clock:
         """Begin to time a slice."""

@@ -42,6 +42,7 @@ class Protocol(BaseModel):
         class_images, class_draws: of the divergence per class: test images of each, and draws of the nuisance for each.
         checkpoint_seconds: state is saved when this long has passed since the last time.
         hang_seconds: a slice that takes longer hangs, and ends its process.
+        making_workers: processes that make an artefact together.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,6 +60,7 @@ class Protocol(BaseModel):
     class_draws: int = 10
     checkpoint_seconds: float = 10.0
     hang_seconds: float = 600.0
+    making_workers: int = 1
     plugins: tuple[PluginFile, ...] = ()
 
 

@@ -18,6 +18,7 @@ from tracking.cost import Meter
 from tracking.errors import UserError
 from trainables.method import Role, Slice, State, drawn, stable_seed
 from trainables.problems.problem import Action, ByClass, Kind, Problem, View
+from trainables.team import ALONE, Team
 
 
 class Pool(Protocol):
@@ -89,6 +90,7 @@ class MakerContext:
         seed: base of all random streams.
         device: where tensors live.
         meter: charged through `meter.unit(..., phase=Phase.PRETRAIN)`.
+        team: the processes that make it together.
     """
 
     problem: Pool
@@ -97,6 +99,7 @@ class MakerContext:
     seed: int
     device: torch.device
     meter: Meter
+    team: Team = ALONE
 
     def generator(self, role: Role, index: int = 0) -> Generator:
         """A fresh CPU generator for one role."""
@@ -137,6 +140,11 @@ class MakerConfig(BaseModel):
 
     def check(self, pool: Pool) -> None:
         """Whether it can learn from these inputs; asked before anything starts, and cheap. UserError where not."""
+
+    def share(self, workers: int) -> None:
+        """Whether so many processes can make it together. UserError where not; one always can."""
+        if workers != 1:
+            raise UserError("this maker works in one process", f"making_workers: {workers}", "set it to 1")
 
     def build(self, context: MakerContext) -> Maker:
         raise NotImplementedError

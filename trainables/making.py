@@ -23,6 +23,8 @@ from trainables.keeping import Keeper
 from trainables.maker import Maker, MakerContext, pool_of
 from trainables.method import Slice, State
 from trainables.problems.store import cache_folder
+from trainables.ranks import Ranks
+from trainables.team import ALONE, Team
 
 SLICES = 50  # reports of one making, at most
 PATIENCE_SECONDS, FIRST_PAUSE_SECONDS = 60.0, 0.5  # for a store that does not take what was made
@@ -41,8 +43,15 @@ class MakerHarness:
         device = resolve_device(making.protocol.device)
         self.meter = Meter(device)
         self.meter.reset_peaks()
-        self.maker = _built(making.spec, making.cache or cache_folder(), self.meter, device, None)
-        self._keeper = Keeper(making, self.maker, self.meter, device)
+        self._ranks = Ranks(making, device) if making.protocol.making_workers > 1 else None
+        try:
+            self.maker = built(making, self.meter, device, ALONE if self._ranks is None else self._ranks.team)
+            self._keeper = Keeper(making, self.maker, self.meter, device)
+            if self._ranks is not None:
+                self._ranks.load(self.maker.state_dict())
+        except BaseException:
+            self._close()
+            raise
 
     def advance(self) -> Report:
         """One slice; the last one puts what was made into the store first.
@@ -52,21 +61,45 @@ class MakerHarness:
             ReservedMetricError: the maker reported a name that belongs to the harness.
             MisplacedCostError: the maker charged its work to another phase, or no work at all.
             StorageError: the store did not take what was made, for as long as the patience lasts.
+            LostRankError: another process of the team ended.
         """
         if (unsaid := self._keeper.unsaid()) is not None:
             return unsaid
         self._keeper.save_if_due()
+        try:
+            report = self._slice()
+        except BaseException:
+            self._close()
+            raise
+        self._keeper.add(report)
+        return report
+
+    def _slice(self) -> Report:
         clock = self.meter.start()
-        piece = self.maker.step()
+        piece = self._step()
         result = self.maker.result() if piece.done else None
         self.meter.stop(clock, Phase.PRETRAIN)
+        if piece.done:
+            self._close()
         check_metrics(piece.metrics)
         ledger = self.meter.ledger()
         _check_phase(piece, ledger)
         manifest = None if result is None else self._keep(result, ledger)
-        report = self._report(piece, ledger, manifest)
-        self._keeper.add(report)
-        return report
+        return self._report(piece, ledger, manifest)
+
+    def _step(self) -> Slice:
+        """By all processes, charged for what each has cost."""
+        if self._ranks is None:
+            return self.maker.step()
+        with self._ranks.step() as costs:
+            piece = self.maker.step()
+        for cost in costs:
+            self.meter.charge(Phase.PRETRAIN, cost)
+        return piece
+
+    def _close(self) -> None:
+        if self._ranks is not None:
+            self._ranks.close()
 
     def save(self) -> None:
         """Keep the trial's state, unless it is kept already."""
@@ -121,13 +154,20 @@ def made(
     return Artefact(spec.key(), spec, meter.ledger(), lambda: unpacked(data, device))
 
 
-def _built(spec: ArtefactSpec, cache: Path, meter: Meter, device: torch.device, updates: int | None) -> Maker:
+def built(making: Making, meter: Meter, device: torch.device, team: Team) -> Maker:
+    """The maker of one process of the team."""
+    return _built(making.spec, making.cache or cache_folder(), meter, device, None, team)
+
+
+def _built(
+    spec: ArtefactSpec, cache: Path, meter: Meter, device: torch.device, updates: int | None, team: Team = ALONE
+) -> Maker:
     config = spec.config()
     problem = spec.source.build(spec.data_seed, 0, cache)
     horizon = updates or config.horizon
     return config.build(MakerContext(
         problem=pool_of(problem, meter, spec.source.label), horizon=horizon, slice_updates=_slice_updates(horizon),
-        seed=spec.seed, device=device, meter=meter,
+        seed=spec.seed, device=device, meter=meter, team=team,
     ))
 
 

@@ -25,7 +25,7 @@ PROTOCOL = {
 }
 
 
-OF_PROTOCOL = ("score_examples", "checkpoint_seconds", "network")
+OF_PROTOCOL = ("score_examples", "checkpoint_seconds", "network", "making_workers")
 
 
 def assignment(tmp_path: Path, method: str = "honest", stage: Stage = Stage.TUNE, **changes: Any) -> Assignment:

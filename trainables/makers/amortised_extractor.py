@@ -130,6 +130,14 @@ class Config(MakerConfig):
             raise UserError("an extractor needs images (C, H, W) from 8 x 8 on", shape, "name a source of images")
         self.family(shape[0])
 
+    def share(self, workers: int) -> None:
+        """Each process has whole groups, so that a group has one descriptor and its negatives wherever it is."""
+        if self.groups % workers:
+            raise UserError(
+                "an extractor's groups are shared out evenly: `making_workers` must divide `groups`",
+                f"{workers} processes, {self.groups} groups",
+            )
+
     def build(self, context: MakerContext) -> Maker:
         """Raises UserError as `check`."""
         self.check(context.problem)

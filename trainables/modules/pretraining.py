@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
@@ -34,7 +34,7 @@ from trainables.modules.state import (
     require_like,
 )
 from trainables.modules.supervised import mean_metrics
-from trainables.modules.views import Views, draw_descriptors, draw_looks, draw_views, render
+from trainables.modules.views import Views, draw_descriptors, draw_looks, draw_views, pixel_noise, render
 
 if TYPE_CHECKING:
     from trainables.makers.amortised_extractor import Config
@@ -60,8 +60,21 @@ class Descriptors(StrEnum):
     FIXED = "fixed"            # one: an ordinary extractor
 
 
+class Drawn(NamedTuple):
+    """Of an update, on the device: descriptors (G, K), heads (G,), views, looks (L G, K), noise (V, G, n, ...)."""
+
+    descriptors: Tensor
+    heads: Tensor
+    views: Views
+    looks: Tensor
+    noise: Tensor
+
+
 class Pretraining:
-    """The loop: draw images, descriptors and views; one forward for all groups; one AdamW step; average the weights."""
+    """The loop: draw images, descriptors and views; one forward for all groups; one AdamW step; average the weights.
+
+    Where several processes make it together, each has whole groups: a group has one descriptor wherever it is.
+    """
 
     def __init__(self, context: MakerContext, config: Config, family: Family) -> None:
         self._context, self._config, self._family = context, config, family
@@ -90,6 +103,8 @@ class Pretraining:
                 "step": torch.tensor(0.0), "exp_avg": torch.zeros_like(parameter),
                 "exp_avg_sq": torch.zeros_like(parameter),
             }
+        share = config.groups // context.team.size
+        self._own = slice(share * context.team.rank, share * (context.team.rank + 1))  # of the groups
         self._cursor = 0
         self._order, self._noise, self._search = (
             context.generator(role) for role in (Role.ORDER, Role.AUGMENT, Role.SEARCH)
@@ -131,15 +146,19 @@ class Pretraining:
 
     def _update(self) -> Tensor:
         """The five losses (5,) of one update."""
-        context, config = self._context, self._config
+        context, config, team = self._context, self._config, self._context.team
         count = config.groups * config.images
-        x = context.problem.unlabelled(self._order, count).to(context.device)
-        with context.meter.unit("update", x.shape, phase=Phase.PRETRAIN, examples=3 * count):
-            losses = self._losses(x.view(config.groups, config.images, *x.shape[1:]))
+        x = context.problem.unlabelled(self._order, count).view(config.groups, config.images, *context.problem.shape)
+        with context.meter.unit("update", x.shape, phase=Phase.PRETRAIN, examples=3 * count, times=team.size):
+            drawn = self._draw(x)
+            losses = self._losses(x[self._own].to(context.device), drawn)
             weights = (1.0, config.sensitivity, config.calibration, config.leakage, config.erasure)
             total = sum(weight * loss for weight, loss in zip(weights, losses, strict=True))
             parameters = list(self._model.parameters())
-            for parameter, gradient in zip(parameters, torch.autograd.grad(total, parameters), strict=True):
+            gradients = torch.autograd.grad(total, parameters)
+            losses = losses.detach()
+            team.average((*gradients, losses))  # every loss is a mean over groups, so this is that of all groups
+            for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.grad = gradient
             nn.utils.clip_grad_norm_(parameters, CLIP)
             for group in self._optimiser.param_groups:
@@ -148,16 +167,24 @@ class Pretraining:
             self._optimiser.zero_grad(set_to_none=True)
             self._average_weights()
         self._cursor += 1
-        return losses.detach()
+        return losses
 
-    def _losses(self, x: Tensor) -> Tensor:
-        config, model = self._config, self._model
+    def _draw(self, x: Tensor) -> Drawn:
+        """For all groups x (G, n, ...), in every process alike; what is handed on are this process's own."""
+        config, own, device = self._config, self._own, self._context.device
         descriptors, heads = self._draw_descriptors()
-        drawn = draw_views(self._family, descriptors, config.images, config.views, self._emphasis, self._noise)
-        paired = config.leakage > 0
-        looks = draw_looks(self._looks, drawn.factor, descriptors.shape[-1], self._search, paired).flatten(0, 1)
-        drawn, looks, descriptors = drawn.to(x.device), looks.to(x.device), descriptors.to(x.device)
-        seen = render(self._family, x, drawn.theta, self._noise)
+        views = draw_views(self._family, descriptors, config.images, config.views, self._emphasis, self._noise)
+        looks = draw_looks(self._looks, views.factor, descriptors.shape[-1], self._search, config.leakage > 0)
+        noise = pixel_noise(len(views.theta), x, self._noise)
+        return Drawn(
+            descriptors[own].to(device), heads[own], views.of(own).to(device),
+            looks[:, own].flatten(0, 1).to(device), noise[:, own].to(device),
+        )
+
+    def _losses(self, x: Tensor, given: Drawn) -> Tensor:
+        config, model = self._config, self._model
+        descriptors, heads, drawn, looks, noise = given
+        seen = render(self._family, x, drawn.theta, noise)
         response = self._stem(seen.flatten(0, 1))
         response = response.view(*seen.shape[:2], *response.shape[1:])
         features = model.extractor.tail(response, descriptors)

@@ -41,6 +41,10 @@ class Views(NamedTuple):
     factor: Tensor
     change: Tensor
 
+    def of(self, groups: slice) -> Views:
+        """Of these groups alone."""
+        return Views(self.theta[:, groups], self.factor[groups], self.change[groups])
+
     def to(self, device: torch.device) -> Views:
         """Drawn on the CPU, used elsewhere."""
         return Views(*(part.to(device, non_blocking=True) for part in self))
@@ -72,12 +76,17 @@ def draw_views(
     return Views(theta, factor, change.view(groups, images))
 
 
-def render(family: Family, x: Tensor, theta: Tensor, generator: Generator) -> Tensor:
-    """x (G, n, C, H, W), theta (V, G, n, P) -> (G, V n, C, H, W), with pixel noise."""
+def pixel_noise(views: int, x: Tensor, generator: Generator) -> Tensor:
+    """For `views` views of images (G, n, *shape): (views, G, n, *shape), drawn on the CPU."""
+    return NOISE * torch.randn((views, *x.shape), generator=generator)
+
+
+def render(family: Family, x: Tensor, theta: Tensor, noise: Tensor) -> Tensor:
+    """x (G, n, C, H, W), theta (V, G, n, P), noise (V, G, n, C, H, W) -> (G, V n, C, H, W)."""
     views, groups, images = theta.shape[:3]
     every = x.expand(views, *x.shape).flatten(0, 2)
     seen = family.apply(every, theta.flatten(0, 2))
-    seen = seen + NOISE * torch.randn(seen.shape, generator=generator).to(seen)
+    seen = seen + noise.flatten(0, 2).to(seen)
     return seen.view(views, groups, images, *seen.shape[1:]).transpose(0, 1).flatten(1, 2)
 
 

@@ -7,7 +7,16 @@ import torch
 from torch import Generator, Tensor
 
 from spaces.descriptors import standard_family
-from trainables.modules.views import NOISE, Pairing, Views, draw_descriptors, draw_looks, draw_views, render
+from trainables.modules.views import (
+    NOISE,
+    Pairing,
+    Views,
+    draw_descriptors,
+    draw_looks,
+    draw_views,
+    pixel_noise,
+    render,
+)
 
 FAMILY = standard_family(1)
 FACTORS, PARAMETERS = len(FAMILY.factors), len(FAMILY.operations)
@@ -59,7 +68,8 @@ def test_rendering_applies_every_groups_own_parameters() -> None:
     generator = Generator().manual_seed(0)
     x = torch.rand(2, 3, 1, 8, 8, generator=generator)
     theta = views(torch.rand(2, FACTORS, generator=generator), Pairing.SHARE, 3).theta
-    seen = render(FAMILY, x, theta, Generator().manual_seed(9)).view(2, 3, 3, 1, 8, 8)
+    noise = pixel_noise(3, x, Generator().manual_seed(9))
+    seen = render(FAMILY, x, theta, noise).view(2, 3, 3, 1, 8, 8)
     for group in range(2):
         for view in range(3):
             clean = FAMILY.apply(x[group], theta[view, group])
