@@ -32,12 +32,14 @@ def load(source: Path, *overrides: str) -> Any:
 
 
 def test_a_file_describes_one_artefact(described: Path) -> None:
-    comparison = load(described, "settings.horizon=7", "limits.trials=3", "hang_seconds=5", "seed=2", "data_seed=4")
+    comparison = load(described, "settings.horizon=7", "limits.trials=3", "hang_seconds=5", "seed=2", "data_seed=4",
+                      "making_workers=2")
     (made,) = comparison.artefacts
     assert (made.maker, made.settings["horizon"], made.seed, made.data_seed) == ("toy_maker", 7, 2, 4)
     assert made.source.label == "toy_images"
     assert (comparison.problems, comparison.methods) == ((), ())
     assert (comparison.limits, comparison.hang_seconds, comparison.seed) == (Limits(trials=3), 5.0, 4)
+    assert comparison.protocol().making_workers == 2
 
 
 def test_a_whole_problem_may_be_the_source(described: Path, tmp_path: Path) -> None:

@@ -19,6 +19,12 @@ def wanted(**settings: Any) -> Wanted:
 
 
 def test_a_maker_is_asked_whether_it_can_learn_from_its_source() -> None:
-    check_sources(wanted(factors=["rotation"]))
+    check_sources(wanted(factors=["rotation"]), workers=1)
     with pytest.raises(UserError, match="`colour` needs three channels"):
-        check_sources(wanted(factors=["colour"]))
+        check_sources(wanted(factors=["colour"]), workers=1)
+
+
+def test_a_maker_is_asked_whether_its_work_can_be_shared() -> None:
+    check_sources(wanted(groups=6), workers=3)
+    with pytest.raises(UserError, match="must divide `groups`"):
+        check_sources(wanted(groups=6), workers=4)
