@@ -18,13 +18,14 @@ from trainables.modules.augmentation.standard import set_widths, widths
 from trainables.modules.fixed_augmentation import FixedAugmentation
 from trainables.modules.images import require_image
 from trainables.modules.imbalance import Loss, Weighting
-from trainables.modules.kronecker import curved_layers, signs
+from trainables.modules.kronecker import curved_layers, kronecker_factors, signs
 from trainables.modules.layer_training import LayerTraining
 from trainables.modules.marginal_likelihood import PRECISIONS, averaged_outputs, evidence, prior_squares
 from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
 from trainables.modules.supervised import mean_metrics
 from trainables.problems.problem import LEARNABLE, Kind, View
 
+TRIED = 2   # images that a network is tried on before work
 KEPT = 0.5  # of the logarithm of the prior's precision at each estimate: a block says it roughly
 
 
@@ -33,8 +34,8 @@ class Config(RecipeConfig):
 
     No reward and no held-out data: wide ranges pay by a simpler function. The network trains on outputs averaged over
     copies; between its updates the ranges climb the estimate of `marginal_likelihood`, and the prior's precision goes
-    to where that estimate is largest. Weight decay is the prior: the recipe's own times the number of examples is the
-    precision that learning begins with.
+    to where that estimate is largest. Weight decay is the prior, on linear and convolution layers alone: the recipe's
+    own times the number of examples is the precision that learning begins with.
 
     It takes many copies and many estimates (docs/log.md): with few of either the ranges shrink before the precision
     has found its place. An update costs as many forward and backward passes as there are copies.
@@ -75,7 +76,9 @@ class Config(RecipeConfig):
         super().fits(problem, network)
         self._require_likelihood()
         if self.ranges is None and self.pretrained is None:
-            curved_layers(drawn(lambda: network(problem.shape, problem.outputs), seed=0))
+            tried = drawn(lambda: network(problem.shape, problem.outputs), seed=0)
+            x = torch.zeros(TRIED, 1, *problem.shape)
+            kronecker_factors(tried, x, torch.ones(1, TRIED, problem.outputs))
 
     def build(self, context: Context) -> Method:
         """Raises UserError where the inputs are not images or the targets no classes, or a range or rule does not fit.
@@ -148,7 +151,7 @@ class Lila(LayerTraining):
                 copies = self._copies(x, self._noise)
             loss = self._rule.loss(averaged_outputs(self.trunk.network, weights, copies), y, progress).mean()
             prior = self._precision / (2 * self._examples) * prior_squares(self.trunk.network)
-            self.trunk.update(torch.autograd.grad(loss + prior, tuple(weights.values())))
+            self.trunk.update(torch.autograd.grad(loss + prior, tuple(weights.values()), materialize_grads=True))
         return loss.detach()
 
     def _widen(self) -> Tensor:

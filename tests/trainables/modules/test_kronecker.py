@@ -76,7 +76,8 @@ def test_examples_that_are_alike_have_it_too_and_others_do_not() -> None:
 
 
 def test_factors_are_what_loops_over_examples_copies_and_positions_find() -> None:
-    network = made(nn.Conv2d(2, 4, 3, padding=1, stride=2), nn.Tanh(), nn.Flatten(), nn.Linear(16, C))
+    layer = nn.Conv2d(2, 4, 3, padding=(2, 1), stride=(2, 1), dilation=(2, 1))
+    network = made(layer, nn.Tanh(), nn.Flatten(), nn.Linear(32, C))
     conv, rest = network[0], network[1:]
     x = drawn(3, 2, 2, 4, 4)
     outputs, (found, _) = kronecker_factors(network, x, every_output(3))
@@ -86,11 +87,11 @@ def test_factors_are_what_loops_over_examples_copies_and_positions_find() -> Non
         mean = torch.stack([rest(h)[0] for h in hidden]).mean(0)
         root = curvature_root(mean[None])[0].detach()
         torch.testing.assert_close(outputs[place], mean)
-        for row, column in product(range(2), range(2)):
-            windows = [nn.functional.pad(copy, (1, 1, 1, 1))[:, 2 * row:2 * row + 3, 2 * column:2 * column + 3]
+        for row, column in product(range(2), range(4)):
+            windows = [nn.functional.pad(copy, (1, 1, 2, 2))[:, 2 * row:2 * row + 5:2, column:column + 3]
                        for copy in image]
             a = torch.cat([torch.stack(windows).mean(0).flatten(), torch.ones(1)])
-            a_mean += torch.outer(a, a) / (3 * 4)
+            a_mean += torch.outer(a, a) / (3 * 8)
             for c in range(C):
                 slopes = torch.autograd.grad((root[:, c] * mean).sum(), hidden, retain_graph=True)
                 g = torch.stack([s[0, :, row, column] for s in slopes]).sum(0)
@@ -109,6 +110,7 @@ def test_signs_stand_for_all_outputs_on_average() -> None:
     assert not torch.allclose(single, exact)
     draw = signs(Generator().manual_seed(0), 5, C, torch.device("cpu"))
     assert draw.shape == (1, 5, C) and set(draw.unique().tolist()) == {-1.0, 1.0}
+    assert len(draw[0].unique(dim=0)) > 1, "every example has its own"
 
 
 def test_copies_of_one_image_are_one_image() -> None:
@@ -145,6 +147,72 @@ def test_a_layer_that_is_called_twice_has_the_positions_of_both_calls() -> None:
     torch.testing.assert_close(calls.gradients, positions.gradients)
 
 
+def test_channels_may_come_last_in_a_linear_layer() -> None:
+    """Positions are positions, however many axes they have."""
+    class Last(nn.Module):
+        def __init__(self, flat: bool) -> None:
+            super().__init__()
+            self.layer, self.head, self.flat = nn.Linear(2, 4), nn.Linear(4, C), flat
+
+        def forward(self, x: Tensor) -> Tensor:
+            given = x.flatten(1, 2) if self.flat else x
+            return self.head(self.layer(given).flatten(1, -2).mean(1))  # type: ignore[no-any-return]
+
+    x = drawn(3, 2, 5, 6, 2)
+    flat, square = (kronecker_factors(made(Last(way)), x, every_output(3))[1][0] for way in (True, False))
+    torch.testing.assert_close(square.inputs, flat.inputs)
+    torch.testing.assert_close(square.gradients, flat.gradients)
+
+
+def test_factors_that_are_mostly_zeros_have_eigenvalues() -> None:
+    """A padded kernel on a single pixel: single precision gives up on these."""
+    network = nn.Sequential(nn.Conv2d(32, 8, 3, padding=1), nn.Flatten(), nn.Linear(8, C))
+    x = torch.rand(48, 2, 32, 1, 1, generator=Generator().manual_seed(0))
+    for seed in range(5):
+        probe = signs(Generator().manual_seed(seed), 48, C, torch.device("cpu"))
+        assert bool(kronecker_factors(network, x, probe)[1][0].eigenvalues().isfinite().all())
+
+
+def test_gradients_are_not_needed_around_it() -> None:
+    network, x = made(nn.Linear(4, C)), drawn(2, 1, 4)
+    with torch.no_grad():
+        found = kronecker_factors(network, x, every_output(2))[1][0]
+    torch.testing.assert_close(found.gradients, kronecker_factors(network, x, every_output(2))[1][0].gradients)
+
+
+def test_a_layer_that_does_not_reach_the_outputs_has_no_curvature() -> None:
+    class Aside(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used, self.aside = nn.Linear(4, C), nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.aside(x)
+            return self.used(x)  # type: ignore[no-any-return]
+
+    used, aside = kronecker_factors(made(Aside()), drawn(2, 1, 4), every_output(2))[1]
+    assert bool(used.eigenvalues().any()) and not aside.eigenvalues().any()
+
+
+def test_layers_that_are_not_called_or_see_another_batch_are_refused() -> None:
+    class Unused(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used, self.unused = nn.Linear(4, C), nn.Linear(4, C)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.used(x)  # type: ignore[no-any-return]
+
+    class Folded(Unused):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.used(x.view(-1, 4)).view(len(x), -1, C).mean(1)  # type: ignore[no-any-return]
+
+    with pytest.raises(UserError, match="that the forward pass calls"):
+        kronecker_factors(made(Unused()), drawn(2, 1, 4), every_output(2))
+    with pytest.raises(UserError, match="first axis"):
+        kronecker_factors(made(Folded()), drawn(2, 1, 8), every_output(2))
+
+
 def test_nothing_stays_on_the_network() -> None:
     network = made(nn.Linear(4, C))
     kronecker_factors(network, drawn(2, 1, 4), every_output(2))
@@ -153,6 +221,7 @@ def test_nothing_stays_on_the_network() -> None:
 
 @pytest.mark.parametrize("layer", [
     nn.Conv2d(2, 2, 3, groups=2), nn.Conv2d(2, 2, 3, padding="same"), nn.ReLU(),
+    nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular"),
 ])
 def test_what_has_no_factors_is_refused(layer: nn.Module) -> None:
     with pytest.raises(UserError, match="Kronecker factors need"):

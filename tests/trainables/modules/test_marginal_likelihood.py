@@ -7,6 +7,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.func import functional_call
 
+from tracking.record import NotFiniteError
 from trainables.modules.augmentation import LearnedAffine
 from trainables.modules.kronecker import kronecker_factors
 from trainables.modules.marginal_likelihood import PRECISIONS, Evidence, averaged_outputs, evidence, prior_squares
@@ -70,6 +71,24 @@ def test_the_precision_is_where_the_estimate_is_largest() -> None:
         assert float(found.value(best * factor).detach()) < at
     again = found.best_precision(torch.tensor(50.0, dtype=torch.float64))
     torch.testing.assert_close(again, best, rtol=1e-3, atol=0.0)
+
+
+@pytest.mark.parametrize("start", [0.01, 0.5, 10.0, 100.0])
+def test_the_precision_is_found_where_data_fix_few_weights(start: float) -> None:
+    """A thousand weights, each fixed by a thousandth: sum lambda / (lambda + delta) = delta at .9995."""
+    few = Evidence(torch.tensor(0.0), torch.tensor(1.0), torch.full((1000,), 1e-3), 100)
+    assert float(few.best_precision(torch.tensor(start))) == pytest.approx(0.9995, rel=1e-3)
+
+
+def test_a_network_that_has_diverged_is_told_as_such() -> None:
+    with pytest.raises(NotFiniteError):
+        evidence(network(), images() * float("nan"), LABELS, 100, probes())
+
+
+def test_a_reparametrised_weight_counts_as_it_is_used() -> None:
+    layer = nn.utils.parametrizations.weight_norm(nn.Linear(4, C))
+    weight = float(layer.weight.detach().square().sum() + layer.bias.detach().square().sum())
+    assert float(prior_squares(nn.Sequential(layer)).detach()) == pytest.approx(weight)
 
 
 def test_the_precision_stays_within_bounds_where_nothing_fixes_a_weight() -> None:
