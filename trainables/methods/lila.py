@@ -49,7 +49,7 @@ class Config(RecipeConfig):
         block: m images per estimate, all their copies in memory at once.
         burn_in: share of the horizon before the first estimate.
         interval: updates of the network between two estimates.
-        augmentation_learning_rate: Adam's, of the ranges' logits.
+        augmentation_learning_rate: Adam's, of the ranges' logits; it falls with the network's.
         initial_range: as a share of the caps, in (0, 1).
         ranges: what a search found, by operation; then nothing is learned, and training is from scratch through them.
         imbalance: of rules for imbalanced classes, resampling alone goes with the marginal likelihood, whose blocks are
@@ -67,7 +67,7 @@ class Config(RecipeConfig):
     block: int = Field(default=48, ge=1)
     burn_in: float = Field(default=0.1, ge=0, lt=1)
     interval: int = Field(default=4, ge=1)
-    augmentation_learning_rate: float = Field(default=0.1, gt=0)
+    augmentation_learning_rate: float = Field(default=0.2, gt=0)
     initial_range: float = Field(default=0.05, gt=0, lt=1)
     ranges: dict[str, float] | None = None
 
@@ -164,5 +164,8 @@ class Lila(LayerTraining):
             best = found.best_precision(self._precision)
             self._precision.copy_(self._precision**KEPT * best ** (1 - KEPT))
             value = found.value(self._precision)
-            self._adam.update(torch.autograd.grad(-value, self._learned))
+            # Once a network has memorised its examples, the slope at its weights asks for narrower ranges, whatever is
+            # likelier for networks that are trained through others: so both come to rest together.
+            cooled = self.trunk.learning_rate / config.learning_rate
+            self._adam.update(torch.autograd.grad(-value, self._learned), cooled)
         return value.detach()

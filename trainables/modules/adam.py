@@ -23,7 +23,7 @@ class Adam:
         self, rates: Mapping[nn.Parameter, float], betas: tuple[float, float] = (0.9, 0.999)
     ) -> None:
         groups = [{"params": [parameter], "lr": rate} for parameter, rate in rates.items()]
-        self._parameters = tuple(rates)
+        self._parameters, self._rates = tuple(rates), tuple(rates.values())
         self._optimiser = torch.optim.Adam(groups, betas=betas, foreach=True)
         for parameter in self._parameters:  # what the first step would make
             self._optimiser.state[parameter] = {
@@ -32,8 +32,10 @@ class Adam:
                 "exp_avg_sq": torch.zeros_like(parameter),
             }
 
-    def update(self, gradients: tuple[Tensor, ...]) -> None:
-        """One step of descent; changes the parameters in place."""
+    def update(self, gradients: tuple[Tensor, ...], scale: float = 1.0) -> None:
+        """One step of descent at `scale` times the learning rates; changes the parameters in place."""
+        for group, rate in zip(self._optimiser.param_groups, self._rates, strict=True):
+            group["lr"] = scale * rate
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.grad = gradient.detach()
         self._optimiser.step()

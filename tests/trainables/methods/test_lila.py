@@ -1,4 +1,4 @@
-"""LILA finds a turn that was planted in the data it is trained on, and none where there is none."""
+"""LILA finds half of a planted turn and more in the data that it is trained on, and none where there is none."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def ranges(seed: int, turn: float) -> dict[str, float]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_turned_digits_give_their_turn() -> None:
+def test_turned_digits_give_half_of_their_turn_at_least() -> None:
     found = [ranges(seed, TURN)["rotation"] for seed in range(SEEDS)]
-    assert sum(0.8 * TURN <= width <= 2 * TURN for width in found) >= ENOUGH, found
+    assert sum(0.5 * TURN <= width <= 2 * TURN for width in found) >= ENOUGH, found
 
 
 @pytest.mark.slow
