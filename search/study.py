@@ -118,6 +118,12 @@ class Comparison(Frozen):
                 f"{len(self.problems)} problems, {len(self.methods)} methods, {len(self.artefacts)} artefacts",
                 "fill `problems` and `methods`",
             )
+        room = self.resources.gpus or self.resources.cpus
+        if self.making_workers > max(1, room):
+            raise UserError(
+                "every process of a making needs a GPU of the trial's, or a CPU where it has none",
+                f"making_workers: {self.making_workers}, {room:g} of them", "raise resources.gpus or resources.cpus",
+            )
         if self.slices > self.horizon:
             raise UserError("a report needs at least one update: slices <= horizon",
                             f"slices={self.slices}, horizon={self.horizon}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Container
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,11 +73,12 @@ def time_making(comparison: Comparison, spec: ArtefactSpec, cache: Path) -> tupl
             protocol=comparison.protocol().model_copy(update={"checkpoint_seconds": NEVER}),
         ))
         built = time.perf_counter() - began
-        reports = [harness.advance()]
-        while (
-            reports[-1].status is Status.RUNNING and len(reports) < SLICES and time.perf_counter() - began < SECONDS
-        ):
-            reports.append(harness.advance())
+        with closing(harness):
+            reports = [harness.advance()]
+            while (
+                reports[-1].status is Status.RUNNING and len(reports) < SLICES and time.perf_counter() - began < SECONDS
+            ):
+                reports.append(harness.advance())
     last = reports[-1]
     share = last.metrics["artefact/progress"]
     steps = [Spent.between(a, b).work_seconds for a, b in zip([None, *reports], reports, strict=False)]

@@ -86,7 +86,10 @@ def check_sources(wanted: Wanted, workers: int) -> None:
             shared among so many.
     """
     for spec in wanted.specs.values():
-        spec.config().share(workers)
+        try:
+            spec.config().share(workers)
+        except UserError as error:
+            raise UserError(error.rule, f"{error.got}; {spec.label}", error.hint) from None
         problem = spec.source.build(spec.data_seed, 0, cache_folder())
         spec.config().check(pool_of(problem, None, spec.source.label))
 

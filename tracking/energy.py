@@ -120,6 +120,16 @@ class Energy:
             return None
 
 
+class Unread(Energy):
+    """No counter: of work whose share in what counters say is not known."""
+
+    def __init__(self) -> None:
+        """Looks for none."""
+
+    def read(self) -> Reading:
+        return Reading(None, None, None)
+
+
 def _packages(powercap: Path) -> list[Path]:
     """Whole packages that may be read: `intel-rapl:N`, which AMD's have too; their parts and the second interface to
     the same counters (`intel-rapl-mmio`) would count twice."""

@@ -23,14 +23,15 @@ from torch.utils.flop_counter import flop_registry
 
 from tracking.flop_formulas import FORMULAS, MOVES, Formula, elements_in, elements_out
 
-NO_ARITHMETIC = ("profiler", "prim", "rngprims")
+NO_ARITHMETIC = ("profiler", "prim", "rngprims", "c10d")
 
 
 class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A context: `flops` is the total, `uncounted` maps operations without a formula to their calls.
 
     One dispatch mode does both, where torch's FlopCounterMode would need a second mode beside it and hooks
-    modules; products are counted by the very formulas of FlopCounterMode. Results are not changed.
+    modules; products are counted by the very formulas of FlopCounterMode. Last bits may differ from
+    those without it, so what is resumed must not be counted anew.
     """
 
     supports_higher_order_operators = True

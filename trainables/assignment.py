@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tracking.record import Cause, Stage, Status
 from trainables import plugins
@@ -60,7 +60,7 @@ class Protocol(BaseModel):
     class_draws: int = 10
     checkpoint_seconds: float = 10.0
     hang_seconds: float = 600.0
-    making_workers: int = 1
+    making_workers: int = Field(default=1, ge=1)
     plugins: tuple[PluginFile, ...] = ()
 
 

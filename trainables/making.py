@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tracking.cost import Ledger, Meter, Phase, PhaseCost
+from tracking.energy import Unread
 from tracking.errors import StorageError
 from tracking.provenance import collect
 from tracking.record import NotFiniteError, Status, check_metrics
@@ -41,16 +42,17 @@ class MakerHarness:
     def __init__(self, making: Making) -> None:
         self.making = making
         device = resolve_device(making.protocol.device)
-        self.meter = Meter(device)
+        several = making.protocol.making_workers > 1
+        self.meter = Meter(device, Unread() if several else None)  # no counter is the share of all processes
         self.meter.reset_peaks()
-        self._ranks = Ranks(making, device) if making.protocol.making_workers > 1 else None
+        self._ranks = Ranks(making, device) if several else None
         try:
             self.maker = built(making, self.meter, device, ALONE if self._ranks is None else self._ranks.team)
             self._keeper = Keeper(making, self.maker, self.meter, device)
             if self._ranks is not None:
-                self._ranks.load(self.maker.state_dict())
+                self._ranks.load(self.maker.state_dict(), self.meter.state_dict())
         except BaseException:
-            self._close()
+            self.close(failed=True)
             raise
 
     def advance(self) -> Report:
@@ -61,15 +63,17 @@ class MakerHarness:
             ReservedMetricError: the maker reported a name that belongs to the harness.
             MisplacedCostError: the maker charged its work to another phase, or no work at all.
             StorageError: the store did not take what was made, for as long as the patience lasts.
-            LostRankError: another process of the team ended.
+            LostRankError: another process of the team ended without a word.
         """
         if (unsaid := self._keeper.unsaid()) is not None:
+            if unsaid.status is not Status.RUNNING:
+                self.close()
             return unsaid
         self._keeper.save_if_due()
         try:
             report = self._slice()
         except BaseException:
-            self._close()
+            self.close(failed=True)
             raise
         self._keeper.add(report)
         return report
@@ -80,7 +84,7 @@ class MakerHarness:
         result = self.maker.result() if piece.done else None
         self.meter.stop(clock, Phase.PRETRAIN)
         if piece.done:
-            self._close()
+            self.close()
         check_metrics(piece.metrics)
         ledger = self.meter.ledger()
         _check_phase(piece, ledger)
@@ -97,9 +101,10 @@ class MakerHarness:
             self.meter.charge(Phase.PRETRAIN, cost)
         return piece
 
-    def _close(self) -> None:
+    def close(self, failed: bool = False) -> None:
+        """Other processes end, where there are any; called by itself once all is made or something fails."""
         if self._ranks is not None:
-            self._ranks.close()
+            self._ranks.close(failed)
 
     def save(self) -> None:
         """Keep the trial's state, unless it is kept already."""

@@ -1,11 +1,14 @@
 """The processes beside the first one that make an artefact together, on one machine: `python -m trainables.ranks`.
 
-The first process is the trial itself. It says `load` and `step`, and every other does what it does, on its share of the
-groups; so all hold the same weights, and what the first one keeps is the state of all.
+The first process is the trial itself. It tells every other through a pipe to load a state or to make a step, and each
+makes it on its share of the groups; so all hold the same weights, and what the first one keeps is the state of all.
+Whoever finds the other end of his pipe closed ends, so none is left behind.
 """
 
 from __future__ import annotations
 
+import faulthandler
+import io
 import os
 import shutil
 import subprocess
@@ -14,12 +17,14 @@ import tempfile
 import time
 import traceback
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 from tracking.cost import Meter, Phase, PhaseCost
 from tracking.errors import UserError
@@ -27,15 +32,53 @@ from trainables.assignment import Making, read_job
 from trainables.harness import resolve_device
 from trainables.maker import Maker
 from trainables.method import State
-from trainables.team import Member, Team
+from trainables.team import LostRankError, Member, Team
 
 Build = Callable[[Making, Meter, torch.device, Team], Maker]
-BEGIN_SECONDS, POLL_SECONDS = 300.0, 0.05  # for imports and data; between looks at who is there
-LOAD, STEP, END = "load", "step", "end"
+BEGIN_SECONDS = 300.0  # for imports and data
+LEAVE_SECONDS = 10.0   # to end in order
+POLL_SECONDS = 0.5     # between looks at who is there
+LOAD, STEP = "load", "step"
+READY, DONE, FAILED = "ready", "done", "failed"
 
 
-class LostRankError(RuntimeError):
-    """Another process of the team ended before its work did."""
+class Other:
+    """Another rank's process, and this process's end of the pipe to it."""
+
+    def __init__(self, making: Making, folder: Path, rank: int, threads: int) -> None:
+        self.rank = rank
+        self.pipe, theirs = Pipe()
+        names = {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "trainables.ranks", str(folder), str(rank), str(theirs.fileno())],
+            env={**os.environ, **names}, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL,
+        )
+        theirs.close()
+        self.tell(making.model_dump_json())
+
+    def tell(self, order: Any) -> None:
+        with suppress(OSError):  # who has ended is noticed when he does not answer
+            self.pipe.send(order)
+
+    def answer(self, wanted: str, seconds: float) -> Any:
+        """What comes with the word that is waited for.
+
+        Raises:
+            LostRankError: the process ended without a word, or does not answer.
+            RuntimeError: what it raised.
+        """
+        until = time.monotonic() + seconds
+        while not self.pipe.poll(POLL_SECONDS):
+            if time.monotonic() > until:
+                raise LostRankError(f"rank {self.rank} does not answer")
+        try:
+            word, answer = self.pipe.recv()
+        except (EOFError, OSError):
+            raise LostRankError(f"rank {self.rank} ended with {self.process.wait()}; see this worker's log") from None
+        if word == FAILED:
+            raise RuntimeError(f"rank {self.rank} failed: {answer}")
+        assert word == wanted
+        return answer
 
 
 class Ranks:
@@ -57,121 +100,133 @@ class Ranks:
                 "every process of a making needs a GPU of its own",
                 f"{size} processes, {torch.cuda.device_count()} GPUs", "set resources.gpus to `making_workers`",
             )
-        folder = Path(tempfile.mkdtemp(prefix="invsearch-ranks-"))
-        self._others = [_started(making, folder, rank, size) for rank in range(1, size)]
-        self._end = weakref.finalize(self, _ended, self._others, folder)
-        self._wait_for_all(folder)
-        self.team = Member(folder / "meeting", 0, size, device, making.protocol.hang_seconds)
+        self._seconds = making.protocol.hang_seconds
+        self.folder, self.others = Path(tempfile.mkdtemp(prefix="invsearch-ranks-")), list[Other]()
+        threads = torch.get_num_threads()
+        self._end = weakref.finalize(self, _ended, self.others, self.folder, threads)
+        try:
+            share = max(1, threads // size)
+            torch.set_num_threads(share)
+            self.others += [Other(making, self.folder, rank, share) for rank in range(1, size)]
+            for other in self.others:
+                other.answer(READY, BEGIN_SECONDS)
+            self.team = Member(self.folder / "meeting", 0, size, device, self._seconds)
+        except BaseException:
+            self.close(failed=True)
+            raise
 
-    def load(self, state: State) -> None:
-        """Every other process goes on from this state."""
-        self.team.say((LOAD, state))
+    def load(self, state: State, meter: State) -> None:
+        """Every other process goes on from this state, and counts what was counted: then all bits are the same."""
+        kept = io.BytesIO()
+        torch.save((state, meter), kept)
+        for other in self.others:
+            other.tell((LOAD, kept.getvalue()))
 
     @contextmanager
     def step(self) -> Iterator[list[PhaseCost]]:
         """While all others make the same step; the list then has what it has cost each of them.
 
         Raises:
-            LostRankError: one of them ended.
+            LostRankError: one of them ended without a word.
+            RuntimeError: one of them failed, and says why.
         """
         costs: list[PhaseCost] = []
+        for other in self.others:
+            other.tell((STEP, b""))
         try:
-            self.team.say((STEP, None))
             yield costs
-            costs += [PhaseCost(**cost) for cost in self.team.gather(None)[1:]]
-        except RuntimeError as error:
-            raise self._lost() or error from error
+        except LostRankError:
+            for other in self.others:  # one of them knows why
+                other.answer(DONE, LEAVE_SECONDS)
+            raise
+        costs += [PhaseCost(**other.answer(DONE, self._seconds)) for other in self.others]
 
-    def close(self) -> None:
-        """The others end; to be called once the work is done or has failed."""
-        if self._end.alive:
-            if all(other.poll() is None for other in self._others):
-                self.team.say((END, None))
-            self.team.leave()
-            self._end()
-
-    def _wait_for_all(self, folder: Path) -> None:
-        until = time.monotonic() + BEGIN_SECONDS
-        while len(list(folder.glob("ready-*"))) < len(self._others):
-            if (lost := self._lost()) is not None or time.monotonic() > until:
-                self._end()
-                raise lost or LostRankError(f"not all processes were ready within {BEGIN_SECONDS:g} s")
-            time.sleep(POLL_SECONDS)
-
-    def _lost(self) -> LostRankError | None:
-        time.sleep(POLL_SECONDS)  # whoever closed its connection is about to end
-        gone = {rank: code for rank, other in enumerate(self._others, 1) if (code := other.poll()) is not None}
-        if not gone:
-            return None
-        told = ", ".join(f"rank {rank} ended with {code}" for rank, code in gone.items())
-        return LostRankError(f"{told}; why is in this worker's log")
+    def close(self, failed: bool = False) -> None:
+        """The others end: in order once the work is done, at once where it has failed. Once is enough."""
+        if self._end.alive and not failed:
+            for other in self.others:
+                other.pipe.close()
+            for other in self.others:
+                with suppress(subprocess.TimeoutExpired):
+                    other.process.wait(LEAVE_SECONDS)
+        self._end()
 
 
-def _started(making: Making, folder: Path, rank: int, size: int) -> subprocess.Popen[bytes]:
-    """The job goes in by standard input; threads are shared out."""
-    threads = max(1, torch.get_num_threads() // size)
-    names = {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    other = subprocess.Popen(
-        [sys.executable, "-m", "trainables.ranks", str(folder), str(rank)], stdin=subprocess.PIPE,
-        env={**os.environ, **names},
-    )
-    assert other.stdin is not None
-    with suppress(BrokenPipeError), other.stdin as given:  # who has ended already is noticed below
-        given.write(making.model_dump_json().encode())
-    return other
-
-
-def _ended(others: Sequence[subprocess.Popen[bytes]], folder: Path) -> None:
+def _ended(others: list[Other], folder: Path, threads: int) -> None:
+    """Whoever is still there is killed; this process is as it was."""
     for other in others:
-        try:
-            other.wait(timeout=10.0)
-        except subprocess.TimeoutExpired:
-            other.kill()
-            other.wait()
+        other.pipe.close()
+        other.process.kill()
+        other.process.wait()
+    if dist.is_initialized():
+        with suppress(RuntimeError):
+            dist.destroy_process_group()
     shutil.rmtree(folder, ignore_errors=True)
+    torch.set_num_threads(threads)
 
 
-def follow(making: Making, folder: Path, rank: int, build: Build) -> None:
-    """What the process of one rank does until it hears the end."""
+def follow(making: Making, folder: Path, rank: int, pipe: Connection, build: Build) -> None:
+    """What the process of one rank does until nobody tells it anything any more."""
     torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
     protocol, device = making.protocol, resolve_device(making.protocol.device)
     if device.type == "cuda":
         device = torch.device("cuda", rank)
         torch.cuda.set_device(device)
-    meter = Meter(device)
-    (folder / f"ready-{rank}").touch()
+    pipe.send((READY, None))
     team = Member(folder / "meeting", rank, protocol.making_workers, device, protocol.hang_seconds)
-    maker = build(making, meter, device, team)
-    before = PhaseCost()
-    while (heard := team.hear())[0] != END:
-        order, state = heard
-        if order == LOAD:
-            maker.load_state_dict(state)
-            continue
-        clock = meter.start()
-        maker.step()
-        meter.stop(clock, Phase.PRETRAIN)
+    meter = Meter(device)
+    maker, before = build(making, meter, device, team), PhaseCost()
+    while True:
+        try:
+            order, kept = pipe.recv()
+        except EOFError:
+            break
+        with _time_limit(protocol.hang_seconds):
+            if order == LOAD:
+                state, counted = torch.load(io.BytesIO(kept), map_location="cpu", weights_only=True)
+                maker.load_state_dict(state)
+                meter.load_state_dict(counted)
+                before = meter.ledger().phases[Phase.PRETRAIN]
+                continue
+            clock = meter.start()
+            maker.step()
+            meter.stop(clock, Phase.PRETRAIN)
         now = meter.ledger().phases[Phase.PRETRAIN]
-        team.gather(_seconds(now, before))
+        pipe.send((DONE, _seconds(now, before)))
         before = now
-    team.leave()
+    dist.destroy_process_group()
 
 
-def _seconds(now: PhaseCost, before: PhaseCost) -> dict[str, Any]:
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """This process ends if its body takes longer: the first one may be gone, and nobody else would end it."""
+    faulthandler.dump_traceback_later(seconds, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _seconds(now: PhaseCost, before: PhaseCost) -> dict[str, float]:
     """What the first process cannot know; FLOPs it can."""
     return {name: getattr(now, name) - getattr(before, name) for name in ("cpu_seconds", "device_seconds")}
 
 
 def main() -> None:
-    """One rank; whatever goes wrong ends it, and the others see that."""
-    from trainables.making import built  # builds this team's first process, too
+    """One rank; whatever goes wrong is said, and ends it."""
+    from trainables.making import built  # that module starts these processes
 
-    job = read_job(sys.stdin.read())
-    assert isinstance(job, Making)
+    folder, rank, pipe = Path(sys.argv[1]), int(sys.argv[2]), Connection(int(sys.argv[3]))
     try:
-        follow(job, Path(sys.argv[1]), int(sys.argv[2]), built)
-    except BaseException:
+        making = read_job(pipe.recv())
+        assert isinstance(making, Making)
+        follow(making, folder, rank, pipe, built)
+    except BaseException as error:
         traceback.print_exc()
+        if not isinstance(error, LostRankError):  # that one is another's fault
+            with suppress(OSError):
+                pipe.send((FAILED, f"{type(error).__name__}: {error}"))
+        shutil.rmtree(folder, ignore_errors=True)
         os._exit(1)  # at once: the others wait for this process
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+
+class LostRankError(RuntimeError):
+    """Another process of the team ended before its work did."""
 
 
 class Team(Protocol):
@@ -42,7 +46,7 @@ class Member:
     Args:
         meeting: a file that does not exist yet, by which all ranks find each other.
         device: where this rank's tensors live.
-        seconds: longer than any wait for another rank.
+        seconds: longer than any wait for another rank within a step.
     """
 
     def __init__(self, meeting: Path, rank: int, size: int, device: torch.device, seconds: float) -> None:
@@ -53,28 +57,13 @@ class Member:
         )
 
     def average(self, tensors: Sequence[Tensor]) -> None:
-        """One message for all."""
+        """One message for all. LostRankError where another rank did not come to it."""
         flat = torch.cat([tensor.flatten() for tensor in tensors])
-        dist.all_reduce(flat)
+        try:
+            dist.all_reduce(flat)
+        except RuntimeError as error:
+            raise LostRankError(str(error)) from error
         flat /= self.size
         means = torch.split(flat, [tensor.numel() for tensor in tensors])
         for tensor, mean in zip(tensors, means, strict=True):
             tensor.copy_(mean.view_as(tensor))
-
-    def say(self, order: Any) -> None:
-        """From rank 0 to all others, which `hear` it."""
-        dist.broadcast_object_list([order], src=0, device=torch.device("cpu"))
-
-    def hear(self) -> Any:
-        heard: list[Any] = [None]
-        dist.broadcast_object_list(heard, src=0, device=torch.device("cpu"))
-        return heard[0]
-
-    def gather(self, answer: Any) -> list[Any]:
-        """What every rank answers, in their order; on rank 0 only, else empty."""
-        answers: list[Any] = [None] * self.size if self.rank == 0 else []
-        dist.gather_object(answer, answers or None, dst=0)
-        return answers
-
-    def leave(self) -> None:
-        dist.destroy_process_group()

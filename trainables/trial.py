@@ -23,6 +23,7 @@ from tracking.record import Cause, NotFiniteError, Status
 from trainables.assignment import Making, Report, read_job
 from trainables.harness import Harness
 from trainables.making import MakerHarness
+from trainables.team import LostRankError
 
 TRACE_CHARACTERS = 4000
 
@@ -68,6 +69,8 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray carries no types
         if harness is not None and self._failure is None:
             with suppress(Exception):  # there is nobody left to tell; the checkpoint before stays valid
                 harness.save()
+        if isinstance(harness, MakerHarness):
+            harness.close()
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._harness, self._failure, self._next = None, None, int(config["known"])
@@ -97,8 +100,15 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray carries no types
             uid=self._uid, index=self._next, status=Status.FAILED, ready=False, score=None,
             flops=int(spent.get("cost/flops", 0)), metrics=spent,
             reason="the trial has no harness" if self._failure is None else _reason(self._failure),
-            cause=Cause.NOT_FINITE if isinstance(self._failure, NotFiniteError) else Cause.RAISED,
+            cause=_cause(self._failure),
         )
+
+
+def _cause(failure: BaseException | None) -> Cause:
+    """A process of a team that ends without a word has died; what it raises it says."""
+    if isinstance(failure, LostRankError):
+        return Cause.DIED
+    return Cause.NOT_FINITE if isinstance(failure, NotFiniteError) else Cause.RAISED
 
 
 @contextmanager

@@ -132,7 +132,7 @@ class Config(MakerConfig):
 
     def share(self, workers: int) -> None:
         """Each process has whole groups, so that a group has one descriptor and its negatives wherever it is."""
-        if self.groups % workers:
+        if workers < 1 or self.groups % workers:
             raise UserError(
                 "an extractor's groups are shared out evenly: `making_workers` must divide `groups`",
                 f"{workers} processes, {self.groups} groups",

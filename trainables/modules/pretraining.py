@@ -61,7 +61,7 @@ class Descriptors(StrEnum):
 
 
 class Drawn(NamedTuple):
-    """Of an update, on the device: descriptors (G, K), heads (G,), views, looks (L G, K), noise (V, G, n, ...)."""
+    """Of an update: descriptors (G, K), heads (G,) on the CPU, views, looks (L G, K), noise (V, G, n, ...)."""
 
     descriptors: Tensor
     heads: Tensor
@@ -88,7 +88,7 @@ class Pretraining:
         )
         corners = family.corners()
         self._looks = config.looks if config.descriptors is Descriptors.CONTINUOUS else 0
-        self._corners = corners[corners.sum(1) >= min(2, factors)].to(context.device)
+        self._corners = corners[corners.sum(1) >= min(2, factors)]
         heads = len(self._corners) if config.heads is Heads.PER_CORNER else 1
         model = context.build_network(lambda: PretrainingNetwork(shape, family, heads))
         assert isinstance(model, PretrainingNetwork)
