@@ -33,7 +33,7 @@ def load(source: Path, *overrides: str) -> Any:
 
 def test_a_file_describes_one_artefact(described: Path) -> None:
     comparison = load(described, "settings.horizon=7", "limits.trials=3", "hang_seconds=5", "seed=2", "data_seed=4",
-                      "making_workers=2")
+                      "making_workers=2", "resources.cpus=2")
     (made,) = comparison.artefacts
     assert (made.maker, made.settings["horizon"], made.seed, made.data_seed) == ("toy_maker", 7, 2, 4)
     assert made.source.label == "toy_images"
