@@ -251,7 +251,8 @@ def test_leaks_are_between_a_look_and_its_partner(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(maker, "_told_apart", spy)
     with torch.no_grad():
-        maker._losses(Blobs().unlabelled(Generator().manual_seed(0), 12).view(3, 4, 1, 12, 12))
+        x = Blobs().unlabelled(Generator().manual_seed(0), 12).view(3, 4, 1, 12, 12)
+        maker._losses(x, maker._draw(x))
         (_, response, _, _, looks), (_, _, leaked) = known[0]
         looks = looks.view(4, 3, -1)
 
