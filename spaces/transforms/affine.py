@@ -87,10 +87,11 @@ def warp(x: Tensor, matrix: Tensor, padding: Padding = Padding.ZEROS, exact: boo
     wide = torch.promote_types(x.dtype, torch.float32)
     with torch.autocast(x.device.type, enabled=False):
         image, matrix = x.to(wide), matrix.to(wide)
-        # A matmul, since affine_grid has no batching rule under vmap.
+        # A matmul, since affine_grid has no batching rule under vmap; one for all images, since a batch of products
+        # as small as these takes several times as long as the resampling.
         points = _pixel_centres(x.shape[-2], x.shape[-1], image)  # (H W, 3)
-        grid = points @ matrix.transpose(-1, -2)  # (B, H W, 2)
-        grid = grid.view(len(x), x.shape[-2], x.shape[-1], 2)
+        grid = matrix.reshape(-1, 3) @ points.T  # (2 B, H W)
+        grid = grid.view(len(x), 2, x.shape[-2], x.shape[-1]).permute(0, 2, 3, 1)
         warped = grid_sample(image, grid, "bilinear", padding.value, align_corners=False)
         if exact:  # in value; the gradient is the warp's
             still = (matrix == torch.eye(2, 3, dtype=wide, device=x.device)).all(-1).all(-1)[:, None, None, None]
