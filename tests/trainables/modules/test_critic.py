@@ -73,11 +73,11 @@ def test_the_critic_learns_to_value_the_reference_and_the_policy_to_please_it() 
     search = searching()
     black, white = (torch.full((16, 1, 8, 8), v) for v in (0.1, 0.9))
     some, reference = (search._draw(search._order, 16, Split.TRAIN)._replace(x=x) for x in (black, white))
-    for _ in range(40):
+    for _ in range(80):  # at 40 the values have just begun to part, and last bits decide
         search._critic_step(some, reference)
     with torch.no_grad():
         value = {name: float(search._critic(x)[1].mean()) for name, x in (("black", black), ("white", white))}
-    assert value["white"] > value["black"] + 0.05
+    assert value["white"] > value["black"] + 0.3
 
     def brightness() -> float:
         k = OPERATIONS.index(Operation.BRIGHTNESS)
