@@ -107,7 +107,8 @@ class Ranks:
         try:
             share = max(1, threads // size)
             torch.set_num_threads(share)
-            self.others += [Other(making, self.folder, rank, share) for rank in range(1, size)]
+            for rank in range(1, size):  # one by one: if one cannot be started, those before it are known
+                self.others.append(Other(making, self.folder, rank, share))
             for other in self.others:
                 other.answer(READY, BEGIN_SECONDS)
             self.team = Member(self.folder / "meeting", 0, size, device, self._seconds)
