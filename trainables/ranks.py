@@ -7,7 +7,6 @@ Whoever finds the other end of his pipe closed ends, so none is left behind.
 
 from __future__ import annotations
 
-import faulthandler
 import io
 import os
 import shutil
@@ -33,6 +32,7 @@ from trainables.harness import resolve_device
 from trainables.maker import Maker
 from trainables.method import State
 from trainables.team import LostRankError, Member, Team
+from trainables.time_limit import time_limit
 
 Build = Callable[[Making, Meter, torch.device, Team], Maker]
 BEGIN_SECONDS = 300.0  # for imports and data
@@ -182,7 +182,7 @@ def follow(making: Making, folder: Path, rank: int, pipe: Connection, build: Bui
             order, kept = pipe.recv()
         except EOFError:
             break
-        with _time_limit(protocol.hang_seconds):
+        with time_limit(protocol.hang_seconds):  # the first process may be gone, and nobody else would end this one
             if order == LOAD:
                 state, counted = torch.load(io.BytesIO(kept), map_location="cpu", weights_only=True)
                 maker.load_state_dict(state)
@@ -196,16 +196,6 @@ def follow(making: Making, folder: Path, rank: int, pipe: Connection, build: Bui
         pipe.send((DONE, _seconds(now, before)))
         before = now
     dist.destroy_process_group()
-
-
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """This process ends if its body takes longer: the first one may be gone, and nobody else would end it."""
-    faulthandler.dump_traceback_later(seconds, exit=True)
-    try:
-        yield
-    finally:
-        faulthandler.cancel_dump_traceback_later()
 
 
 def _seconds(now: PhaseCost, before: PhaseCost) -> dict[str, float]:

@@ -7,14 +7,11 @@ hangs cannot report: its process ends itself, and the driver knows by the silenc
 
 from __future__ import annotations
 
-import faulthandler
 import gc
 import os
-import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import IO, Any
+from contextlib import suppress
+from typing import Any
 
 import torch
 from ray import tune
@@ -24,6 +21,7 @@ from trainables.assignment import Making, Report, read_job
 from trainables.harness import Harness
 from trainables.making import MakerHarness
 from trainables.team import LostRankError
+from trainables.time_limit import time_limit
 
 TRACE_CHARACTERS = 4000
 
@@ -54,7 +52,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray carries no types
         return True
 
     def step(self) -> dict[str, Any]:
-        with _time_limit(self._hang_seconds):
+        with time_limit(self._hang_seconds):
             report = self._failed() if self._harness is None else self._advance(self._harness)
         return {
             "report": report.model_dump_json(),
@@ -79,7 +77,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray carries no types
             torch.cuda.empty_cache()
         self._uid, self._hang_seconds = str(config["uid"]), float(config["hang_seconds"])
         try:
-            with _time_limit(self._hang_seconds):
+            with time_limit(self._hang_seconds):
                 job = read_job(config["assignment"])
                 self._harness = MakerHarness(job) if isinstance(job, Making) else Harness(job)
         except (Exception, SystemExit) as error:
@@ -109,24 +107,6 @@ def _cause(failure: BaseException | None) -> Cause:
     if isinstance(failure, LostRankError):
         return Cause.DIED
     return Cause.NOT_FINITE if isinstance(failure, NotFiniteError) else Cause.RAISED
-
-
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """End this process if the body takes longer, with its stack in the worker's log.
-
-    A timer of the interpreter's own in C: it also fires where a hanging extension never lets Python run again.
-    """
-    faulthandler.dump_traceback_later(seconds, exit=True, file=_log_file())
-    try:
-        yield
-    finally:
-        faulthandler.cancel_dump_traceback_later()
-
-
-def _log_file() -> IO[str]:
-    """Standard error as the process got it: what replaces it may have no file descriptor."""
-    return sys.__stderr__ if sys.__stderr__ is not None else sys.stderr
 
 
 def _reason(error: BaseException) -> str:

@@ -138,10 +138,10 @@ def test_a_worker_that_is_stopped_in_order_keeps_what_it_did(tmp_path: Path) -> 
 def test_a_slice_that_hangs_ends_its_process(tmp_path: Path) -> None:
     """With the stack where it hung; even where the interpreter's lock is held for ever."""
     body = (
-        "import ctypes, time\nfrom trainables.trial import _time_limit\n"
-        "with _time_limit(0.3):\n    pass\n"
+        "import ctypes, time\nfrom trainables.time_limit import time_limit\n"
+        "with time_limit(0.3):\n    pass\n"
         "time.sleep(0.5)\nprint('in time', flush=True)\n"  # the control: a slice that ends is left alone
-        "with _time_limit(0.3):\n    ctypes.PyDLL(None).sleep(60)\n"  # PyDLL keeps the lock
+        "with time_limit(0.3):\n    ctypes.PyDLL(None).sleep(60)\n"  # PyDLL keeps the lock
     )
     hung = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, timeout=50, check=False)
     assert hung.stdout == "in time\n"
