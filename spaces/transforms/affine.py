@@ -60,16 +60,25 @@ def affine_matrix(p: AffineParameters, height: int, width: int) -> Tensor:
     square. Exactly [I | 0] where all parameters are exactly zero.
     """
     rotation_deg, translate_x, translate_y, log_scale, shear_x, shear_y = p.filled()
-    cos, sin = torch.cos(torch.deg2rad(rotation_deg)), torch.sin(torch.deg2rad(rotation_deg))
-    both, shrink = 1 + shear_x * shear_y, torch.exp(-log_scale)
-    xx = shrink * (both * cos - shear_x * sin)
-    xy = shrink * (both * sin + shear_x * cos) * (height / width)
-    yx = shrink * (shear_y * cos - sin) * (width / height)
-    yy = shrink * (shear_y * sin + cos)
+    angle = torch.deg2rad(rotation_deg)
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    # Rows of Shx^-1 Shy^-1 R^-1. Few operations on pairs of numbers: a small network's step feels each of them.
+    turned_x, turned_y = torch.stack((cos, sin), dim=-1), torch.stack((-sin, cos), dim=-1)
+    lower = torch.addcmul(turned_y, shear_y[..., None], turned_x)
+    upper = torch.addcmul(turned_x, shear_x[..., None], lower)
+    linear = torch.stack((upper, lower), dim=-2) * torch.exp(-log_scale)[..., None, None]
+    if height != width:
+        linear = linear * _aspect(height, width, linear)
     # A fraction of the side is 2 units of [-1, 1].
-    shift_x, shift_y = 2 * translate_x, 2 * translate_y
-    rows = (xx, xy, -(xx * shift_x + xy * shift_y), yx, yy, -(yx * shift_x + yy * shift_y))
-    return torch.stack(rows, dim=-1).view(-1, 2, 3)
+    shift = -2 * torch.stack((translate_x, translate_y), dim=-1)
+    return torch.cat((linear, (linear * shift[..., None, :]).sum(-1, keepdim=True)), dim=-1)
+
+
+def _aspect(height: int, width: int, like: Tensor) -> Tensor:
+    """(2, 2), what the conjugation does to each entry; filled on the device, which need not be waited for."""
+    aspect = torch.ones(2, 2, dtype=like.dtype, device=like.device)
+    aspect[0, 1], aspect[1, 0] = height / width, width / height
+    return aspect
 
 
 def warp(x: Tensor, matrix: Tensor, padding: Padding = Padding.ZEROS, exact: bool = True) -> Tensor:
@@ -87,11 +96,12 @@ def warp(x: Tensor, matrix: Tensor, padding: Padding = Padding.ZEROS, exact: boo
     wide = torch.promote_types(x.dtype, torch.float32)
     with torch.autocast(x.device.type, enabled=False):
         image, matrix = x.to(wide), matrix.to(wide)
-        # A matmul, since affine_grid has no batching rule under vmap; one for all images, since a batch of products
-        # as small as these takes several times as long as the resampling.
-        points = _pixel_centres(x.shape[-2], x.shape[-1], image)  # (H W, 3)
-        grid = matrix.reshape(-1, 3) @ points.T  # (2 B, H W)
-        grid = grid.view(len(x), 2, x.shape[-2], x.shape[-1]).permute(0, 2, 3, 1)
+        # What depends on the column and what on the row are added. Not affine_grid: it has no batching rule under vmap,
+        # a batch of products as small as its takes longer than the resampling, and GPUs may round products to TF32.
+        x_centres, y_centres = (_pixel_centres(size, image) for size in (x.shape[-1], x.shape[-2]))
+        columns = matrix[..., 0, None] * x_centres  # (B, 2, W)
+        rows = torch.addcmul(matrix[..., 2, None], matrix[..., 1, None], y_centres)  # (B, 2, H)
+        grid = (columns[..., None, :] + rows[..., :, None]).permute(0, 2, 3, 1)
         warped = grid_sample(image, grid, "bilinear", padding.value, align_corners=False)
         if exact:  # in value; the gradient is the warp's
             still = (matrix == torch.eye(2, 3, dtype=wide, device=x.device)).all(-1).all(-1)[:, None, None, None]
@@ -99,9 +109,6 @@ def warp(x: Tensor, matrix: Tensor, padding: Padding = Padding.ZEROS, exact: boo
     return warped.to(x.dtype)
 
 
-def _pixel_centres(height: int, width: int, like: Tensor) -> Tensor:
-    """Homogeneous coordinates (H W, 3) of all pixel centres, row by row."""
-    y = (2 * torch.arange(height, dtype=like.dtype, device=like.device) + 1) / height - 1
-    x = (2 * torch.arange(width, dtype=like.dtype, device=like.device) + 1) / width - 1
-    columns, rows = x.repeat(height), y.repeat_interleave(width)
-    return torch.stack((columns, rows, torch.ones_like(columns)), dim=-1)
+def _pixel_centres(size: int, like: Tensor) -> Tensor:
+    """(size,) coordinates of pixel centres along a side."""
+    return (2 * torch.arange(size, dtype=like.dtype, device=like.device) + 1) / size - 1

@@ -60,7 +60,7 @@ class Config(MakerConfig):
         precision, compiling: of the descriptor-free part, see `fast_stem`.
     """
 
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
 
     horizon: int = Field(default=1500, ge=1)
     factors: tuple[Factor, ...] | None = None

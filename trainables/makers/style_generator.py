@@ -43,7 +43,7 @@ class Config(MakerConfig):
         weight_decay: as an L2 penalty, on both sides.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     horizon: int = Field(default=2000, ge=1)
     network: StyleNetworkConfig = StyleNetworkConfig()

@@ -90,4 +90,4 @@ def averaged(outputs: Tensor, aggregate: Aggregate) -> Tensor:
     log_p = outputs.log_softmax(-1)
     if aggregate is Aggregate.PROB:
         return torch.logsumexp(log_p, 0) - math.log(len(outputs))
-    return log_p.mean(0).log_softmax(-1)
+    return log_p[0] if len(log_p) == 1 else log_p.mean(0).log_softmax(-1)
