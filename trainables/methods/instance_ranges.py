@@ -22,7 +22,8 @@ WHOLE = 0.999  # of the caps: what a share of one means
 class Config(RangesConfig):
     """J = CE - reward * mean_x sum_k log s_k(x), s(x) in (0, 1) the shares of the caps that an input is given.
 
-    There is no search-free form: the ranges are a network's, and are trained with the classifier.
+    There is no search-free form: the ranges are a network's, and are trained with the classifier, once its loss has
+    fallen to half of what it was at first (see `Patience`).
 
     Args:
         reward, tolerance, augmentation_learning_rate, initial_range, caps, sample_rate: see `RangesConfig`.

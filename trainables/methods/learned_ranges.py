@@ -18,8 +18,8 @@ class Config(RangesConfig):
     """J = CE - reward * sum_k log(r_k / cap_k): every range rests where r dCE/dr = reward.
 
     All operations act on every input, in one warp, one flip and one colour map; nothing is selected, so nothing can
-    lock onto an operation that does no harm. A range that is harmless goes to its cap, one that harms shrinks. Nothing
-    is paid before the loss has fallen to half of what it was at first.
+    lock onto an operation that does no harm. A range that is harmless goes to its cap, one that harms shrinks. Ranges
+    stay where they start before the loss has fallen to half of what it was at first (see `Patience`).
 
     Args:
         reward, tolerance, augmentation_learning_rate, initial_range, caps, sample_rate: see `RangesConfig`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ class JointTraining(LayerTraining):
         reward: of the layer for inputs (B, *shape), 0-d, to be made large.
         weight: of the reward, >= 0.
         controller: sets the weight in its place.
-        patience: no reward before it is over.
+        patience: the layer stays as it is before it is over.
     """
 
     def __init__(
@@ -58,8 +58,13 @@ class JointTraining(LayerTraining):
 
     def _paid(self) -> Tensor | float:
         """The reward's weight of now."""
-        weight = self._weight if self._controller is None else self._controller.weight
-        return weight if self._patience is None else weight * self._patience.over
+        return self._weight if self._controller is None else self._controller.weight
+
+    def warnings(self) -> Sequence[str]:
+        if self._patience is None or not self.trunk.finished or bool(self._patience.over):
+            return ()
+        return ("nothing was learned about the ranges: the loss never fell to half of its first value; "
+                "train longer or raise `learning_rate`",)
 
     def _update(self) -> tuple[Tensor, Tensor]:
         progress = self.trunk.progress
@@ -77,9 +82,15 @@ class JointTraining(LayerTraining):
             weights = tuple(self.trunk.network.parameters())
             gradients = torch.autograd.grad(loss - self._paid() * reward, (*weights, *self._learned))
             self.trunk.update(gradients[: len(weights)])
-            self._adam.update(gradients[len(weights) :])
+            self._adam.update(self._awaited(gradients[len(weights) :]))
             self._trained_on(x)
         return loss.detach(), reward.detach()
+
+    def _awaited(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The layer's, or zeros, which move nothing under Adam, while patience lasts; no device is waited for."""
+        if self._patience is None:
+            return gradients
+        return tuple(gradient * self._patience.over for gradient in gradients)
 
     def _trained_on(self, x: Tensor) -> None:
         """For layers that keep something of the inputs they were trained on."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from tracking.errors import UserError
 from trainables.contract_toy import toy_context
 from trainables.contract_trace import steps, with_view
 from trainables.method import Context, Describes, Finds, MethodConfig
-from trainables.methods import augerino, learned_ranges
+from trainables.methods import augerino, instance_ranges, learned_ranges
 from trainables.modules.networks import builder
 from trainables.problems.problem import Split
 from trainables.problems.spec import ProblemSpec, in_memory
@@ -61,17 +63,21 @@ def test_a_tolerance_takes_the_place_of_the_weight_and_survives_a_checkpoint() -
     assert copied.step() == method.step()
 
 
-def test_nothing_is_paid_before_the_network_has_learned_something() -> None:
-    """A huge reward: ranges follow the loss alone until it has halved, which on this learning rate it never does."""
-    def shares(reward: float, learning_rate: float) -> torch.Tensor:
-        config = learned_ranges.Config(reward=reward, learning_rate=learning_rate)
+@pytest.mark.parametrize(("module", "waits"), [(learned_ranges, True), (instance_ranges, True), (augerino, False)])
+def test_ranges_move_once_the_network_has_learned_something(module: Any, waits: bool) -> None:
+    """On a learning rate on which the loss never halves they stay, and that is told; as published they do not wait."""
+    def trained(learning_rate: float) -> tuple[bool, Sequence[str]]:
+        config = module.Config(reward=5.0, learning_rate=learning_rate)
         method = config.build(replace(toy_context(), horizon=60, slice_updates=60))
+        before = [parameter.detach().clone() for parameter in method.layer.parameters()]
         method.step()
-        found: torch.Tensor = method.layer.shares.detach()  # type: ignore[attr-defined]
-        return found
+        after = list(method.layer.parameters())
+        return all(map(torch.equal, before, after)), method.warnings()
 
-    assert torch.equal(shares(5.0, 1e-6), shares(0.001, 1e-6))
-    assert bool((shares(5.0, 0.1) > shares(0.001, 0.1)).all()), "on one that learns the reward is paid"
+    still, told = trained(1e-6)
+    assert still == waits and ("never fell to half" in " ".join(told)) == waits
+    still, told = trained(0.1)
+    assert not still and not told, "on one that learns they move"
 
 
 @pytest.mark.slow

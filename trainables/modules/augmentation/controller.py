@@ -1,4 +1,4 @@
-"""When a reward is paid, and instead of its weight: how much loss the augmentation may cost."""
+"""When ranges begin to move, and instead of a reward's weight: how much loss the augmentation may cost."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ LEARNED = 0.5                 # share of the first loss, below which the network
 class Patience:
     """0 until a loss has once fallen below half of its first value, in the running mean, and 1 from then on.
 
-    A network that knows nothing loses nothing by any augmentation: a reward that is paid from the start can drive all
-    ranges to their caps before anything is learned, and then nothing ever is. Everything stays on the device.
+    A network that knows nothing loses nothing by any augmentation: from the start a reward drives ranges to their caps
+    before anything is learned, and then nothing ever is. Nor is the loss a guide yet: it alone can take a range there
+    (flips, on MNIST). Everything stays on the device.
     """
 
     def __init__(self) -> None:
