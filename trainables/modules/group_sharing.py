@@ -72,10 +72,10 @@ def norm(weight: Tensor) -> Tensor:
     return weight.square().sum((-2, -1)).sqrt()
 
 
-def shift_error(weight: Tensor) -> Tensor:
-    """The same for a shift that runs out at the ends: ||W[1:, 1:] - W[:-1, :-1]||_F / ||W[1:, 1:]||_F, (..., m, n)."""
-    inner = weight[..., 1:, 1:]
-    return norm(inner - weight[..., :-1, :-1]) / norm(inner)
+def shift_error(weight: Tensor, by: int = 1) -> Tensor:
+    """The same for a shift by s that runs out at the ends: ||W[s:, s:] - W[:-s, :-s]||_F / ||W[s:, s:]||_F, (..., m, n)."""
+    inner = weight[..., by:, by:]
+    return norm(inner - weight[..., :-by, :-by]) / norm(inner)
 
 
 def turn_error(kernels: Tensor, quarters: int = 1) -> Tensor:

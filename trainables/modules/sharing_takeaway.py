@@ -20,11 +20,22 @@ import torch
 from torch import Tensor, nn
 from torchvision.utils import make_grid, save_image
 
-from trainables.modules.group_sharing import numerical_rank, shift_error, turn_error
+from trainables.modules.group_sharing import (
+    cyclic,
+    dihedral,
+    equivariance_error,
+    numerical_rank,
+    output_action,
+    representation,
+    shift_error,
+    turn_error,
+)
 from trainables.modules.sharing import FullSharing, KroneckerSharing, SharedLayer
 
 SHOWN = 4          # tasks, and directions of U
 LARGEST = 10_000   # weights of a layer that is shown, and of one whose spectrum is taken
+MOST_ELEMENTS = 64  # of a group that is gone through
+SHIFTS = (1, 2, 4, 8)  # that run out at the ends
 LEAST_SIDE = 96    # pixels of a picture's shorter side
 
 
@@ -55,16 +66,35 @@ def export(
 
 
 def equivariance(adapted: Tensor) -> dict[str, float]:
-    """Errors of adapted layers by group element, means over tasks; those that the shape allows.
+    """Errors of adapted layers by group element but the identity, means over tasks; of groups that the shape allows.
+
+    As many outputs as inputs: the cyclic group of that many; twice as many: the dihedral one (`shift_k`, and `mirror_k`,
+    the shift by k after a reflection). Other layers: shifts that run out at the ends. Kernels in fields of eight
+    channels: quarter turns.
 
     Args:
         adapted: (T, m, n), or kernels (T, c_out, c_in, h, w).
     """
     if adapted.dim() == 3:
-        return {"equivariance/shift": float(shift_error(adapted).mean())}
-    if adapted.shape[1] % 8 == 0 and adapted.shape[2] == 1 and adapted.shape[-1] == adapted.shape[-2]:
-        return {f"equivariance/turn_{90 * k}_deg": float(turn_error(adapted, k).mean()) for k in (1, 2, 3)}
-    return {}
+        errors = _by_element(adapted)
+    elif adapted.shape[1] % 8 == 0 and adapted.shape[2] == 1 and adapted.shape[-1] == adapted.shape[-2]:
+        errors = {f"turn_{90 * k}_deg": turn_error(adapted, k) for k in (1, 2, 3)}
+    else:
+        errors = {}
+    return {f"equivariance/{name}": float(error.mean()) for name, error in errors.items()}
+
+
+def _by_element(adapted: Tensor) -> dict[str, Tensor]:
+    outputs, inputs = adapted.shape[1:]
+    if outputs not in (inputs, 2 * inputs) or outputs > MOST_ELEMENTS:
+        return {f"shift_{k}": shift_error(adapted, k) for k in SHIFTS if 2 * k <= min(outputs, inputs)}
+    group = cyclic(inputs) if outputs == inputs else dihedral(inputs)
+    names = [f"{kind}_{k}" for kind in ("shift", "mirror") for k in range(inputs)]
+    wide = adapted.double()
+    return {
+        name: equivariance_error(wide, representation(g), output_action(group, g))
+        for name, g in list(zip(names, group, strict=False))[1:]
+    }
 
 
 def pictures(layer: SharedLayer, adapted: Tensor) -> Tensor:

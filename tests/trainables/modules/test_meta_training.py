@@ -17,10 +17,17 @@ from tracking.errors import UserError
 from tracking.flops import FlopCounter
 from trainables import methods
 from trainables.method import Context
-from trainables.modules.group_sharing import numerical_rank, principal_cosines, shift_error
+from trainables.modules.group_sharing import (
+    cyclic,
+    dihedral,
+    group_pattern,
+    numerical_rank,
+    principal_cosines,
+    shift_error,
+)
 from trainables.modules.meta_training import MetaTraining
 from trainables.modules.networks import builder
-from trainables.modules.sharing_takeaway import turned
+from trainables.modules.sharing_takeaway import equivariance, turned
 from trainables.problems.layers import Config as Layers
 from trainables.problems.patterns import Layer
 from trainables.problems.problem import Problem, Split
@@ -229,10 +236,38 @@ class TestExport:
         told = json.loads((tmp_path / "sharing.json").read_text())
         layer = told["layers"]["layer"]
         assert layer["spectrum"] == pytest.approx(torch.linalg.svdvals(pattern_of(method)).tolist())
-        assert layer["rank"] == 3 and layer["equivariance/shift"] < 0.2
+        assert layer["rank"] == 3 and layer["equivariance/shift_1"] < 0.2
         assert told["inner_rates"].keys() == method.rates.keys()
         with Image.open(tmp_path / "patterns.png") as picture:
             assert picture.size[0] > 4 * 68 and picture.size[1] > 2 * 68
+
+    def test_equivariance_is_told_by_group_element(self) -> None:
+        """Filters of the group's own pattern are equivariant by every element but the identity, noise by none."""
+        noise = torch.randn(5, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        for group, names in (
+            (cyclic(16), {f"shift_{k}" for k in range(1, 16)}),
+            (dihedral(8), {f"shift_{k}" for k in range(1, 8)} | {f"mirror_{k}" for k in range(8)}),
+        ):
+            inputs = len(group[0])
+            adapted = (noise[:, :inputs] @ group_pattern(group).T).view(5, len(group), inputs)
+            errors = equivariance(adapted)
+            assert errors.keys() == {f"equivariance/{name}" for name in names}
+            assert max(errors.values()) < 1e-12
+            other = torch.randn(adapted.shape, generator=torch.Generator().manual_seed(1))
+            assert min(equivariance(other).values()) > 0.8
+
+    def test_a_layer_that_knows_only_half_of_the_turns_is_told_by_them(self) -> None:
+        """Shifts by two of a cyclic group, without those by one: even elements are exact, odd ones are not."""
+        filters = torch.randn(2, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        rows = [filters[j % 2].roll(j) for j in range(16)]
+        errors = equivariance(torch.stack(rows)[None])
+        assert all((errors[f"equivariance/shift_{k}"] < 1e-12) == (k % 2 == 0) for k in range(1, 16))
+
+    def test_shifts_of_other_layers_run_out_at_the_ends(self) -> None:
+        weight = torch.zeros(1, 10, 12)
+        for j in range(10):
+            weight[0, j, j : j + 3] = torch.tensor([1.0, -2.0, 3.0])
+        assert equivariance(weight) == {f"equivariance/shift_{k}": 0.0 for k in (1, 2, 4)}
 
     def test_directions_are_turned_onto_shifts(self) -> None:
         """Whatever basis U has, what is shown of a convolution's are its three diagonals, each alone."""
