@@ -73,7 +73,7 @@ def norm(weight: Tensor) -> Tensor:
 
 
 def shift_error(weight: Tensor, by: int = 1) -> Tensor:
-    """The same for a shift by s that runs out at the ends: ||W[s:, s:] - W[:-s, :-s]||_F / ||W[s:, s:]||_F, (..., m, n)."""
+    """(..., m, n), a shift by s that runs out at the ends: ||W[s:, s:] - W[:-s, :-s]||_F / ||W[s:, s:]||_F."""
     inner = weight[..., by:, by:]
     return norm(inner - weight[..., :-by, :-by]) / norm(inner)
 

@@ -68,8 +68,8 @@ def export(
 def equivariance(adapted: Tensor) -> dict[str, float]:
     """Errors of adapted layers by group element but the identity, means over tasks; of groups that the shape allows.
 
-    As many outputs as inputs: the cyclic group of that many; twice as many: the dihedral one (`shift_k`, and `mirror_k`,
-    the shift by k after a reflection). Other layers: shifts that run out at the ends. Kernels in fields of eight
+    As many outputs as inputs: the cyclic group of that many; twice as many: the dihedral one (`shift_k`; `mirror_k`: a
+    shift by k after a reflection). Other layers: shifts that run out at the ends. Kernels in fields of eight
     channels: quarter turns.
 
     Args:
