@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from search import gains, overview, winners
 from search.account import Trial, trials, waste
+from search.by_problem import LEGEND, by_problem
 from search.exhibit_tables import Table
 from search.exhibits import Exhibit, Exhibits
 from search.made import all_made
@@ -129,7 +130,7 @@ def _rendered(
     everything = overview.overall(rows)
     return environment.get_template("report.html").render(
         plan=planned, notices=notices(rows, events), overall=everything, overall_said=overview.sentences(everything),
-        overall_table=overall_table(everything),
+        overall_table=overall_table(everything), by_problem=by_problem(rows), by_problem_legend=LEGEND,
         sections=[_section(rows, problem, exhibits, strips, room) for problem in planned.problems],
         studies=[Study(row, exhibits.tuned(row)) for row in rows if row.way is Stage.RERUN],
         study_line=study_line, front_line=front_line, score_text=score_text, Averaging=Averaging, wasted=waste(events),

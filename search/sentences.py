@@ -26,6 +26,12 @@ def score_text(estimate: Estimate | None, accuracy: bool) -> str:
     return f"{shown} [{_number(estimate.low, accuracy)}, {_number(estimate.high, accuracy)}]"
 
 
+def half_width_text(estimate: Estimate, accuracy: bool) -> str:
+    """"91.2 ± 3.2" in percent for accuracies, "0.912 ± 0.032" for other scores; the mean alone of one seed."""
+    shown = _number(estimate.mean, accuracy)
+    return shown if estimate.high is None else f"{shown} ± {_number(estimate.high - estimate.mean, accuracy)}"
+
+
 def verdict_text(row: Row) -> str:
     """The verdict with the difference, for a cell."""
     contrast = row.contrast

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from search import gains, overview, winners
+from search.by_problem import LEGEND, by_problem
 from search.exhibits import Exhibits
 from search.notices import notices
 from search.row import Row
@@ -27,6 +28,11 @@ def _lines(rows: Sequence[Row], events: Sequence[Event], exhibits: Exhibits) -> 
         yield ""
         yield from (f"- {_text(sentence)}" for sentence in overall)
         yield ""
+    if (big := by_problem(rows)) is not None:
+        yield from _lined(big.heads, big.lines)
+        yield ""
+        yield LEGEND
+        yield ""
     for problem in exhibits.plan.problems:
         here = [row for row in rows if row.problem == problem]
         yield f"## {_text(problem)}"
@@ -39,15 +45,21 @@ def _lines(rows: Sequence[Row], events: Sequence[Event], exhibits: Exhibits) -> 
 
 
 def _table(rows: Sequence[Row]) -> Iterator[str]:
-    yield "| method | test [95 %] | against the best control | one training | everything, in plain trainings |"
-    yield "|---|---|---|---|---|"
-    for row in rows:
-        one = None if row.training is None else row.multiples(row.training.flops)
-        cells = (
-            row.label, score_text(row.test, row.accuracy), verdict_text(row), multiples_text(one),
+    heads = ["method", "test [95 %]", "against the best control", "one training", "everything, in plain trainings"]
+    return _lined(heads, [
+        [
+            row.label, score_text(row.test, row.accuracy), verdict_text(row),
+            multiples_text(None if row.training is None else row.multiples(row.training.flops)),
             multiples_text(row.multiples(row.total.flops)),
-        )
-        yield f"| {' | '.join(map(_text, cells))} |"
+        ]
+        for row in rows
+    ])
+
+
+def _lined(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(map(_text, heads))} |"
+    yield "|" + "---|" * len(heads)
+    yield from (f"| {' | '.join(map(_text, line))} |" for line in lines)
 
 
 def _text(words: str) -> str:

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from search import report
 from search.analysis import rows
+from search.by_problem import LEGEND, MARKS, by_problem
 from search.exhibits import Exhibits
 from search.figures.style import png, sheet
 from search.page import amount, page
@@ -81,6 +82,22 @@ def check_self_contained(text: str) -> Parsed:
         names = re.compile(r'xmlns(:\w+)?="[^"]*"|"-//W3C//DTD SVG 1\.1//EN"\s+"[^"]*"|rdf:resource="[^"]*"')
         assert not re.search(r"https?://|url\((?!#)|@import", names.sub("", piece)), "an address"
     return parsed
+
+
+def test_the_big_table_stands_on_the_page_and_in_the_summary(tmp_path: Path) -> None:
+    """Of two problems; of one there is none."""
+    report.write(journal(), tmp_path)
+    big = by_problem(rows(journal()))
+    assert big is not None and len(big.lines) >= 2
+    marks = {mark for mark in MARKS.values() if any(mark in cell for line in big.lines for cell in line)}
+    assert "●" in marks
+    cells = [part.strip() for part in check_self_contained((tmp_path / "report.html").read_text()).text]
+    lines = (tmp_path / "summary.md").read_text().splitlines()
+    for line in [big.heads, *big.lines]:
+        assert set(line) <= set(cells)
+        assert f"| {' | '.join(line)} |".replace("_", r"\_") in lines
+    report.write(small(), tmp_path)
+    assert LEGEND not in (tmp_path / "report.html").read_text() + (tmp_path / "summary.md").read_text()
 
 
 def small(seconds: float = 1.0) -> list[Event]:
