@@ -16,6 +16,7 @@ from tracking.errors import UserError
 from trainables import contract as method_contract
 from trainables import maker_contract, plugins
 from trainables.artefact import Artefact
+from trainables.contract_state import check_resume_is_exact
 from trainables.contract_toy import toy_context
 from trainables.maker import MakerConfig
 from trainables.making import made
@@ -32,7 +33,7 @@ DIGITS = {"name": "digits", "size": 8, "test": 300}  # what a wrapper is tried o
 NETWORK_CHECKS = (
     method_contract.check_same_seed_same_run,
     method_contract.check_leaves_global_generators,
-    method_contract.check_resume_is_exact,
+    check_resume_is_exact,
     method_contract.check_predict_has_no_side_effects,
     method_contract.check_predict_is_per_example,
     method_contract.check_every_step_is_charged,

@@ -25,6 +25,7 @@ from trainables.problems.patterns import Layer
 from trainables.problems.problem import Problem, Split
 from trainables.problems.spec import ProblemSpec, in_memory
 
+Make = Callable[[], Context]  # a fresh, equal context at every call
 CLASSES, PER_CLASS = 3, 24
 HORIZON, SLICE_UPDATES = 5, 2  # the last slice is a shorter one
 # What methods stand on, by the names that they give: its maker, and settings as JSON.
@@ -61,7 +62,7 @@ def toy_tasks_context(seed: int = 0) -> Context:
     return replace(toy_context(seed), problem=problem.view(meter), meter=meter)
 
 
-def toy_of(config_class: type[MethodConfig]) -> Callable[[], Context]:
+def toy_of(config_class: type[MethodConfig]) -> Make:
     """The toy that a method is held to its contract on."""
     return toy_tasks_context if config_class.adapts else toy_context
 
