@@ -22,7 +22,8 @@ MAY_IMPORT = {
 OWNERS = {
     "ray": ("search/", "trainables/trial.py"),
     "mlflow": (
-        "tracking/mlflow_writer.py", "tracking/mlflow_results.py", "tracking/mlflow_network.py", "tracking/read.py"
+        "tracking/mlflow_writer.py", "tracking/mlflow_send.py", "tracking/mlflow_results.py",
+        "tracking/mlflow_network.py", "tracking/read.py",
     ),
     "optuna": ("search/", "spaces/distributions.py", "trainables/modules/parzen.py"),
 }

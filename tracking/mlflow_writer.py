@@ -8,8 +8,7 @@ journal again, in whole or in part, stores nothing twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import zip_longest
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from tracking import mlflow_results as results
 from tracking import mlflow_rows as rows
 from tracking.mlflow_models import register
 from tracking.mlflow_run import Event, Run
+from tracking.mlflow_send import end, reopen, send
 from tracking.read import TRIAL, Store, connect, experiment_id, sweep_runs
 from tracking.record import Status
 
@@ -30,7 +30,6 @@ SWEEP, PARENT, ARTEFACT = "sweep", "parent", "artefact"  # the tag `role`; TRIAL
 ARTEFACT_PARENT = "artefacts"      # stands for the problem in the parent run of a maker's trials
 # Events of our own: files for the sweep's run, a row of the table, the best network of a problem.
 ATTACH, RESULT, NETWORK = "attach", "result of a study", "network"
-METRICS_PER_CALL, TEXTS_PER_CALL = 800, 90  # MLflow takes 1000 entities, 100 of them params and 100 tags
 # Errors of the store that no retry helps.
 REFUSED = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE", "RESOURCE_DOES_NOT_EXIST")
 
@@ -83,7 +82,7 @@ class Writer:
         for runs, status in ((unended, "KILLED"), (others, "FINISHED" if self._done else "KILLED")):
             for run in runs:
                 if run.status != status:
-                    self._end(run, status, self._last_ms)
+                    end(self._api, run, status, self._last_ms)
 
     def _connect(self) -> None:
         client = connect(self._store)
@@ -156,7 +155,7 @@ class Writer:
             run.tags |= self._provenance
             for other in self._runs.values():
                 if other.role == PARENT and other.status == "KILLED":
-                    self._open(other)
+                    reopen(self._api, other)
 
     def _take_asked(self, event: Event) -> None:
         parent = self._parent(event)
@@ -242,7 +241,7 @@ class Writer:
             return 0
         refused = 0
         try:
-            self._send(run)
+            send(self._api, run)
         except MlflowException as error:
             if error.error_code not in REFUSED:
                 raise
@@ -251,38 +250,6 @@ class Writer:
         run.seq = max([run.seq, *run.waiting])
         run.drop_waiting()
         return refused
-
-    def _send(self, run: Run) -> None:
-        """Rows, then the mark that they are stored, then the end: a crash repeats some and loses none.
-
-        One call does where the rows fit in it: MLflow stores params, metrics and tags in this order.
-        """
-        from mlflow.entities import Metric, Param, RunTag
-
-        if run.waiting and run.status != "RUNNING":
-            self._open(run)
-        mark = {"written_seq": str(max(run.waiting)), "written_step": str(run.step)} if run.waiting else {}
-        metrics = _chunks([Metric(*point) for point in run.points], METRICS_PER_CALL)
-        params = _chunks([Param(*pair) for pair in run.params.items()], TEXTS_PER_CALL)
-        tags = _chunks([RunTag(*pair) for pair in (run.tags | mark).items()], TEXTS_PER_CALL)
-        calls = list(zip_longest(*(reversed(list(rows)) for rows in (metrics, params, tags)), fillvalue=()))
-        for some_metrics, some_params, some_tags in reversed(calls):  # the mark is in the last call
-            self._api.log_batch(run.run_id, some_metrics, some_params, some_tags, synchronous=True)
-        if run.data is not None:
-            problem = results.dataset_input(run.problem, *run.data)
-            self._api.log_inputs(run.run_id, datasets=[problem])
-            run.has_data = True
-        if run.final is not None:
-            self._end(run, *run.final)
-
-    def _open(self, run: Run) -> None:
-        self._api.update_run(run.run_id, status="RUNNING")
-        run.status = "RUNNING"
-
-    def _end(self, run: Run, status: str, time_ms: int) -> None:
-        self._api.set_terminated(run.run_id, status=status, end_time=time_ms)
-        run.status = status
-        run.latest = {}
 
     def _attach(self, paths: Iterable[Path]) -> None:
         """Whatever the artefact store says: runs do not depend on it."""
@@ -315,7 +282,3 @@ def _key(tags: Mapping[str, str]) -> Key:
             return (ARTEFACT, tags["key"])
         case role:
             return (str(role),)
-
-
-def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
