@@ -12,22 +12,22 @@ from tracking.record import Stage
 
 MARKS = {Verdict.CONTROL: "●", Verdict.BETTER: "▲", Verdict.WORSE: "▼"}  # told by shape, not by colour
 LEGEND = (
-    "Test score with half of its 95 % interval over seeds; ● the best control of a problem, ▲ better than it, ▼ worse, "
-    "no sign: no difference found. Costs are means over problems, in plain trainings; everything is with tuning and "
-    "pre-training."
+    "Test score (accuracies in percent) with half of its 95 % interval over seeds; ● the best control of a problem, "
+    "▲ better than it, ▼ worse, no sign: no difference found, or too few seeds to say. Costs are means over the "
+    "problems on which a method has a score, in plain trainings; everything is with tuning and pre-training."
 )
 
 
 def by_problem(rows: Sequence[Row]) -> Table | None:
-    """Methods by mean rank; None where there is a single problem."""
+    """Methods by mean rank, those without one last; None where there is a single problem."""
     reruns = [row for row in rows if row.way is Stage.RERUN]
     problems = list(dict.fromkeys(row.problem for row in reruns))
     lines = []
     for one in overall(rows):
         own = {row.problem: row for row in reruns if row.method == one.method}
         trained = [
-            cost for row in own.values()
-            if row.training is not None and (cost := row.multiples(row.training.flops)) is not None
+            cost for row in own.values() if row.test is not None and row.training is not None
+            and (cost := row.multiples(row.training.flops)) is not None
         ]
         lines.append([
             one.method, *(_cell(own.get(problem)) for problem in problems),

@@ -50,12 +50,18 @@ def published() -> dict[str, Any]:
 
 
 def meta_learners(settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """MAML, its head alone, sharing, and the step sizes of sharing without the sharing; equal settings."""
+    """MAML, its head alone, sharing, and the step sizes of sharing without the sharing; equal settings.
+
+    And two of them as published, with nothing tuned.
+    """
+    old = {**settings, **published()}
     return [
         {"name": "maml", "settings": settings},
         {"name": "maml", "label": "anil", "settings": {"head_only": True, **settings}},
         *({"name": "msr", "label": f"msr-{kind}", "settings": {"pattern": kind, **settings}}
           for kind in ("kronecker", "gain", "diagonal")),
+        {"name": "maml", "label": "maml-published", "settings": old},
+        {"name": "msr", "label": "msr-kronecker-published", "settings": {"pattern": "kronecker", **old}},
     ]
 
 

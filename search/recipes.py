@@ -241,6 +241,7 @@ def augmented_episodes() -> dict[str, Any]:
         "methods": meta_learners({"task_batch": 16}),
         "horizon": 500,
         "slices": 10,
+        "asha": {"grace": 0.5},  # as of `symmetries`
         "budget": 60.0,
         "confirm_seeds": 5,
     }

@@ -75,7 +75,8 @@ def score(problem: Problem, parts: Iterable[Judged]) -> tuple[float, bool]:
 def structure(problem: Problem, method: Method) -> dict[str, float]:
     """How near a learned sharing pattern came to the planted one; nothing where either is missing.
 
-    `min_cosine` of the principal angles between the column spaces, and the share of U's energy within the planted one.
+    Cosines of the principal angles between the column spaces, largest first, `min_cosine` of all that the truth has,
+    and the share of U's energy within the planted one.
     """
     if not isinstance(problem, TaskProblem) or not isinstance(method, Shares):
         return {}
@@ -86,7 +87,8 @@ def structure(problem: Problem, method: Method) -> dict[str, float]:
     cosines = principal_cosines(learned, truth)
     # A pattern of fewer columns than the truth has leaves directions out: those are at a right angle.
     least = float(cosines.min()) if len(cosines) == truth.shape[1] else 0.0
-    return {"min_cosine": least, "energy": float(energy_within(learned, truth))}
+    angles = {f"cosine_{k}": value for k, value in enumerate(cosines.tolist(), 1)}
+    return {"min_cosine": least, "energy": float(energy_within(learned, truth)), **angles}
 
 
 def _adapting(method: Method, support: Batch, tasks: tuple[int, ...]) -> Predict:

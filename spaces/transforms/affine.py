@@ -94,18 +94,17 @@ def warp(x: Tensor, matrix: Tensor, padding: Padding = Padding.ZEROS, exact: boo
             grid's rounding, 1e-5 at 224 pixels.
     """
     wide = torch.promote_types(x.dtype, torch.float32)
-    with torch.autocast(x.device.type, enabled=False):
-        image, matrix = x.to(wide), matrix.to(wide)
-        # What depends on the column and what on the row are added. Not affine_grid: it has no batching rule under vmap,
-        # a batch of products as small as its takes longer than the resampling, and GPUs may round products to TF32.
-        x_centres, y_centres = (_pixel_centres(size, image) for size in (x.shape[-1], x.shape[-2]))
-        columns = matrix[..., 0, None] * x_centres  # (B, 2, W)
-        rows = torch.addcmul(matrix[..., 2, None], matrix[..., 1, None], y_centres)  # (B, 2, H)
-        grid = (columns[..., None, :] + rows[..., :, None]).permute(0, 2, 3, 1)
-        warped = grid_sample(image, grid, "bilinear", padding.value, align_corners=False)
-        if exact:  # in value; the gradient is the warp's
-            still = (matrix == torch.eye(2, 3, dtype=wide, device=x.device)).all(-1).all(-1)[:, None, None, None]
-            warped = torch.where(still, image.detach() + (warped - warped.detach()), warped)
+    image, matrix = x.to(wide), matrix.to(wide)
+    # What depends on the column and what on the row are added. Not affine_grid: it has no batching rule under vmap,
+    # a batch of products as small as its takes longer than the resampling, and GPUs may round products to TF32.
+    x_centres, y_centres = (_pixel_centres(size, image) for size in (x.shape[-1], x.shape[-2]))
+    columns = matrix[..., 0, None] * x_centres  # (B, 2, W)
+    rows = torch.addcmul(matrix[..., 2, None], matrix[..., 1, None], y_centres)  # (B, 2, H)
+    grid = (columns[..., None, :] + rows[..., :, None]).permute(0, 2, 3, 1)
+    warped = grid_sample(image, grid, "bilinear", padding.value, align_corners=False)
+    if exact:  # in value; the gradient is the warp's
+        still = (matrix == torch.eye(2, 3, dtype=wide, device=x.device)).all(-1).all(-1)[:, None, None, None]
+        warped = torch.where(still, image.detach() + (warped - warped.detach()), warped)
     return warped.to(x.dtype)
 
 

@@ -53,8 +53,9 @@ def test_no_mark_where_no_difference_was_found_and_no_width_for_one_seed(rows: l
 
 
 def test_what_is_not_there_is_a_dash(rows: list[Row]) -> None:
-    assert cells([*rows[:2], replace(rows[2], estimates={}, training=None), rows[3]])["a"] == [
-        "-", "10.0 ± 0.0 ▼", "4.00", "10.0"]
+    """And costs are those of the problems that have a score."""
+    assert cells([*rows[:2], replace(rows[2], estimates={}), rows[3]])["a"] == ["-", "10.0 ± 0.0 ▼", "4.00", "10.0"]
+    assert cells([*rows[:2], replace(rows[2], training=None), rows[3]])["a"][2] == "4.00"
     assert cells(rows[:3])["a"] == ["80.0 ± 0.0 ▲", "-", "2.00", "10.0"]
 
 

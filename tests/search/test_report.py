@@ -96,6 +96,7 @@ def test_the_big_table_stands_on_the_page_and_in_the_summary(tmp_path: Path) -> 
     for line in [big.heads, *big.lines]:
         assert set(line) <= set(cells)
         assert f"| {' | '.join(line)} |".replace("_", r"\_") in lines
+    assert LEGEND in lines and LEGEND in " ".join(cells)
     report.write(small(), tmp_path)
     assert LEGEND not in (tmp_path / "report.html").read_text() + (tmp_path / "summary.md").read_text()
 
@@ -229,6 +230,18 @@ def test_everything_of_a_user_is_escaped(tmp_path: Path) -> None:
     report.write(hostile(), tmp_path)
     assert all(content(tmp_path).values())
     assert all(re.fullmatch(r"[\w./-]+", name) for name in content(tmp_path)), "a label is no path"
+
+
+def test_labels_of_several_problems_are_escaped_in_the_big_table(tmp_path: Path) -> None:
+    names = ["a|b <i>x</i>", "`c` #d"]
+    events = journal({name: {"plain": (0.8, 0.82), "[e]|*f*": (0.9, 0.95)} for name in names}, replays=())
+    report.write(events, tmp_path)
+    parsed = check_self_contained((tmp_path / "report.html").read_text())
+    assert not {"i", "code"} & set(parsed.tags) and set(names) <= {part.strip() for part in parsed.text}
+    lines = (tmp_path / "summary.md").read_text().splitlines()
+    heads = next(line for line in lines if line.startswith("| method | a"))
+    assert heads == r"| method | a\|b \<i\>x\</i\> | \`c\` \#d | one training | everything |"
+    assert len([line for line in lines if line.startswith(r"| \[e\]\|\*f\* |")]) == 3, "here, and under each problem"
 
 
 def test_labels_that_look_like_markup_stay_as_they_are_in_the_terminal() -> None:

@@ -103,8 +103,11 @@ def test_a_pattern_is_compared_with_the_planted_one(tmp_path: Path) -> None:
     assert truth is not None
     noise = torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))
     right, partly, wrong = (structure(problem, Sharing(u)) for u in (truth @ noise[:16], truth[:, :15], noise))  # type: ignore[arg-type]
-    assert right == {"min_cosine": pytest.approx(1, abs=1e-5), "energy": pytest.approx(1, abs=1e-5)}
-    assert partly == {"min_cosine": 0.0, "energy": pytest.approx(1, abs=1e-5)}
+    one = pytest.approx(1, abs=1e-5)
+    assert right == {"min_cosine": one, "energy": one, **{f"cosine_{k}": one for k in range(1, 17)}}
+    assert partly == {"min_cosine": 0.0, "energy": one, **{f"cosine_{k}": one for k in range(1, 16)}}
+    angles = [wrong[f"cosine_{k}"] for k in range(1, 17)]
+    assert angles == sorted(angles, reverse=True) and angles[-1] == wrong["min_cosine"]
     assert wrong["min_cosine"] < 0.3 and wrong["energy"] < 0.2
     assert structure(problem, Sharing(None)) == structure(problem, Recording()) == {}  # type: ignore[arg-type]
     assert structure(problem_of(tmp_path, EPISODES), Sharing(truth)) == {}  # type: ignore[arg-type]

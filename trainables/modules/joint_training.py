@@ -60,6 +60,10 @@ class JointTraining(LayerTraining):
         """The reward's weight of now."""
         return self._weight if self._controller is None else self._controller.weight
 
+    def _begun(self) -> Tensor | None:
+        """1 once the layer may move, 0 before; None where it always may."""
+        return None if self._patience is None else self._patience.over
+
     def warnings(self) -> Sequence[str]:
         if self._patience is None or not self.trunk.finished or bool(self._patience.over):
             return ()
@@ -76,21 +80,15 @@ class JointTraining(LayerTraining):
             loss = self._rule.loss(self.trunk.outputs(augmented), y, progress).mean()
             reward = self._reward(x)
             if self._controller is not None and plain is not None:
-                self._controller.update(loss.detach(), plain)
+                self._controller.update(loss.detach(), plain, self._begun())
             if self._patience is not None:
                 self._patience.update(loss.detach())
             weights = tuple(self.trunk.network.parameters())
             gradients = torch.autograd.grad(loss - self._paid() * reward, (*weights, *self._learned))
             self.trunk.update(gradients[: len(weights)])
-            self._adam.update(self._awaited(gradients[len(weights) :]))
+            self._adam.update(gradients[len(weights) :], begun=self._begun())
             self._trained_on(x)
         return loss.detach(), reward.detach()
-
-    def _awaited(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """The layer's, or zeros, which move nothing under Adam, while patience lasts; no device is waited for."""
-        if self._patience is None:
-            return gradients
-        return tuple(gradient * self._patience.over for gradient in gradients)
 
     def _trained_on(self, x: Tensor) -> None:
         """For layers that keep something of the inputs they were trained on."""

@@ -178,6 +178,8 @@ class MetaTraining:
             for parameter, gradient in zip(self._learned, gradients, strict=True):
                 nothing = torch.zeros_like(parameter)
                 parameter.grad = nothing if gradient is None else torch.where(exploded, nothing, gradient)
+            # With a gradient of zero Adam would still go on as it was going.
+            torch._foreach_mul_([self._optimiser.state[one]["exp_avg"] for one in self._learned], (~exploded).float())
             self._optimiser.param_groups[0]["lr"] = config.outer_learning_rate * self._decay()
             self._optimiser.step()
             self._bound(exploded)

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import torch
 from torch import Generator, nn
+from torch.nn.modules.conv import _ConvNd
 
 from tracking.errors import UserError
 from trainables.modules.sharing import (
@@ -40,16 +41,22 @@ def shared(network: nn.Module, pattern: Pattern, latent: int, deviation: float, 
         generator: of FULL's entries.
 
     Raises:
-        UserError: there is no layer to exchange, or `latent` exceeds the single layer's size.
+        UserError: there is no layer to exchange, a convolution that no pattern is for, or `latent` exceeds the largest
+            layer's size.
     """
+    for module in network.modules():
+        if isinstance(module, _ConvNd) and not isinstance(module, nn.Conv2d):
+            raise UserError("patterns are for linear layers and Conv2d", str(module), "use the network `small_cnn`")
     places = [(path, module) for path, module in network.named_modules() if isinstance(module, _KINDS)]
     chosen = places if len(places) == 1 else places[:-1]
     if not chosen:
         raise UserError("a pattern needs a layer to be in", type(network).__name__, "linear, or Conv2d of stride 1")
+    largest = max(_weight(module).numel() for _, module in chosen)
+    if pattern is Pattern.FULL and latent > largest:
+        raise UserError(f"`latent` must lie in 1 to {largest}, the largest layer's number of weights", latent)
     for path, module in chosen:
         shape = tuple(_weight(module).shape)
-        size = int(torch.tensor(shape).prod())
-        form = _form(pattern, shape, latent if len(places) == 1 else min(latent, size), deviation, generator)
+        form = _form(pattern, shape, min(latent, _weight(module).numel()), deviation, generator)
         parent = network.get_submodule(path.rpartition(".")[0])
         setattr(parent, path.rpartition(".")[2], _exchanged(module, form, generator))
     return network
@@ -90,10 +97,11 @@ def _square(module: nn.Conv2d | SharedConv2d) -> int:
     if isinstance(module, SharedConv2d):
         return module.padding
     plain = module.stride == (1, 1) and module.dilation == (1, 1) and module.groups == 1
+    plain = plain and module.padding_mode == "zeros"
     if not plain or isinstance(module.padding, str) or module.padding[0] != module.padding[1]:
         raise UserError(
-            "patterns are for convolutions of stride 1, without groups or dilation, evenly padded", str(module),
-            "use the network `small_cnn`",
+            "patterns are for convolutions of stride 1, without groups or dilation, evenly padded with zeros",
+            str(module), "use the network `small_cnn`",
         )
     return module.padding[0]
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torchvision.utils import make_grid, save_image
 
 from trainables.modules.group_sharing import (
+    Permutation,
     cyclic,
     dihedral,
     equivariance_error,
@@ -35,6 +36,7 @@ from trainables.modules.sharing import FullSharing, KroneckerSharing, SharedLaye
 SHOWN = 4          # tasks, and directions of U
 LARGEST = 10_000   # weights of a layer that is shown, and of one whose spectrum is taken
 MOST_ELEMENTS = 64  # of a group that is gone through
+LEAST_REGULAR = 4  # inputs; the dihedral group of two points is no group of permutations of them
 SHIFTS = (1, 2, 4, 8)  # that run out at the ends
 LEAST_SIDE = 96    # pixels of a picture's shorter side
 
@@ -66,11 +68,13 @@ def export(
 
 
 def equivariance(adapted: Tensor) -> dict[str, float]:
-    """Errors of adapted layers by group element but the identity, means over tasks; of groups that the shape allows.
+    """Errors of adapted layers by group element but the identity, means over tasks; of the groups in question.
 
-    As many outputs as inputs: the cyclic group of that many; twice as many: the dihedral one (`shift_k`; `mirror_k`: a
-    shift by k after a reflection). Other layers: shifts that run out at the ends. Kernels in fields of eight
-    channels: quarter turns.
+    Which group acts is not known here, so the shape says what is looked at. As many outputs as inputs: the cyclic group
+    of that many (`shift_k`), and where they are even the dihedral one that acts on itself (`regular_shift_k`,
+    `regular_mirror_k`: a shift by k after a reflection). Twice as many: the dihedral group of the inputs (`shift_k`,
+    `mirror_k`). Above 64 outputs and of other shapes: shifts by 1, 2, 4 and 8 that run out at the ends. Kernels in
+    fields of eight channels: quarter turns, the elements that are exact on pixels.
 
     Args:
         adapted: (T, m, n), or kernels (T, c_out, c_in, h, w).
@@ -88,13 +92,23 @@ def _by_element(adapted: Tensor) -> dict[str, Tensor]:
     outputs, inputs = adapted.shape[1:]
     if outputs not in (inputs, 2 * inputs) or outputs > MOST_ELEMENTS:
         return {f"shift_{k}": shift_error(adapted, k) for k in SHIFTS if 2 * k <= min(outputs, inputs)}
-    group = cyclic(inputs) if outputs == inputs else dihedral(inputs)
-    names = [f"{kind}_{k}" for kind in ("shift", "mirror") for k in range(inputs)]
-    wide = adapted.double()
-    return {
-        name: equivariance_error(wide, representation(g), output_action(group, g))
-        for name, g in list(zip(names, group, strict=False))[1:]
-    }
+    if outputs == 2 * inputs:
+        return _errors(adapted, dihedral(inputs), "", on_itself=False)
+    found = _errors(adapted, cyclic(inputs), "", on_itself=False)
+    if inputs % 2 == 0 and inputs > LEAST_REGULAR:
+        found |= _errors(adapted, dihedral(inputs // 2), "regular_", on_itself=True)
+    return found
+
+
+def _errors(adapted: Tensor, group: Sequence[Permutation], prefix: str, on_itself: bool) -> dict[str, Tensor]:
+    """Of the elements but the identity; inputs are the group's points, or its elements."""
+    points, wide = len(group[0]), adapted.double()
+    names = [f"{prefix}{kind}_{k}" for kind in ("shift", "mirror") for k in range(points)]
+    found = {}
+    for name, g in list(zip(names, group, strict=False))[1:]:
+        moved = output_action(group, g)
+        found[name] = equivariance_error(wide, moved if on_itself else representation(g), moved)
+    return found
 
 
 def pictures(layer: SharedLayer, adapted: Tensor) -> Tensor:

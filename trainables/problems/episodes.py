@@ -45,6 +45,7 @@ class Config(WrapperConfig):
     test_classes: int | None = Field(default=None, ge=2)
 
     def wrap(self, dataset: Dataset, seed: int) -> Dataset:
+        dataset.require_no_tail(self.name)
         if dataset.kind is not Kind.CLASSIFICATION or len(dataset.shape) != 3:
             raise UserError("`episodes` makes tasks of labelled images", f"a {dataset.kind} problem {dataset.shape}")
         if len({id(array) for array in dataset.pool.values()}) > 1:
@@ -101,8 +102,11 @@ class ImageTasks:
     def episodes(self, known: Tasks, generator: Generator, tasks: int, shots: int, queries: int) -> Episode:
         """Classes and images without replacement within a task; ordered by class, which were drawn in random order.
 
-        Where fewer classes are known than a task has ways, its tasks have as many.
+        Where fewer classes are known than a task has ways, its tasks have as many. UserError where a class has fewer
+        images than a task takes of it.
         """
+        if known.shape[1] < shots + queries:
+            raise UserError(f"every class needs shots + queries = {shots + queries} images", known.shape[1])
         ways = min(self.outputs, len(known))
         classes = torch.rand(tasks, len(known), generator=generator).topk(ways).indices  # (T, W)
         keys = torch.rand(tasks, ways, known.shape[1], generator=generator)

@@ -52,15 +52,39 @@ def test_what_was_found_is_trained_with_and_stays() -> None:
         assert not torch.equal(again.sample(x, torch.Generator().manual_seed(0)), x)  # type: ignore[attr-defined]
 
 
+def tolerant(horizon: int, **settings: Any) -> Any:
+    config = learned_ranges.Config(tolerance=0.05, **settings)
+    return config.build(replace(toy_context(), horizon=horizon, slice_updates=20))
+
+
 def test_a_tolerance_takes_the_place_of_the_weight_and_survives_a_checkpoint() -> None:
-    config = learned_ranges.Config(tolerance=0.05)
-    context = replace(toy_context(), horizon=40, slice_updates=20)
-    method = config.build(context)
-    metrics = method.step().metrics
-    assert metrics["train/reward_weight"] != config.reward
-    copied = config.build(replace(toy_context(), horizon=40, slice_updates=20))
+    method, copied = tolerant(80), tolerant(80)
+    for _ in range(3):
+        metrics = method.step().metrics
+    assert metrics["train/reward_weight"] != learned_ranges.Config().reward
     copied.load_state_dict(method.state_dict())
     assert copied.step() == method.step()
+
+
+def test_while_ranges_wait_the_network_learns_and_the_weight_stays() -> None:
+    """The weight is steered by what the augmentation costs, which says nothing before anything is learned."""
+    method = tolerant(60, learning_rate=1e-6)
+    before = [parameter.detach().clone() for parameter in method.trunk.network.parameters()]
+    metrics = [method.step().metrics["train/reward_weight"] for _ in range(3)]
+    assert metrics == pytest.approx(3 * [learned_ranges.Config().reward])
+    assert not any(map(torch.equal, before, method.trunk.network.parameters()))
+    assert not method.warnings()[1:] and "never fell" in method.warnings()[0]
+
+
+def test_a_large_gap_lowers_the_weight_of_the_reward() -> None:
+    """Wide ranges cost far more than .001 nats; with a tolerance of 50 nats the same ranges raise it."""
+    weights = []
+    for tolerance in (0.001, 50.0):
+        config = learned_ranges.Config(tolerance=tolerance, initial_range=0.4, augmentation_learning_rate=1e-9,
+                                       learning_rate=0.1)
+        method = config.build(replace(toy_context(), horizon=300, slice_updates=300))
+        weights.append(method.step().metrics["train/reward_weight"])
+    assert weights[0] < learned_ranges.Config().reward < weights[1]
 
 
 @pytest.mark.parametrize(("module", "waits"), [(learned_ranges, True), (instance_ranges, True), (augerino, False)])
@@ -74,6 +98,9 @@ def test_ranges_move_once_the_network_has_learned_something(module: Any, waits: 
         after = list(method.layer.parameters())
         return all(map(torch.equal, before, after)), method.warnings()
 
+    method = module.Config(learning_rate=1e-6).build(replace(toy_context(), horizon=60, slice_updates=30))
+    method.step()
+    assert not method.warnings(), "not before the end"
     still, told = trained(1e-6)
     assert still == waits and ("never fell to half" in " ".join(told)) == waits
     still, told = trained(0.1)

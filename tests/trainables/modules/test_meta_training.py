@@ -158,6 +158,24 @@ class TestExplodingRates:
         assert float(method._explosions) == 3
         assert all(torch.equal(before[name], value) for name, value in method.fast.items())
 
+    def test_change_no_weights_after_ordinary_updates_either(self, folder: Path) -> None:
+        """Adam would go on as it was going; with the momentum forgotten only the rates are halved."""
+        problem = problem_of(folder, Layer.RANK1, tasks=60)
+        method = method_of(problem, "msr", 30, **FULL, latent=4, outer_learning_rate=1e-2)
+        for _ in range(10):
+            method._update()
+        before = [value.detach().clone() for value in method.network.parameters()]
+        rates = {name: float(rate.detach()) for name, rate in method.rates.items()}
+        method._untouched.mul_(1e-9)
+        method._update()
+        assert float(method._explosions) == 1
+        assert all(map(torch.equal, before, method.network.parameters()))
+        halved = {name: float(rate.detach()) for name, rate in method.rates.items()}
+        assert halved == pytest.approx({name: rate / 2 for name, rate in rates.items()})
+        method._untouched.mul_(1e9)
+        method._update()
+        assert not any(map(torch.equal, before, method.network.parameters())), "the next ordinary one is taken"
+
     def test_never_become_negative(self, folder: Path) -> None:
         """A published rate that Adam carried below zero is at zero after the next update's end."""
         problem = problem_of(folder, Layer.RANK1, tasks=60)
@@ -243,24 +261,40 @@ class TestExport:
 
     def test_equivariance_is_told_by_group_element(self) -> None:
         """Filters of the group's own pattern are equivariant by every element but the identity, noise by none."""
-        noise = torch.randn(5, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        noise = torch.randn(5, 40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         for group, names in (
-            (cyclic(16), {f"shift_{k}" for k in range(1, 16)}),
+            (cyclic(40), {f"shift_{k}" for k in range(1, 40)}),
             (dihedral(8), {f"shift_{k}" for k in range(1, 8)} | {f"mirror_{k}" for k in range(8)}),
         ):
             inputs = len(group[0])
             adapted = (noise[:, :inputs] @ group_pattern(group).T).view(5, len(group), inputs)
-            errors = equivariance(adapted)
+            errors = {name: error for name, error in equivariance(adapted).items() if "regular" not in name}
             assert errors.keys() == {f"equivariance/{name}" for name in names}
             assert max(errors.values()) < 1e-12
             other = torch.randn(adapted.shape, generator=torch.Generator().manual_seed(1))
             assert min(equivariance(other).values()) > 0.8
+
+    @pytest.mark.parametrize(("layer", "zero", "other"), [
+        (Layer.DIHEDRAL, "/regular_", "/shift_"), (Layer.CYCLIC, "/shift_", "/regular_mirror_"),
+    ])
+    def test_the_planted_groups_of_sixteen_points_are_told_apart(self, layer: Layer, zero: str, other: str) -> None:
+        truth = torch.from_numpy(Layers(layer=layer).pattern(0).matrix)
+        filters = torch.randn(5, truth.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        errors = equivariance((filters @ truth.T).view(5, 16, 16))
+        assert len(errors) == 15 + 15
+        assert max(value for name, value in errors.items() if zero in name) < 1e-12
+        assert min(value for name, value in errors.items() if other in name) > 0.3
+
+    def test_groups_that_are_too_large_have_a_few_shifts_only(self) -> None:
+        square = torch.randn(2, 65, 65, generator=torch.Generator().manual_seed(0))
+        assert equivariance(square).keys() == {f"equivariance/shift_{k}" for k in (1, 2, 4, 8)}
 
     def test_a_layer_that_knows_only_half_of_the_turns_is_told_by_them(self) -> None:
         """Shifts by two of a cyclic group, without those by one: even elements are exact, odd ones are not."""
         filters = torch.randn(2, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         rows = [filters[j % 2].roll(j) for j in range(16)]
         errors = equivariance(torch.stack(rows)[None])
+        assert len([name for name in errors if "/shift_" in name]) == 15
         assert all((errors[f"equivariance/shift_{k}"] < 1e-12) == (k % 2 == 0) for k in range(1, 16))
 
     def test_shifts_of_other_layers_run_out_at_the_ends(self) -> None:

@@ -86,6 +86,21 @@ def test_shares_that_leave_too_few_classes(tmp_path: Path) -> None:
         built(tmp_path, (0.6, 0.2, 0.2))
 
 
+def test_classes_of_given_sizes_are_no_tasks(tmp_path: Path) -> None:
+    wrappers = [{"name": "long_tailed", "ratio": 0.02, "select": 5}, {"name": "episodes", "ways": 3}]
+    spec = ProblemSpec(label="x", source={"name": "digits"}, wrappers=wrappers, shares=SHARES)
+    with pytest.raises(UserError, match="comes before `long_tailed`"):
+        spec.build(0, 0, tmp_path)
+
+
+def test_a_task_that_asks_for_more_images_than_a_class_has(tmp_path: Path) -> None:
+    problem = built(tmp_path)
+    images = problem._known[Split.TRAIN].shape[1]
+    assert problem.view().episode(Generator().manual_seed(0), 1, images - 1).query.y.numel() == 3 * (images - 1)
+    with pytest.raises(UserError, match=f"shots \\+ queries = {images + 1}"):
+        problem.view().episode(Generator().manual_seed(0), 1, images)
+
+
 def test_signals_and_episodes_of_episodes(tmp_path: Path) -> None:
     for source, wrappers in [
         ({"name": "sinusoids", "per_class": 36}, [{"name": "episodes", "ways": 2}]),

@@ -67,15 +67,21 @@ class ToleranceController:
         self.weight = torch.tensor(weight)
         self._state = torch.full((3,), float("nan"))  # the first loss without; means of the gap and of the loss without
 
-    def update(self, augmented: Tensor, plain: Tensor) -> None:
-        """One look: losses with and without augmentation, 0-d."""
+    def update(self, augmented: Tensor, plain: Tensor, begun: Tensor | None = None) -> None:
+        """One look: losses with and without augmentation, 0-d.
+
+        Args:
+            begun: 0-d; while it is 0 losses are remembered and the weight stays, since nothing is paid yet.
+        """
         seen = torch.stack((plain, augmented - plain, plain))
         before = self._state.to(seen)
         mixed = torch.cat((before[:1], MEMORY * before[1:] + (1 - MEMORY) * seen[1:]))
         self._state = torch.where(before.isnan(), seen, mixed)
         first, gap, without = self._state.unbind()
         widen = (gap < self.tolerance) & (without < LEARNED * first)
-        self.weight = (self.weight.to(seen) * torch.where(widen, STEP, 1 / STEP)).clamp(LOWEST, HIGHEST)
+        before_look = self.weight.to(seen)
+        after = (before_look * torch.where(widen, STEP, 1 / STEP)).clamp(LOWEST, HIGHEST)
+        self.weight = after if begun is None else torch.where(begun > 0, after, before_look)
 
     def state_dict(self) -> dict[str, Tensor]:
         return {"weight": self.weight.clone(), "means": self._state.clone()}
