@@ -173,8 +173,8 @@ def _study(
     ends = own.final_flops + own.test_flops
     flops = tune_flops + 0.1 * own.full_flops + comparison.confirm_seeds * (own.trial_flops(slices, slices) + ends)
     flops += replays * (again.trial_flops(slices, slices) + ends)
-    bred = issubclass(method.config_class(), EvolvingConfig)
-    at_most = len(reports) if bred else _trials_at_most(comparison, unit.full_flops, own.full_flops)
+    known = issubclass(method.config_class(), EvolvingConfig) or not method.space().names
+    at_most = len(reports) if known else _trials_at_most(comparison, unit.full_flops, own.full_flops)
     return StudyEstimate(
         problem, method.key, at_most, len(reports),
         comparison.confirm_seeds + replays, own.full_flops, own.trial_seconds(slices, slices), flops,

@@ -43,9 +43,15 @@ class Sampled(Tuning):
             self.closed is not None
             or self.spent_flops >= self.budget_flops
             or self._proposer.exhausted
+            or self._tried_all
             or len(self.trials) >= self._comparison.max_trials
             or self.failures >= self._comparison.max_failures
         )
+
+    @property
+    def _tried_all(self) -> bool:
+        """Where nothing is tuned one trial is all there is to try; one that failed is tried again."""
+        return not self._space.names and any(one.status is not Status.FAILED for one in self.trials.values())
 
     def notes(self) -> dict[str, str]:
         found: dict[str, str] = {}

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from search import configuration
+from search.method_spec import MethodSpec
 from search.settings import SamplerName
 from search.tuning import Tuning
+from search.tunings import tuning_of
 from tests.support.simulation import Simulation, Stopped, comparison, decisions, simulated
 from tracking.errors import UserError
 from tracking.journal import Event
@@ -100,6 +102,32 @@ def test_a_study_ends_with_its_grid() -> None:
     alone = [{"name": "plain", "settings": {"learning_rate": 0.1, "weight_decay": 5e-4}}]
     events = undisturbed(**changes | {"methods": alone}, budget=50.0)
     assert sum(e["kind"] == "asked" and e["stage"] == "tune" for e in events) == 1
+
+
+def untunable(**settings: float) -> MethodSpec:
+    return MethodSpec(name="plain", settings={"learning_rate": 0.1, "weight_decay": 5e-4, **settings})
+
+
+@pytest.mark.parametrize("sampler", [SamplerName.TPE, SamplerName.RANDOM, SamplerName.NSGA_II])
+def test_where_nothing_is_tuned_one_trial_is_all(sampler: SamplerName) -> None:
+    """More would be the same configuration again, on the study's budget."""
+    changes: dict[str, Any] = {"problems": comparison().problems[:1], "budget": 20.0, "sampler": sampler}
+    events = undisturbed(**changes, methods=[untunable().model_dump()])
+    tuned = [e for e in events if "/tune-" in e.get("uid", "") and e["kind"] in ("asked", "ended")]
+    assert [(e["kind"], e.get("status")) for e in tuned] == [("asked", None), ("ended", "complete")]
+    free = undisturbed(**changes, methods=[{"name": "plain"}])
+    assert sum(e["kind"] == "asked" and e["stage"] == "tune" for e in free) > 5
+
+
+def test_one_trial_that_failed_is_tried_again() -> None:
+    tuning = tuning_of(comparison(parallel_trials=4, max_failures=2), "one", untunable(), 1000, 1000)
+    first = tuning.ask()
+    assert not tuning.may_ask, "nothing beside the one that runs"
+    tuning.fail(first.uid, 10)
+    assert tuning.may_ask
+    again = tuning.ask()
+    tuning.report(again.uid, 0, 1000, 0.5, ready=True, done=True)
+    assert tuning.done and tuning.best is again
 
 
 def test_two_objectives_are_journaled_and_nothing_is_stopped_early() -> None:
