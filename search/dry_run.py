@@ -41,7 +41,8 @@ def dry_run(comparison: Comparison, made: Sweep, experiment: str, connection: Co
         made: where the sweep would be; nothing is written there.
 
     Raises:
-        UserError: a sweep of that name exists, the data are bad, or not one trial would fit.
+        UserError: a sweep of that name exists, the data are bad, a row does not fit a problem, or not one trial would fit
+            a node.
     """
     if made.exists():
         raise UserError("a new sweep needs a name of its own", made.place, "choose another --name")
@@ -51,7 +52,9 @@ def dry_run(comparison: Comparison, made: Sweep, experiment: str, connection: Co
         comparison = comparison.model_copy(update={"parallel_trials": parallel_for(slots, studies)})
     torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))  # as in a worker
     for problem in comparison.problems:
-        problem.build(comparison.seed, 0, sweeps.cache_folder())  # bad data is told here, and not counted as time
+        view = problem.build(comparison.seed, 0, sweeps.cache_folder()).view()  # bad data are told here
+        for method in comparison.methods:
+            method.fits(view, comparison.network)
     wanted = wanted_of(comparison)
     check_sources(wanted, comparison.making_workers)
     plan = _plan(comparison, made, stores.chosen(made.place.parent, experiment)[0].uri)

@@ -123,6 +123,16 @@ def test_a_real_probe_measures_the_flops_exactly(tmp_path: Path) -> None:
     assert found.work_seconds > 0 and found.score_seconds > 0 and not found.finds
 
 
+def test_a_row_that_does_not_fit_is_told_in_full_before_anything_is_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("search.dry_run.estimate")  # it is not reached
+    changes = ["methods=[{name: plain}, {name: msr}]", "problems=[{label: digits, source: {name: digits}}]"]
+    with pytest.raises(UserError, match="row `msr`"):
+        dry("digits", None, changes, [], Options(root=str(tmp_path / "sweeps")), False)
+    assert not (tmp_path / "sweeps").exists()
+
+
 def test_a_dry_run_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     import yaml
 
