@@ -41,8 +41,7 @@ def dry_run(comparison: Comparison, made: Sweep, experiment: str, connection: Co
         made: where the sweep would be; nothing is written there.
 
     Raises:
-        UserError: a sweep of that name exists, the data are bad, a row does not fit a problem, or not one trial would fit
-            a node.
+        UserError: a sweep of that name exists, the data are bad, a row does not fit a problem, or a trial no node.
     """
     if made.exists():
         raise UserError("a new sweep needs a name of its own", made.place, "choose another --name")
