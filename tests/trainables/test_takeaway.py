@@ -83,7 +83,8 @@ def test_a_trained_network_is_left_as_a_program_that_predicts_alike(name: str, t
     method = methods.config_class(name).quick().build(context)
     for _ in steps(method):
         pass
-    assert take_away(method, str(tmp_path), tuple(context.problem.shape)) == []
+    own = list(method.warnings()) if isinstance(method, Warns) else []  # five updates teach little
+    assert take_away(method, str(tmp_path), tuple(context.problem.shape)) == own
     loaded = torch.export.load(tmp_path / "model.pt2").module()
     for count in (1, 7):
         x = torch.rand(count, *context.problem.shape)
