@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from trainables import methods
 from trainables.contract_toy import toy_context
 from trainables.contract_trace import steps
+from trainables.method import Warns
 from trainables.program import program
 from trainables.takeaway import take_away
 
