@@ -90,6 +90,20 @@ def turn_error(kernels: Tensor, quarters: int = 1) -> Tensor:
     return length
 
 
+def mirror_error(kernels: Tensor, quarters: int = 0) -> Tensor:
+    """The same for a reflection (upside down) and then quarter turns, of kernels (..., fields x 16, 1, 3, 3) of D_8.
+
+    A field's first eight channels are its function turned by 45 k degrees, the others that of its mirror image: a
+    reflection exchanges the halves and turns -k for k.
+    """
+    fields = kernels.view(*kernels.shape[:-4], -1, 2, 8, *kernels.shape[-3:])
+    places = (2 * quarters - torch.arange(8, device=kernels.device)) % 8
+    expected = fields.flip(-5).index_select(-4, places)
+    moved = torch.rot90(fields.flip(-2), quarters, (-2, -1)) - expected
+    length: Tensor = moved.flatten(-6).norm(dim=-1) / fields.flatten(-6).norm(dim=-1)
+    return length
+
+
 def principal_cosines(pattern: Tensor, truth: Tensor) -> Tensor:
     """Cosines of the principal angles between two column spaces, largest first (Bjorck and Golub 1973).
 

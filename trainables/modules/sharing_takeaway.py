@@ -25,6 +25,7 @@ from trainables.modules.group_sharing import (
     cyclic,
     dihedral,
     equivariance_error,
+    mirror_error,
     numerical_rank,
     output_action,
     representation,
@@ -74,7 +75,7 @@ def equivariance(adapted: Tensor) -> dict[str, float]:
     of that many (`shift_k`), and where they are even the dihedral one that acts on itself (`regular_shift_k`,
     `regular_mirror_k`: a shift by k after a reflection). Twice as many: the dihedral group of the inputs (`shift_k`,
     `mirror_k`). Above 64 outputs and of other shapes: shifts by 1, 2, 4 and 8 that run out at the ends. Kernels in
-    fields of eight channels: quarter turns, the elements that are exact on pixels.
+    fields of eight channels: quarter turns, the elements that are exact on pixels; of sixteen: mirrored as well.
 
     Args:
         adapted: (T, m, n), or kernels (T, c_out, c_in, h, w).
@@ -83,6 +84,8 @@ def equivariance(adapted: Tensor) -> dict[str, float]:
         errors = _by_element(adapted)
     elif adapted.shape[1] % 8 == 0 and adapted.shape[2] == 1 and adapted.shape[-1] == adapted.shape[-2]:
         errors = {f"turn_{90 * k}_deg": turn_error(adapted, k) for k in (1, 2, 3)}
+        if adapted.shape[1] % 16 == 0:
+            errors |= {f"mirror_{90 * k}_deg": mirror_error(adapted, k) for k in range(4)}
     else:
         errors = {}
     return {f"equivariance/{name}": float(error.mean()) for name, error in errors.items()}

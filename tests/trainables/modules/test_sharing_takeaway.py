@@ -75,6 +75,17 @@ def test_a_layer_that_knows_only_half_of_the_turns_is_told_by_them() -> None:
     assert all((errors[f"equivariance/shift_{k}"] < 1e-12) == (k % 2 == 0) for k in range(1, 16))
 
 
+def test_kernels_in_fields_of_sixteen_are_told_by_turns_and_mirrors() -> None:
+    truth = Layers(layer=Layer.ROT8_FLIP).pattern(0)
+    matrix = torch.from_numpy(truth.matrix)
+    filters = torch.randn(3, matrix.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    errors = equivariance((filters @ matrix.T).view(3, *truth.weight))
+    turns = {f"equivariance/turn_{90 * k}_deg" for k in (1, 2, 3)}
+    assert errors.keys() == turns | {f"equivariance/mirror_{90 * k}_deg" for k in range(4)}
+    assert max(errors.values()) < 1e-12
+    assert equivariance(torch.randn(3, 24, 1, 3, 3)).keys() == turns
+
+
 def test_shifts_of_other_layers_run_out_at_the_ends() -> None:
     weight = torch.zeros(1, 10, 12)
     for j in range(10):

@@ -13,6 +13,7 @@ from tracking.cost import Meter, Phase
 from trainables.modules.group_sharing import (
     cyclic,
     equivariance_error,
+    mirror_error,
     output_action,
     representation,
     shift_error,
@@ -89,6 +90,17 @@ def test_a_45_degree_turn_moves_every_ring_by_one_pixel_where_it_is_exact() -> N
     assert torch.allclose(w[:, :8, 0, 1, 1], w[:, :1, 0, 1, 1].expand(-1, 8), atol=1e-12), "the centre has no angle"
     means = [w[:, :8, 0].flatten(-2)[..., [1, 3, 5, 7]].mean(-1), w[:, :8, 0].flatten(-2)[..., [0, 2, 6, 8]].mean(-1)]
     assert all(torch.allclose(mean[:, ::2], mean[:, :1].expand(-1, 4), atol=1e-12) for mean in means)
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_kernels_of_turns_and_mirrors_know_both(quarters: int) -> None:
+    w = weights(known(Layer.ROT8_FLIP))
+    assert float(mirror_error(w, quarters).max()) < 1e-12 and float(turn_error(w, quarters).max()) < 1e-12
+    noise = torch.randn(w.shape, generator=Generator().manual_seed(0))
+    assert float(mirror_error(noise, quarters).min()) > 1, "negative control"
+    turned_only = weights(known(Layer.ROT8))
+    turned_only = torch.cat((turned_only[:, :8], turned_only[:, :8]), dim=1)  # no mirror image among its channels
+    assert float(mirror_error(turned_only, quarters).min()) > 0.1
 
 
 def test_mirrored_channels_are_mirror_images() -> None:
