@@ -26,8 +26,13 @@ def partition_rows(
     method that is confirmed on several partitions never sees a label more than the pool holds.
 
     Raises:
-        UserError: a class has fewer rows than there are splits.
+        UserError: a class has fewer rows than there are splits, or a wrapper changed the rows after `long_tailed` had
+            named those of the select split.
     """
+    if dataset.select is not None and len(dataset.select) != len(dataset.pool_y):
+        raise UserError("`long_tailed` comes after wrappers that make other rows",
+                        f"{len(dataset.select)} rows were divided, {len(dataset.pool_y)} are there",
+                        "change the order of the problem's `wrappers`")
     classification = dataset.kind is Kind.CLASSIFICATION
     groups = dataset.pool_y if classification else np.zeros(len(dataset.pool_y), np.int64)
     names = dataset.classes or ("data",)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tracking.errors import UserError
 from trainables.problems.dataset import stream
-from trainables.problems.partition import SHARES, allocate, divide, held_out
+from trainables.problems.partition import SHARES, allocate, divide, held_out, partition_rows
+from trainables.problems.spec import ProblemSpec
 
 shares = st.lists(st.floats(0.05, 1), min_size=1, max_size=5)
 
@@ -31,6 +36,16 @@ def test_allocate_is_within_one_of_the_share_where_there_is_plenty(count: int, s
 def test_divide_is_a_partition(groups: list[int], seed: int) -> None:
     parts = divide(np.array(groups), SHARES, stream(seed))
     assert sorted(np.concatenate(parts)) == list(range(len(groups)))
+
+
+def test_rows_that_changed_after_they_were_divided_are_told() -> None:
+    """A wrapper of somebody's own, or data prepared by an earlier version."""
+    spec = ProblemSpec(label="x", source={"name": "digits"}, wrappers=[{"name": "long_tailed", "ratio": 0.1}])
+    dataset = spec.dataset(0)
+    assert dataset.select is not None
+    partition_rows(dataset, 0, 0)
+    with pytest.raises(UserError, match="comes after wrappers that make other rows"):
+        partition_rows(replace(dataset, select=dataset.select[1:]), 0, 0)
 
 
 def test_held_out_is_exact_and_stratified() -> None:
