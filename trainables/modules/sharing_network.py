@@ -96,8 +96,8 @@ def _square(module: nn.Conv2d | SharedConv2d) -> int:
     """The padding of a convolution that `SharedConv2d` can stand for; UserError for others."""
     if isinstance(module, SharedConv2d):
         return module.padding
-    plain = module.stride == (1, 1) and module.dilation == (1, 1) and module.groups == 1
-    plain = plain and module.padding_mode == "zeros"
+    kind = (module.stride, module.dilation, module.groups, module.padding_mode)
+    plain = kind == ((1, 1), (1, 1), 1, "zeros")
     if not plain or isinstance(module.padding, str) or module.padding[0] != module.padding[1]:
         raise UserError(
             "patterns are for convolutions of stride 1, without groups or dilation, evenly padded with zeros",
