@@ -88,6 +88,7 @@ ROT8: dict[str, Any] = {"architecture": "convolution", "latent": 18}
 TWO_DIMENSIONAL = (
     Arm(Layer.ROT8, "full, published rate", "msr", 1000, {**ROT8, "pattern": "full", **PUBLISHED}, 0.0025),
     Arm(Layer.ROT8, "full, tuned", "msr", 1000, {**ROT8, "pattern": "full", **TUNED}, None),
+    Arm(Layer.ROT8, "full, tuned, 3 steps", "msr", 1000, {**ROT8, "pattern": "full", **TUNED, "inner_steps": 3}, None),
     Arm(Layer.ROT8, "convolution, published rate", "maml", 1000, {**CONV, **PUBLISHED}, 0.533),
     Arm(Layer.ROT8, "convolution, rate 12", "maml", 300, {**CONV, **PUBLISHED, "inner_rate": 12.0}, 0.0070),
     Arm(Layer.ROT8, "kronecker, published rate", "msr", 1000, {**ROT8, "pattern": "kronecker", **PUBLISHED}, 0.0054),
