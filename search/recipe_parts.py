@@ -42,6 +42,12 @@ def policy_rows() -> list[dict[str, Any]]:
     ]
 
 
+def crop_and_flip(settings: dict[str, Any]) -> dict[str, Any]:
+    """What CIFAR-10 is augmented with by custom: shifts by up to 4 pixels of 32 and mirror images."""
+    ranges = {"translate_x": 0.125, "translate_y": 0.125, "flip_horizontal": 0.5}
+    return {"name": "fixed_ranges", "label": "crop-and-flip", "settings": {"ranges": ranges, **settings}}
+
+
 def published() -> dict[str, Any]:
     """Settings of MSR's published code that are not ours."""
     return {

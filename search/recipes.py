@@ -11,6 +11,7 @@ from typing import Any
 from search import tail_recipes
 from search.recipe_book import Recipe, book, chosen, lines
 from search.recipe_parts import (
+    crop_and_flip,
     everything,
     meta_learners,
     oracle,
@@ -55,7 +56,10 @@ def layers() -> dict[str, Any]:
             rotated_digits(shots=30),
             which_rotation(shots=20),
         ],
-        "methods": [{"name": name} for name in ("plain", "trivial_augment", "augnet", "augerino", "learned_ranges")],
+        "methods": [
+            {"name": name}
+            for name in ("plain", "fixed_ranges", "trivial_augment", "augnet", "augerino", "learned_ranges")
+        ],
         "horizon": 240,
         "budget": 8.0,
         "confirm_seeds": 5,
@@ -93,7 +97,7 @@ def cifar10() -> dict[str, Any]:
             "label": "cifar10",
             "source": {"name": "torchvision", "dataset": "CIFAR10", "root": "data", "size": 32},
         }],
-        "methods": [{"name": name, "settings": recipe} for name in names],
+        "methods": [crop_and_flip(recipe), *({"name": name, "settings": recipe} for name in names)],
         "network": "resnet18",
         "resources": {"cpus": 2, "gpus": 1},
         "horizon": 19_500,  # about 65 epochs of train + outer
@@ -195,10 +199,10 @@ def benchmark_cifar10() -> dict[str, Any]:
     batch = {"batch_size": 128}
     return {
         **cifar10(),
-        "methods": [
+        "methods": [crop_and_flip(batch), *(
             {**row, "settings": {**row.get("settings", {}), **batch}}
             for row in everything("standard") if row["name"] not in small
-        ],
+        )],
         "budget": 6.0,
         "confirm_seeds": 5,
     }

@@ -62,7 +62,8 @@ class Invariance:
     Args:
         half_width: planted range, or the value at which the label changes; None where nothing was planted and
             the transform bank's whole range was probed.
-        measured: e.g. "agreement" in [0, 1], "kl" in nats (classification), "change" (regression).
+        measured: e.g. "agreement" in [0, 1], "kl" in nats, "relative" at most 1 (classification), "change"
+            (regression).
     """
 
     action: str

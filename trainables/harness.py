@@ -142,10 +142,12 @@ class Harness:
         parts = self._judged(Split.TEST, None) if confirm else iter(self._select)
         first = next(parts)  # the others are made when they are judged: together they may be gigabytes
         protocol, bank = self.assignment.protocol, self.problem.transform_bank
-        probed = first.x if self.problem.kind is Kind.EPISODIC else first.x[: protocol.invariance_examples]
+        some = None if self.problem.kind is Kind.EPISODIC else protocol.invariance_examples
+        # Classes of one task are none of another, and targets of a regression are no classes.
+        probed, labels = first.x[:some], first.y[:some] if self.problem.kind is Kind.CLASSIFICATION else None
         with self.meter.unit("invariance", probed.shape, phase=Phase.SELECT):
             measured = invariance.measure(
-                first.predict, probed, bank, self.ranges(), protocol.strengths, outcome(self.problem)
+                first.predict, probed, bank, self.ranges(), protocol.strengths, outcome(self.problem), labels
             )
         final = {f"invariance/{name}": value for name, value in measured.items()}
         final |= {f"learned/sharing/{name}": value for name, value in structure(self.problem, self.method).items()}

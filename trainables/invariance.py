@@ -17,24 +17,30 @@ from torch.nn.functional import cross_entropy, log_softmax
 from trainables.problems.array_view import by_class
 from trainables.problems.bank import SWITCHES, apply_jointly
 from trainables.problems.problem import Action, Kind
+from trainables.relative_invariance import relative_invariance
 
 Predict = Callable[[Tensor], Tensor]  # (B, *shape) -> (B, K) logits
 Sampler = Callable[[Tensor, Generator], Tensor]
+PARTNERS = 0  # seed of the examples that relative invariance compares with
 
 
 def measure(
-    predict: Predict, x: Tensor, bank: tuple[Action, ...], ranges: Mapping[str, float], strengths: int, kind: Kind
+    predict: Predict, x: Tensor, bank: tuple[Action, ...], ranges: Mapping[str, float], strengths: int, kind: Kind,
+    labels: Tensor | None = None,
 ) -> dict[str, float]:
     """How much `predict` changes when its input is transformed, for each action g of a bank.
 
     For classification two numbers: the agreement E_v[argmax f(T_v x) = argmax f(x)] in [0, 1], and the expected
     Kullback-Leibler divergence E_v KL(f(x) || f(T_v x)) in nats, over `strengths` evenly spaced |v| in (0, r] and
-    both signs where the action has one. For all other kinds the mean squared change of the outputs.
+    both signs where the action has one; where labels of two classes are given a third, AugNet's `relative_invariance`
+    of the logits. For all other kinds the mean squared change of the outputs.
 
     Args:
         x: inputs (B, *shape).
         ranges: action name -> physical half-width r to probe; the action's limit where it is not named.
+        labels: (B,) classes of the inputs.
     """
+    several = labels is not None and bool((labels != labels[0]).any())
     plain = predict(x)
     found: dict[str, float] = {}
     for action in bank:
@@ -47,6 +53,9 @@ def measure(
         log_p, log_q = log_softmax(plain, -1), log_softmax(moved, -1)
         found[f"{action.name}/agreement"] = float((moved.argmax(-1) == plain.argmax(-1)).float().mean())
         found[f"{action.name}/kl"] = float(_kl(log_p, log_q).mean())
+        if several and labels is not None:
+            partners = Generator().manual_seed(PARTNERS)  # the same for all actions and all methods
+            found[f"{action.name}/relative"] = relative_invariance(plain, moved, labels, partners)
     return found
 
 

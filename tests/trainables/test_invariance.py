@@ -56,6 +56,26 @@ def test_what_ignores_rotation_agrees_always() -> None:
     assert abs(measured["rotation/kl"]) < 1e-12
 
 
+def test_the_relative_measure_stands_beside_the_common_ones_where_there_are_classes() -> None:
+    """Outputs along one of two axes, by the half-plane: turned by 90 degrees each way, every second changes it."""
+    def axes(x: Tensor) -> Tensor:
+        above = (x[:, 1] > 0).to(x.dtype)
+        return torch.stack((above, 1 - above), dim=1)
+
+    x = circle()
+    labels = (x[:, 1] > 0).long()
+    seen = measure(axes, x, (ROTATION,), {}, 1, Kind.CLASSIFICATION, labels)
+    assert seen["rotation/agreement"] == pytest.approx(0.5)
+    assert seen["rotation/relative"] in (pytest.approx(0.0, abs=1e-6), pytest.approx(1.0, abs=1e-6))  # half of each
+    still = measure(radius, x, (ROTATION,), {}, 3, Kind.CLASSIFICATION, labels)
+    assert "rotation/relative" in still and still["rotation/agreement"] == 1.0
+    turned = measure(axes, x, (Action("half", "deg", 180.0, True, lambda x, v: turn(x, 2 * v)),), {}, 1,
+                     Kind.CLASSIFICATION, labels)
+    assert turned["half/relative"] == pytest.approx(0.0, abs=1e-6), "as far as the other class"
+    for none in (None, torch.zeros_like(labels)):
+        assert "rotation/relative" not in measure(axes, x, (ROTATION,), {}, 3, Kind.CLASSIFICATION, none)
+
+
 @pytest.mark.parametrize(
     ("reach", "strengths", "degrees"),
     [(None, 3, (30, 60, 90)), (None, 1, (90,)), (45.0, 3, (15, 30, 45)), (10.0, 2, (5, 10)), (500.0, 1, (90,))],

@@ -63,10 +63,8 @@ class LayerTraining:
     def export(self, folder: Path) -> Mapping[str, str]:
         """See `augmentation.takeaway`."""
         problem, done = self._context.problem, -(-self.trunk.cursor // self._every)
-        images = None
-        if len(problem.shape) == 3:
-            images = problem.unlabelled(self._context.generator(Role.ORDER, 1), ROWS).to(self._context.device)
-        return export(self.layer, self._history[:done].cpu(), torch.arange(done) * self._every, images, folder)
+        examples = problem.unlabelled(self._context.generator(Role.ORDER, 1), ROWS).to(self._context.device)
+        return export(self.layer, self._history[:done].cpu(), torch.arange(done) * self._every, examples, folder)
 
     def state_dict(self) -> State:
         return {

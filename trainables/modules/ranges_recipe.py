@@ -7,9 +7,11 @@ import math
 from pydantic import Field, field_validator
 
 from tracking.errors import UserError, nearest
+from trainables.method import NetworkBuilder
 from trainables.modules.augmentation import ToleranceController
-from trainables.modules.augmentation.standard import OPERATIONS
+from trainables.modules.augmentation.standard import OPERATIONS, standard_layer
 from trainables.modules.recipe import RecipeConfig
+from trainables.problems.problem import View
 
 
 class RangesConfig(RecipeConfig):
@@ -42,6 +44,10 @@ class RangesConfig(RecipeConfig):
             if not 0 < cap < math.inf:
                 raise UserError("the cap of a range must be positive and finite", f"{name}: {cap}")
         return caps
+
+    def fits(self, problem: View, network: NetworkBuilder) -> None:
+        super().fits(problem, network)
+        standard_layer(problem.shape, self.initial_range, self.caps, self.sample_rate)
 
     def controller(self) -> ToleranceController | None:
         """Of the reward's weight, where a tolerance is given."""

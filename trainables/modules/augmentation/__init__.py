@@ -17,6 +17,7 @@ from trainables.modules.augmentation.invariant_model import Aggregate, Invariant
 from trainables.modules.augmentation.layer import AugmentationLayer, LearnedRange
 from trainables.modules.augmentation.ranges import Parametrisation, Ranges
 from trainables.modules.augmentation.reward import Reward, range_reward
+from trainables.modules.augmentation.saved import restored
 from trainables.modules.augmentation.select import Selection, SelectLayer
 from trainables.modules.augmentation.signals import LearnedSignal, SignalOperation
 
@@ -41,4 +42,5 @@ __all__ = [
     "SignalOperation",
     "ToleranceController",
     "range_reward",
+    "restored",
 ]

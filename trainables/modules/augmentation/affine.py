@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -38,8 +39,12 @@ class LearnedAffine(ImageLayer[Operation]):
         padding: what lies outside the image; `reflection` suits photographs.
 
     Raises:
-        UserError: an operation that is not affine, or is named twice.
+        UserError: an operation that is not affine, or is named twice; a cap beyond half a turn or a whole image.
     """
+
+    MEANINGFUL: ClassVar[Mapping[str, float]] = {
+        Operation.ROTATION: 180.0, Operation.TRANSLATE_X: 1.0, Operation.TRANSLATE_Y: 1.0,
+    }
 
     def __init__(
         self, operations: Sequence[Operation] = GEOMETRIC, caps: Mapping[Operation, float] | None = None,
@@ -50,8 +55,11 @@ class LearnedAffine(ImageLayer[Operation]):
         super().__init__(operations, CAPS, units, caps, start, parametrisation)
         self.padding = padding
 
+    def configuration(self) -> dict[str, Any]:
+        return {**super().configuration(), "padding": str(self.padding)}
+
     def augment(self, x: Tensor, noise: Tensor, active: Tensor | None = None) -> Tensor:
-        self.check(x.shape[1:], x.dtype)
+        self.require(x, noise)
         return warp(x, self.matrix(noise, active, x.shape[-2], x.shape[-1]), self.padding, exact=False)
 
     def matrix(self, noise: Tensor, active: Tensor | None, height: int, width: int) -> Tensor:
@@ -96,8 +104,11 @@ class LieAffine(ImageLayer[str]):
 
     basis: Tensor
 
+    def configuration(self) -> dict[str, Any]:
+        return {**super().configuration(), "padding": str(self.padding)}
+
     def augment(self, x: Tensor, noise: Tensor, active: Tensor | None = None) -> Tensor:
-        self.check(x.shape[1:], x.dtype)
+        self.require(x, noise)
         with torch.autocast(x.device.type, enabled=False):
             algebra = torch.einsum("bk,kij->bij", self.strengths(noise, active, self.basis.dtype), self.basis)
             group = torch.linalg.matrix_exp(algebra)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -37,8 +38,13 @@ class LearnedColor(ImageLayer[Operation]):
         start: see `Ranges`.
 
     Raises:
-        UserError: an operation that does not act on colours, or is named twice.
+        UserError: an operation that does not act on colours, or is named twice; a cap at which a factor would be
+            negative, or of hue beyond half a turn.
     """
+
+    MEANINGFUL: ClassVar[Mapping[str, float]] = {
+        Operation.BRIGHTNESS: 1.0, Operation.CONTRAST: 1.0, Operation.SATURATION: 1.0, Operation.HUE: 0.5,
+    }
 
     def __init__(
         self, operations: Sequence[Operation] = COLOUR, caps: Mapping[Operation, float] | None = None,
@@ -59,7 +65,7 @@ class LearnedColor(ImageLayer[Operation]):
                             "pass operations=GREY: brightness and contrast")
 
     def augment(self, x: Tensor, noise: Tensor, active: Tensor | None = None) -> Tensor:
-        self.check(x.shape[1:], x.dtype)
+        self.require(x, noise)
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         v = dict(zip(self.operations, self.strengths(noise, active, wide.dtype).unbind(-1), strict=True))
         zero = torch.zeros_like(noise[:, 0], dtype=wide.dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,9 @@ class Compose(AugmentationLayer):
         if not layers:
             raise UserError("a composition needs a layer", "none")
         self.layers = nn.ModuleList(layers)
+
+    def configuration(self) -> dict[str, Any]:
+        return {**super().configuration(), "count": len(self.layers)}
 
     def noise_size(self) -> int:
         return sum(layer.noise_size() for layer in self.parts())
@@ -53,6 +57,7 @@ class Compose(AugmentationLayer):
             layer.check(shape, dtype)
 
     def augment(self, x: Tensor, noise: Tensor, active: Tensor | None = None) -> Tensor:
+        self.require(x, noise)
         layers = self.parts()
         noises = torch.split(noise, [layer.noise_size() for layer in layers], -1)
         sizes = [len(layer.shares) for layer in layers]

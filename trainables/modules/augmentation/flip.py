@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -26,8 +27,10 @@ class LearnedFlip(ImageLayer[Operation]):
         start: see `Ranges`.
 
     Raises:
-        UserError: another operation, or one twice.
+        UserError: another operation, or one twice; a cap that is no probability.
     """
+
+    MEANINGFUL: ClassVar[Mapping[str, float]] = dict.fromkeys(_AXES, 1.0)
 
     def __init__(
         self, operations: Sequence[Operation] = (Operation.FLIP_HORIZONTAL,),
@@ -41,7 +44,7 @@ class LearnedFlip(ImageLayer[Operation]):
         return width, width
 
     def augment(self, x: Tensor, noise: Tensor, active: Tensor | None = None) -> Tensor:
-        self.check(x.shape[1:], x.dtype)
+        self.require(x, noise)
         probability = self.ranges.widths.expand_as(noise)
         probability = probability if active is None else probability * active
         hard = (noise < probability.detach()).to(probability.dtype)

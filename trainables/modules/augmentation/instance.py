@@ -6,6 +6,7 @@ Axes: B inputs (B, *shape), Q operations.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,7 @@ class InstanceRanges(AugmentationLayer):
         super().__init__()
         if not 0 < start < 1:
             raise UserError("a share starts between 0 and 1, both excluded", start)
-        self.layer = layer.requires_grad_(False)
+        self.layer, self.shape, self.width = layer.requires_grad_(False), tuple(shape), width
         convolution, pool = (nn.Conv2d, nn.AdaptiveAvgPool2d) if len(shape) == 3 else (nn.Conv1d, nn.AdaptiveAvgPool1d)
         head = nn.Linear(width, len(layer.shares))
         nn.init.zeros_(head.weight)  # every input begins with the same ranges
@@ -50,6 +51,13 @@ class InstanceRanges(AugmentationLayer):
         self.register_buffer("mean", torch.full((len(layer.shares),), start))
 
     mean: Tensor
+
+    @property
+    def by_input(self) -> bool:
+        return True
+
+    def configuration(self) -> dict[str, Any]:
+        return {**super().configuration(), "shape": list(self.shape), "width": self.width}
 
     def noise_size(self) -> int:
         return self.layer.noise_size()
@@ -78,7 +86,7 @@ class InstanceRanges(AugmentationLayer):
         self.layer.check(shape, dtype)
 
     def augment(self, x: Tensor, noise: Tensor, active: Tensor | None = None) -> Tensor:
-        self.check(x.shape[1:], x.dtype)
+        self.require(x, noise)
         shares = self.of(x)
         return self.layer.augment(x, noise, shares if active is None else shares * active)
 

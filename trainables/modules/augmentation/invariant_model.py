@@ -44,8 +44,7 @@ class InvariantModel(nn.Module):
     ) -> None:
         super().__init__()
         for name, copies in (("copies_train", copies_train), ("copies_eval", copies_eval)):
-            if copies < 1:
-                raise UserError(f"{name} must be 1 at least", copies, "the network without augmentation is `.trunk`")
+            _require_copies(name, copies)
         self.trunk, self.augmentation, self.aggregate = trunk, augmentation, aggregate
         self.copies_train, self.copies_eval = copies_train, copies_eval
 
@@ -55,15 +54,27 @@ class InvariantModel(nn.Module):
         return self.copies_train if self.training else self.copies_eval
 
     def sample(self, size: int, generator: Generator) -> Tensor:
-        """Noise (C, B, E) of the present mode, for one `forward`."""
+        """Noise (C, B, E) of the present mode, for one `forward`; UserError where C is no number of copies."""
+        _require_copies("the number of copies", self.copies)
         noise = self.augmentation.sample(self.copies * size, generator)
         return noise.view(self.copies, size, self.augmentation.noise_size())
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
-        """(B, *shape), (C, B, E) -> log-probabilities (B, outputs), of which exp sums to one."""
+        """(B, *shape), (C, B, E) -> log-probabilities (B, outputs), in float32 at least, of which exp sums to one.
+
+        Raises:
+            UserError: noise of no copy or of other inputs, or a trunk that does not give (B, outputs).
+        """
+        expected = (len(x), self.augmentation.noise_size())
+        if noise.dim() != 3 or len(noise) < 1 or tuple(noise.shape[1:]) != expected:
+            raise UserError(f"noise for these inputs is (copies, {expected[0]}, {expected[1]})", tuple(noise.shape),
+                            "draw it with `sample`")
         copies = len(noise)
         repeated = x.expand(copies, *x.shape).flatten(0, 1)
         outputs = self.trunk(self.augmentation(repeated, noise.flatten(0, 1)))
+        if outputs.dim() != 2:
+            raise UserError("copies are averaged over outputs (B, outputs)", f"the trunk gives {tuple(outputs.shape)}",
+                            "average other outputs yourself: `augmentation(x, noise)` gives the copies")
         return averaged(outputs.view(copies, len(x), outputs.shape[-1]), self.aggregate)
 
     def parameter_groups(
@@ -83,8 +94,14 @@ class InvariantModel(nn.Module):
         ]
 
 
+def _require_copies(name: str, copies: int) -> None:
+    if isinstance(copies, bool) or not isinstance(copies, int) or copies < 1:
+        raise UserError(f"{name} must be 1 at least, and whole", copies, "the network without augmentation is `.trunk`")
+
+
 def averaged(outputs: Tensor, aggregate: Aggregate) -> Tensor:
-    """Outputs (C, B, O) of copies -> normalised log-probabilities (B, O)."""
+    """Outputs (C, B, O) of copies -> normalised log-probabilities (B, O), in float32 at least."""
+    outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))  # in half precision they sum to 1 +- 0.007
     if aggregate is Aggregate.LOGIT:
         return outputs.mean(0).log_softmax(-1)
     log_p = outputs.log_softmax(-1)

@@ -5,7 +5,11 @@ Axes: B inputs (B, *shape), Q operations, E noise numbers per input.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -42,8 +46,15 @@ class AugmentationLayer(nn.Module):
     """Base of all layers: `sample` draws, `augment` applies; `forward` is `augment`.
 
     `augment` reads no random number, synchronises nothing and changes nothing in place, so it may be compiled as one
-    graph, mapped over candidate ranges with `torch.func`, and called twice with the same noise.
+    graph, mapped over candidate ranges with `torch.func`, and called twice with the same noise. A `state_dict` says
+    which layer it is of, so that no other takes it, and `saved.restored` makes the layer from it.
     """
+
+    @property
+    def by_input(self) -> bool:
+        """Whether ranges depend on the input; `shares` carry no gradient then."""
+        parts = (part for part in self.modules() if part is not self and isinstance(part, AugmentationLayer))
+        return any(part.by_input for part in parts)
 
     def noise_size(self) -> int:
         """E: numbers that one input takes."""
@@ -63,11 +74,22 @@ class AugmentationLayer(nn.Module):
         """The Q operations with what was learned; reads the parameters, so not for a hot loop."""
         raise NotImplementedError
 
+    def configuration(self) -> dict[str, Any]:
+        """What makes this layer the one it is, beside the numbers in its state and the layers in it; JSON values."""
+        return {"layer": type(self).__name__}
+
     def check(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
         """Raises UserError where inputs (*shape) cannot be augmented; called by `augment`."""
         if not dtype.is_floating_point:
             raise UserError("a learned augmentation needs floating-point inputs", dtype,
                             "divide 8-bit images by 255 first")
+
+    def require(self, x: Tensor, noise: Tensor) -> None:
+        """Raises UserError where x cannot be augmented, or noise is not one row of E numbers for each input."""
+        self.check(tuple(x.shape[1:]), x.dtype)
+        expected = (len(x), self.noise_size())
+        if tuple(noise.shape) != expected:
+            raise UserError(f"noise for these inputs is {expected}", tuple(noise.shape), "draw it with `sample`")
 
     def augment(self, x: Tensor, noise: Tensor, active: Tensor | None = None) -> Tensor:
         """(B, *shape), (B, E) -> (B, *shape).
@@ -91,9 +113,36 @@ class AugmentationLayer(nn.Module):
 
     def draw(self, x: Tensor, generator: Generator) -> Tensor:
         """`augment` in evaluation mode, with fresh noise and without gradients: the distribution as it is used."""
-        training = self.training
-        self.eval()
-        with torch.no_grad():
-            drawn = self.augment(x, self.sample(len(x), generator))
-        self.train(training)
-        return drawn
+        with torch.no_grad(), evaluating(self):
+            return self.augment(x, self.sample(len(x), generator))
+
+    def get_extra_state(self) -> Tensor:
+        """`configuration`, as bytes: a tensor, since that is what states are made of elsewhere."""
+        return torch.frombuffer(bytearray(json.dumps(self.configuration(), sort_keys=True).encode()), dtype=torch.uint8)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Raises UserError where the state is another layer's: its numbers would mean something else here."""
+        told, own = configuration_of(state), self.configuration()
+        if told != own:
+            names = [name for name in sorted({*told, *own}) if told.get(name) != own.get(name)]
+            raise UserError("a layer takes the state of an equal one only",
+                            "; ".join(f"{name} {told.get(name)} for {own.get(name)}" for name in names),
+                            "make the layer from the state: trainables.modules.augmentation.restored")
+
+
+def configuration_of(state: Tensor) -> dict[str, Any]:
+    """What `get_extra_state` was made of."""
+    found: dict[str, Any] = json.loads(bytes(state.tolist()))
+    return found
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside; afterwards every part is in the mode in which it was, also where something failed."""
+    before = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in before.items():
+            part.training = training

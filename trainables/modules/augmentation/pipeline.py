@@ -37,7 +37,7 @@ def pipeline(layer: AugmentationLayer) -> v2.Transform:
 
     Uniform in the same ranges, with torchvision's own conventions where they differ: zooms are uniform in the factor
     and not in its logarithm, shears in the angle and not in its tangent; the four colour operations come in random
-    order, and hue is turned in HSV; shifts are whole pixels; warps are bilinear, filled with zeros.
+    order, and hue is turned in HSV; shifts are whole pixels; warps are bilinear, and what lies outside is zero.
 
     Raises:
         UserError: a layer that torchvision has no counterpart of (signals, the Lie algebra, reflection at borders), or
@@ -106,7 +106,7 @@ def _built(step: Step) -> v2.Transform:
     if step.options:
         return made([v2.Compose([_built(one) for one in option]) for option in step.options], **step.arguments)
     if step.name == "RandomAffine":
-        return made(**step.arguments, interpolation=InterpolationMode.BILINEAR)
+        return made(**step.arguments, interpolation=InterpolationMode.BILINEAR, fill=None)
     return made(**step.arguments)
 
 
@@ -116,5 +116,6 @@ def _written(step: Step) -> str:
         options = ", ".join(f"v2.Compose([{', '.join(map(_written, option))}])" for option in step.options)
         arguments.insert(0, f"[{options}]")
     if step.name == "RandomAffine":
-        arguments.append("interpolation=InterpolationMode.BILINEAR")
+        # A fill of zero is blended in a second time, by a mask that is itself interpolated: borders would be too dark.
+        arguments += ["interpolation=InterpolationMode.BILINEAR", "fill=None"]
     return f"v2.{step.name}({', '.join(arguments)})"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -26,8 +27,11 @@ class RangedLayer(AugmentationLayer, Generic[Name]):
         start, parametrisation: see `Ranges`.
 
     Raises:
-        UserError: an operation that is not known or is named twice, a cap of an operation that was not chosen.
+        UserError: an operation that is not known or is named twice, a cap of an operation that was not chosen or that
+            is beyond `MEANINGFUL`.
     """
+
+    MEANINGFUL: ClassVar[Mapping[str, float]] = {}  # operation -> the largest cap that means anything, in its unit
 
     def __init__(
         self, operations: Sequence[Name], known: Mapping[Name, float], units: Mapping[Name, str],
@@ -41,9 +45,22 @@ class RangedLayer(AugmentationLayer, Generic[Name]):
         for name in given:
             if name not in operations:
                 raise UserError("a cap must name an operation of the layer", name, nearest(name, map(str, operations)))
+        self.require_meaning(given)
         self.operations = tuple(operations)
         self.units = tuple(units[one] for one in operations)
         self.ranges = Ranges([given.get(one, known[one]) for one in operations], start, parametrisation)
+
+    @classmethod
+    def require_meaning(cls, ranges: Mapping[Name, float]) -> None:
+        """Raises UserError where a range, in its unit, is beyond the largest one that means anything."""
+        for name, width in ranges.items():
+            if width > cls.MEANINGFUL.get(name, math.inf):
+                raise UserError(f"a range of {name} beyond {cls.MEANINGFUL[name]:g} means nothing", width,
+                                "give a smaller one, or leave it out")
+
+    def configuration(self) -> dict[str, Any]:
+        return {**super().configuration(), "operations": [str(one) for one in self.operations],
+                "parametrisation": str(self.ranges.parametrisation)}
 
     def noise_size(self) -> int:
         return len(self.operations)
@@ -72,5 +89,6 @@ class ImageLayer(RangedLayer[Name]):
 
     def check(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
         super().check(shape, dtype)
-        if len(shape) != 3:
-            raise UserError("this augmentation is for images (C, H, W)", tuple(shape), "signals take `LearnedSignal`")
+        if len(shape) != 3 or 0 in shape:
+            raise UserError("this augmentation is for batches of images (B, C, H, W)", f"inputs {tuple(shape)}",
+                            "one image is `x[None]`; signals take `LearnedSignal`")

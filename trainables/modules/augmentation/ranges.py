@@ -13,7 +13,10 @@ from tracking.errors import UserError
 
 
 class Parametrisation(StrEnum):
-    """From a free parameter phi to a share of the cap; neither has a dead zone, as a clamp has."""
+    """From a free parameter phi to a share of the cap; neither has a dead zone within float32, as a clamp has.
+
+    Where 1 - s is lost to rounding (a logit of 17) the sigmoid's gradient is: that far, ranges have long been at caps.
+    """
 
     SIGMOID = "sigmoid"    # in (0, 1): never beyond the cap
     SOFTPLUS = "softplus"  # in (0, inf): only the reward ends at the cap
@@ -24,8 +27,7 @@ class Ranges(nn.Module):
 
     Args:
         caps: (Q,) largest ranges, in the operations' units, > 0.
-        start: share of each cap at the start, in (0, 1), or in (0, inf) with SOFTPLUS; at 0 the layer would be the
-            identity.
+        start: share of each cap at the start, in (0, 1); at 0 the layer would be the identity.
         parametrisation: s.
 
     Raises:
@@ -38,8 +40,7 @@ class Ranges(nn.Module):
     ) -> None:
         super().__init__()
         shares = [start] * len(caps) if isinstance(start, int | float) else list(start)
-        highest = _highest(parametrisation)
-        if len(shares) != len(caps) or not all(0 < share < highest for share in shares):
+        if len(shares) != len(caps) or not all(0 < share < 1 for share in shares):
             raise UserError("a range starts between 0 and its cap, both excluded", start,
                             "give it as a share of the cap, one number or one for each operation")
         if not all(0 < cap < math.inf for cap in caps):

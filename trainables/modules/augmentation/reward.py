@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from torch import Tensor
 
+from tracking.errors import UserError
 from trainables.modules.augmentation.layer import AugmentationLayer
 
 LEAST = 1e-30  # share below which its logarithm would be lost to rounding
@@ -25,7 +26,13 @@ def range_reward(layer: AugmentationLayer, kind: Reward = Reward.LOG) -> Tensor:
     No reward is paid beyond a cap: s_k enters as min(s_k, 1). With LOG and a weight lambda in front of it, a range
     rests where r dCE/dr = lambda: where a widening by 1 % costs lambda % of a nat; this depends neither on units nor on
     the other ranges. NORM pulls all ranges with a strength that is shared among them, whatever their length.
+
+    Raises:
+        UserError: ranges that depend on the input, of which there is no gradient without one.
     """
+    if layer.by_input:
+        raise UserError("ranges that depend on the input are paid by input", type(layer).__name__,
+                        "use the layer's `entropy(x)` as the reward")
     shares = layer.shares.clamp(max=1)
     if kind is Reward.LOG:
         return (layer.gates * shares.clamp(min=LEAST).log()).sum()

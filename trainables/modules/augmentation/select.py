@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from enum import StrEnum
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +52,9 @@ class SelectLayer(AugmentationLayer):
         self.layer, self.temperature, self.mode = layer, temperature, mode
         self.logits = nn.Parameter(torch.ones(len(layer.shares)))
 
+    def configuration(self) -> dict[str, Any]:
+        return {**super().configuration(), "temperature": float(self.temperature), "mode": str(self.mode)}
+
     def noise_size(self) -> int:
         return self.layer.noise_size() + len(self.logits)
 
@@ -71,6 +75,7 @@ class SelectLayer(AugmentationLayer):
         self.layer.check(shape, dtype)
 
     def augment(self, x: Tensor, noise: Tensor, active: Tensor | None = None) -> Tensor:
+        self.require(x, noise)
         own, choice = torch.split(noise, [self.layer.noise_size(), len(self.logits)], -1)
         if self.training and self.mode is Selection.SOFT:
             return self._mixture(x, own, active)
@@ -83,7 +88,8 @@ class SelectLayer(AugmentationLayer):
         alone = alone if active is None else alone * active.repeat(count, 1)
         copies = x.expand(count, *x.shape).flatten(0, 1)
         made = self.layer.augment(copies, noise.repeat(count, 1), alone).reshape(count, -1)
-        return torch.mv(made.T, self.gates.to(made.dtype)).reshape(x.shape)
+        with torch.autocast(x.device.type, enabled=False):
+            return torch.mv(made.T, self.gates.to(made.dtype)).reshape(x.shape)
 
     def _drawn(self, noise: Tensor, active: Tensor | None) -> Tensor:
         """One hot (B, Q), among what is active, by the Gumbel-max trick; in training with the relaxed gradient."""
@@ -92,7 +98,8 @@ class SelectLayer(AugmentationLayer):
         scores = self.logits / self.temperature + gumbel
         if active is not None:
             scores = scores - OUT * (active == 0)
-        hard = nn.functional.one_hot(scores.argmax(-1), len(self.logits)).to(noise.dtype)
+        best = scores.argmax(-1, keepdim=True)  # `one_hot` reads values on the host, which `vmap` of gradients refuses
+        hard = (best == torch.arange(len(self.logits), device=best.device)).to(noise.dtype)
         if not self.training:
             return hard
         soft = scores.softmax(-1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -48,8 +49,10 @@ class LearnedSignal(RangedLayer[SignalOperation]):
         start: see `Ranges`.
 
     Raises:
-        UserError: operations that repeat, a cap beyond the Nyquist frequency.
+        UserError: operations that repeat, a cap beyond the Nyquist frequency or a whole turn.
     """
+
+    MEANINGFUL: ClassVar[Mapping[str, float]] = {SignalOperation.PHASE: 1.0}
 
     def __init__(
         self, length: int, rate: float, channels: int = 1, operations: Sequence[SignalOperation] = ALL,
@@ -63,6 +66,10 @@ class LearnedSignal(RangedLayer[SignalOperation]):
         if shift > rate / 2:
             raise UserError(f"a frequency shift may reach to half the rate, {rate / 2:g} Hz", shift)
         self.length, self.rate, self.channels = length, rate, channels
+
+    def configuration(self) -> dict[str, Any]:
+        own = {"length": self.length, "rate": float(self.rate), "channels": self.channels}
+        return {**super().configuration(), **own}
 
     def noise_size(self) -> int:
         return sum(self._sizes())
@@ -78,7 +85,7 @@ class LearnedSignal(RangedLayer[SignalOperation]):
                             "images take `LearnedAffine` and `LearnedColor`")
 
     def augment(self, x: Tensor, noise: Tensor, active: Tensor | None = None) -> Tensor:
-        self.check(x.shape[1:], x.dtype)
+        self.require(x, noise)
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         widths = self.ranges.widths.expand(len(x), -1)
         widths = (widths if active is None else widths * active).to(wide.dtype)

@@ -6,6 +6,7 @@ A band is met when four of five seeds are inside. What was measured when this wa
 from __future__ import annotations
 
 from collections.abc import Callable
+from statistics import median
 
 import pytest
 import torch
@@ -23,12 +24,12 @@ from trainables.modules.augmentation import (
     SignalOperation,
     range_reward,
 )
-from trainables.modules.augmentation.metric import relative_invariance
 from trainables.modules.augmentation.published import LIMITS, AugNetLayer
 from trainables.problems.glyphs import Config as Glyphs
 from trainables.problems.problem import Split
 from trainables.problems.sinusoids import RATE
 from trainables.problems.sinusoids import Config as Sinusoids
+from trainables.relative_invariance import relative_invariance
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * 3600)]
 SEEDS, ENOUGH = 5, 4
@@ -55,8 +56,10 @@ def degrees(spread: float, seed: int, reward: float, rate: float) -> float:
 
 
 def enough(values: list[float], inside: Callable[[float], bool]) -> None:
-    print([round(value, 3) for value in values])  # pytest -rA shows it
-    assert sum(inside(value) for value in values) >= ENOUGH, values
+    """At least ENOUGH of SEEDS values; how many is printed (pytest -rA shows it)."""
+    count = sum(inside(value) for value in values)
+    print([round(value, 3) for value in values], f"{count} of {len(values)}")
+    assert len(values) == SEEDS and count >= ENOUGH, values
 
 
 def test_a_fused_ranges_find_how_far_a_glyph_may_be_turned() -> None:
@@ -75,17 +78,19 @@ def test_b_the_published_layer_chooses_rotation_and_its_range() -> None:
         rates = {"logits": 5e-4, "layer.ranges.logits": 4.6e-3}
         fitted(lambda: small_network(3, 4), layer, *glyphs(45.0, seed), 8, seed, paid, layer_rate=rates)
         found.append(rotation(layer.learned()))
-    print([(round(one.high, 2), round(one.weight, 3)) for one in found])
+    enough([one.high for one in found], lambda high: 43 <= high <= 50)
+    enough([one.weight for one in found], lambda weight: weight > 0.95)
     assert sum(43 <= one.high <= 50 and one.weight > 0.95 for one in found) >= ENOUGH, found
 
 
 def test_e_nothing_may_be_turned_where_the_classes_touch() -> None:
-    """The negative control of A: +-90 degrees of data leave no room.
+    """The negative control of A: +-90 degrees of data leave no room. Where they leave 45 the same settings find some.
 
     A turn by r confuses a share of images that is proportional to r, so r dCE/dr = lambda leaves a range proportional
     to lambda: about 24 degrees at the 0.1 of A, of which a fifth is taken here.
     """
     enough([degrees(90.0, seed, 0.02, 1e-2) for seed in range(SEEDS)], lambda found: found < 10)
+    enough([degrees(45.0, seed, 0.02, 1e-2) for seed in range(SEEDS)], lambda found: found > 25)
 
 
 def signals(seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -157,9 +162,9 @@ def averaged(model: InvariantModel, copies: int, seed: int) -> Callable[[Tensor]
 
 @pytest.mark.parametrize(("width", "depth"), [(1, 1), (2, 1), (2, 2), (2, 3)])
 def test_d_averaging_makes_small_networks_invariant(width: int, depth: int) -> None:
-    """Ten copies against one, and against a network that was trained without augmentation; medians of three seeds."""
+    """Ten copies against one, and against a network that was trained without augmentation; medians of five seeds."""
     gains, over = [], []
-    for seed in range(3):
+    for seed in range(SEEDS):
         _, _, x, y = signals(seed)
         model = perceptron_through(shift(), width, depth, seed, reward=0.1, rate=1e-2)
         plain = perceptron_through(shift(1e-6), width, depth, seed, reward=0.0, rate=0.0)
@@ -167,4 +172,4 @@ def test_d_averaging_makes_small_networks_invariant(width: int, depth: int) -> N
         gains.append(ten - one)
         over.append(ten - invariance(plain.trunk, x, y, seed))
     print([round(value, 3) for value in (*gains, *over)])
-    assert sorted(gains)[1] >= 0.15 and sorted(over)[1] >= 0.25, (gains, over)
+    assert median(gains) >= 0.15 and median(over) >= 0.25, (gains, over)

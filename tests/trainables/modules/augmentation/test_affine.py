@@ -114,7 +114,7 @@ def test_each_generator_of_the_algebra(k: int) -> None:
         (lambda: LearnedAffine(caps={Operation.ROTATION: -3.0}), "positive and finite"),
         (lambda: LearnedAffine().ranges.set_widths([200.0, 0.1, 0.1, 0.1, 0.1, 0.1]), "between 0 and its cap"),
         (lambda: LieAffine(caps=[1.0, 1.0]), "six generators"),
-        (lambda: LearnedAffine()(torch.rand(2, 1, 50), torch.rand(2, 6)), "for images"),
+        (lambda: LearnedAffine()(torch.rand(2, 1, 50), torch.rand(2, 6)), "batches of images"),
     ],
 )
 def test_what_does_not_fit_is_refused(make: object, message: str) -> None:

@@ -62,7 +62,7 @@ def test_what_does_not_fit_is_refused() -> None:
     grey, signal = torch.rand(2, 1, 8, 8), torch.rand(2, 3, 50)
     with pytest.raises(UserError, match="saturation, hue need RGB images"):
         LearnedColor()(grey, torch.rand(2, 4))
-    with pytest.raises(UserError, match="for images"):
+    with pytest.raises(UserError, match="batches of images"):
         LearnedColor()(signal, torch.rand(2, 4))
     with pytest.raises(UserError, match="each of its operations once"):
         LearnedColor([Operation.ROTATION])

@@ -30,8 +30,9 @@ from trainables.modules.augmentation import (
 )
 from trainables.modules.augmentation.pipeline import pipeline, source
 from trainables.modules.augmentation.published import AugNetLayer
+from trainables.modules.augmentation.sheet import SHOWN, contact_sheet
 from trainables.modules.augmentation.standard import set_widths, standard_layer, widths
-from trainables.modules.augmentation.takeaway import SHOWN, contact_sheet, export
+from trainables.modules.augmentation.takeaway import export
 
 every = pytest.mark.parametrize("name", [*LAYERS, "instance"])
 
@@ -120,12 +121,16 @@ def test_a_choice_is_shown_operation_by_operation() -> None:
 @pytest.mark.parametrize(
     "layer",
     [
-        LearnedColor(caps={Operation.HUE: 0.7}, start=0.9),
-        LearnedColor(caps={Operation.BRIGHTNESS: 1.5}, start=0.9),
-        LearnedAffine(caps={Operation.TRANSLATE_X: 1.5}, start=0.9),
+        LearnedColor([Operation.HUE], parametrisation=Parametrisation.SOFTPLUS),
+        LearnedColor([Operation.BRIGHTNESS], parametrisation=Parametrisation.SOFTPLUS),
+        LearnedAffine([Operation.TRANSLATE_X], parametrisation=Parametrisation.SOFTPLUS),
     ],
 )
-def test_ranges_that_torchvision_refuses_or_cuts_are_not_written(layer: AugmentationLayer, tmp_path: Path) -> None:
+def test_ranges_that_torchvision_refuses_or_cuts_are_not_written(
+    layer: LearnedColor | LearnedAffine, tmp_path: Path
+) -> None:
+    """Beyond its cap a softplus may get by itself."""
+    layer.ranges.set_widths([1.4])
     for make in (pipeline, source):
         with pytest.raises(UserError, match="torchvision"):
             make(layer)

@@ -78,6 +78,17 @@ def test_training_by_gumbel_takes_one_operation_per_input() -> None:
     torch.testing.assert_close(layer(x, eps), in_training)
 
 
+def test_what_is_drawn_is_one_operation_also_in_training() -> None:
+    """The distribution as it is used: a mixture would be a blend of six images."""
+    layer, x = made("soft", 0.5), inputs("soft", 40)
+    assert isinstance(layer, SelectLayer) and layer.training
+    drawn = layer.draw(x.float(), torch.Generator().manual_seed(0))
+    eps = layer.sample(len(x), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(drawn, layer.eval()(x.float(), eps))
+    layer.train()
+    assert not torch.allclose(drawn, layer(x.float(), eps), atol=1e-3), "negative control"
+
+
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(UserError, match="must be positive"):
         SelectLayer(LearnedAffine(), 0.0)

@@ -6,12 +6,14 @@ import copy
 
 import pytest
 import torch
+from scipy.stats import kstest
 from torch import Generator, Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tests.trainables.modules.augmentation.layers import LAYERS, inputs, made, noise
 from tracking.errors import UserError
 from trainables.modules.augmentation import AugmentationLayer, Reward, range_reward
+from trainables.modules.augmentation.ranged import RangedLayer
 
 every = pytest.mark.parametrize("name", LAYERS)
 HARD = {"flip", "gumbel", "composed"}  # hard decisions: their gradient is not the derivative
@@ -48,6 +50,17 @@ def test_gradients_are_finite_differences(name: str) -> None:
 
     values = tuple(value.detach().clone().requires_grad_() for value in layer.parameters())
     assert torch.autograd.gradcheck(loss, values, eps=1e-7, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["affine", "lie", "colour"])
+def test_strengths_are_uniform_in_their_ranges(name: str) -> None:
+    """Kolmogorov-Smirnov at 1e-4 for each of 16 operations; ranges wider by a fifth are rejected."""
+    layer = made(name, 0.3)
+    assert isinstance(layer, RangedLayer)
+    drawn = layer.strengths(noise(layer, 3000), None, torch.float64).detach().numpy()
+    for values, one in zip(drawn.T, layer.learned(), strict=True):
+        assert kstest(values, "uniform", (one.low, one.high - one.low)).pvalue > 1e-4
+        assert kstest(values, "uniform", (1.2 * one.low, 1.2 * (one.high - one.low))).pvalue < 1e-4
 
 
 def _reward_at(layer: AugmentationLayer, values: dict[str, Tensor]) -> Tensor:
@@ -107,13 +120,25 @@ def test_mapped_over_candidates(name: str) -> None:
 
 
 @every
-def test_a_saved_layer_is_the_same_layer(name: str) -> None:
-    layer, fresh, x = made(name, 0.6), made(name), inputs(name)
-    fresh.load_state_dict(layer.state_dict())
-    eps = noise(layer, len(x))
-    assert torch.equal(fresh(x, eps), layer(x, eps))
-    other_size = inputs(name, 5)
-    assert fresh(other_size, noise(fresh, 5)).shape == other_size.shape
+def test_gradients_are_mapped_over_candidates(name: str) -> None:
+    """`vmap` of `grad`, in training and in use, is a loop over layers: nothing reads a value on the host."""
+    layers, x = [made(name, share) for share in (0.2, 0.6)], inputs(name)
+    eps = noise(layers[0], len(x))
+    stacked, buffers = torch.func.stack_module_state(layers)
+
+    def loss(parameters: dict[str, Tensor], held: dict[str, Tensor]) -> Tensor:
+        called = torch.func.functional_call(layers[0], {**parameters, **held}, (x, eps))
+        cubes: Tensor = called.pow(3).sum()
+        return cubes
+
+    for training in (True, False):
+        for layer in layers:
+            layer.train(training)
+        together = torch.func.vmap(torch.func.grad(loss))(stacked, buffers)
+        for index, layer in enumerate(layers):
+            alone = torch.autograd.grad(layer(x, eps).pow(3).sum(), list(layer.parameters()), materialize_grads=True)
+            for (parameter, _), gradient in zip(layer.named_parameters(), alone, strict=True):
+                torch.testing.assert_close(together[parameter][index], gradient)
 
 
 @every
@@ -142,7 +167,8 @@ def test_half_precision_regions_and_what_was_learned(name: str) -> None:
     assert len(learned) == len(layer.shares) == len(layer.gates)
     assert all(one.high <= one.cap and one.low in (-one.high, 0.0, one.high) for one in learned)
     assert not any(one.at_cap for one in learned)
-    assert all(one.at_cap for one in made(name, 0.97).learned())
+    assert all(one.at_cap for one in made(name, 0.96).learned())
+    assert not any(one.at_cap for one in made(name, 0.94).learned())
 
 
 @every

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from tracking.errors import UserError
 from trainables.modules.augmentation import Patience, ToleranceController
 from trainables.modules.augmentation.controller import HIGHEST, LOWEST, STEP
-from trainables.modules.augmentation.metric import relative_invariance
+from trainables.relative_invariance import relative_invariance
 
 
 def outputs(count: int = 200) -> tuple[Tensor, Tensor]:
@@ -26,14 +26,19 @@ def test_invariant_outputs_have_one_and_exchanged_ones_none() -> None:
     assert 0.5 < half < 0.9
 
 
-def test_partners_are_of_other_classes() -> None:
-    """Equal outputs within a class would make the denominator zero, and the value enormous."""
-    labels = torch.arange(60) % 3
-    z = torch.eye(3)[labels]
-    moved = z + 0.2 * torch.rand(60, 3, generator=Generator().manual_seed(1))
-    assert 0.9 < relative_invariance(z, moved, labels, Generator().manual_seed(0)) <= 1
+def test_it_is_a_median_and_partners_are_of_other_classes() -> None:
+    """Two classes along two axes, so every partner is at a distance of one; within a class it would be zero.
+
+    Three of nine examples are moved onto the other class (0 each), six by half of the way in the cosine (one half).
+    """
+    labels = torch.arange(9) % 2
+    z = torch.eye(2)[labels]
+    halfway = torch.tensor([[0.5, 0.75**0.5], [0.75**0.5, 0.5]])[labels]  # a cosine of 1/2 with their own axis
+    moved = torch.where(torch.arange(9)[:, None] < 3, z.flip(-1), halfway)
+    for seed in range(20):
+        assert relative_invariance(z, moved, labels, Generator().manual_seed(seed)) == pytest.approx(0.5, abs=1e-6)
     with pytest.raises(UserError, match="other classes"):
-        relative_invariance(z, moved, torch.zeros(60), Generator())
+        relative_invariance(z, moved, torch.zeros(9), Generator())
 
 
 def looks(controller: ToleranceController, augmented: float, plain: float, times: int) -> float:
@@ -52,6 +57,14 @@ def test_the_weight_rises_within_the_tolerance_and_falls_beyond() -> None:
     learned = ToleranceController(0.1, 0.05)
     learned.update(torch.tensor(2.0), torch.tensor(2.0))
     assert looks(learned, 0.5, 0.5, 500) == pytest.approx(HIGHEST)
+
+
+def test_the_tolerance_is_the_gap_at_which_the_weight_turns() -> None:
+    """A gap of 5 % less raises the weight for good, one of 5 % more lowers it."""
+    for gap, bound in ((0.095, HIGHEST), (0.105, LOWEST)):
+        controller = ToleranceController(0.1, 0.05)
+        controller.update(torch.tensor(2.0), torch.tensor(2.0))
+        assert looks(controller, 0.5 + gap, 0.5, 500) == pytest.approx(bound)
 
 
 def test_one_look_is_one_step_and_the_state_is_the_whole_of_it() -> None:

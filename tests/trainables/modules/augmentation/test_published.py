@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from spaces.transforms import apply
-from trainables.modules.augmentation import Reward, range_reward
+from trainables.modules.augmentation import Compose, InvariantModel, Reward, range_reward
 from trainables.modules.augmentation.published import LIMITS, AugNetLayer
 
 
@@ -91,6 +91,24 @@ def test_no_range_has_a_dead_gradient(ranges: float) -> None:
     for gradient in torch.autograd.grad(made(x, noise).square().sum(), tuple(made.parameters())):
         assert bool(gradient.isfinite().all())
         assert bool((gradient != 0).all())
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_stacks_under_copies_equal_a_loop(depth: int) -> None:
+    """h(x) = 1/C sum_c log softmax f(a_L o ... o a_1 (x; eps_c)), then normalised: C = 4, one layer after the other."""
+    layers, x = [layer(seed=k) for k in range(depth)], images()
+    trunk = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(2 * 9 * 12, 3)).double()
+    model = InvariantModel(trunk, Compose(*layers), 4, 4)
+    noise = model.sample(len(x), Generator().manual_seed(1)).double()
+    logs = []
+    for one in noise:
+        moved = x
+        for made, own in zip(layers, one.split(10, -1), strict=True):
+            moved = made(moved, own)
+        logs.append(trunk(moved).log_softmax(-1))
+    mean = torch.stack(logs).mean(0)
+    torch.testing.assert_close(model(x, noise), mean - mean.logsumexp(-1, keepdim=True))
+    assert not torch.allclose(model(x, noise), logs[0]), "negative control: one copy is not four"
 
 
 def test_reward_and_penalty_have_their_known_values() -> None:

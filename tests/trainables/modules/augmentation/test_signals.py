@@ -59,6 +59,23 @@ def test_noise_is_normal() -> None:
     assert bool(gaussian(torch.tensor([0.0, 1.0])).isfinite().all())
 
 
+def test_a_layers_shift_goes_both_ways_to_the_end_of_its_range() -> None:
+    layer = LearnedSignal(LENGTH, RATE, operations=[SignalOperation.FREQUENCY_SHIFT], start=0.75).double()
+    for number, hertz in ((0.0, 4.5), (0.5, 6.0), (1.0, 7.5)):
+        moved = layer(tone(6), torch.tensor([[number]], dtype=torch.float64)).detach()
+        torch.testing.assert_close(moved, tone(hertz), rtol=0, atol=1e-6)
+
+
+def test_a_layers_phase_goes_to_the_end_of_its_range() -> None:
+    """All coefficients earlier by r turns: a sine becomes sin(2 pi (f t - r))."""
+    layer = LearnedSignal(LENGTH, RATE, operations=[SignalOperation.PHASE], start=0.5).double()
+    turned = layer(tone(6), torch.ones(1, LENGTH // 2 + 1, dtype=torch.float64)).detach()
+    angle = 2 * math.pi * (6 * torch.arange(LENGTH, dtype=torch.float64) / RATE)
+    expected = {sign: torch.sin(angle + sign * 2 * math.pi * 0.05)[None, None] for sign in (-1, 1)}
+    near = {sign: float((turned - wave).abs().max()) for sign, wave in expected.items()}
+    assert min(near.values()) < 1e-6, near
+
+
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(UserError, match="half the rate"):
         LearnedSignal(100, 3.0, caps={SignalOperation.FREQUENCY_SHIFT: 2.0})

@@ -15,15 +15,25 @@ from scipy.stats import kstest
 from torchvision.transforms import v2
 
 from spaces.transforms import Operation, Padding
-from tests.trainables.modules.augmentation.layers import inputs
+from tests.trainables.modules.augmentation.layers import BOTH, inputs
 from tracking.errors import UserError
 from trainables.contract_toy import toy_context
 from trainables.contract_trace import steps
 from trainables.method import Exports
 from trainables.methods import augerino, augnet, learned_ranges
-from trainables.modules.augmentation import Compose, LearnedAffine, LearnedColor, LearnedFlip, LieAffine, SelectLayer
+from trainables.modules.augmentation import (
+    Compose,
+    LearnedAffine,
+    LearnedColor,
+    LearnedFlip,
+    LearnedSignal,
+    LieAffine,
+    SelectLayer,
+    SignalOperation,
+)
 from trainables.modules.augmentation.pipeline import pipeline, source
-from trainables.modules.augmentation.takeaway import SHOWN, contact_sheet
+from trainables.modules.augmentation.sheet import SHOWN, contact_sheet, signal_sheet
+from trainables.modules.augmentation.takeaway import curves
 
 
 def run(text: str) -> v2.Transform:
@@ -77,6 +87,65 @@ def test_one_value_of_the_pipeline_is_one_value_of_the_layer() -> None:
     fixed = v2.functional.affine(x, 22.5, [shift, 0], 1.0, [-shear, 0.0], v2.InterpolationMode.BILINEAR)
     eps = torch.tensor([[1.0, 0.5 + shift / 33 / 0.05625 / 2, 1.0]])
     torch.testing.assert_close(layer(x, eps).detach(), fixed, rtol=0, atol=0.02)
+
+
+def test_every_number_of_the_pipeline_is_the_learned_one() -> None:
+    layer = Compose(
+        LearnedAffine((Operation.SCALE,), start=0.3), LearnedFlip(BOTH, start=(0.4, 0.8)),
+        LearnedColor(start=(0.1, 0.2, 0.3, 0.4)),
+    )
+    zoom, horizontal, vertical, jitter = pipeline(layer).transforms
+    factor = math.exp(0.3 * math.log(2))
+    assert zoom.scale == pytest.approx((1 / factor, factor), abs=1e-5)
+    assert (type(horizontal), horizontal.p) == (v2.RandomHorizontalFlip, pytest.approx(0.2))
+    assert (type(vertical), vertical.p) == (v2.RandomVerticalFlip, pytest.approx(0.4))
+    high = {one.name: one.high for one in layer.parts()[2].learned()}
+    for name in ("brightness", "contrast", "saturation"):
+        assert getattr(jitter, name) == pytest.approx((1 - high[name], 1 + high[name]), abs=1e-5)
+    assert jitter.hue == pytest.approx((-high["hue"], high["hue"]), abs=1e-5)
+    chosen = SelectLayer(LearnedAffine((Operation.ROTATION, Operation.SCALE)), 1.0)
+    with torch.no_grad():
+        chosen.logits.copy_(torch.tensor([math.log(4), 0.0]))
+    (choice,) = pipeline(chosen).transforms
+    assert choice.p == pytest.approx([0.8, 0.2])
+    assert [option.transforms[0].degrees[1] for option in choice.transforms] == pytest.approx([22.5, 0.0], abs=1e-5)
+
+
+def test_the_pipeline_leaves_borders_as_the_layer_does() -> None:
+    """An image of ones: what torchvision fills with a colour of zero is blended in a second time."""
+    layer, x = LearnedAffine((Operation.ROTATION,), start=0.25), torch.ones(1, 3, 32, 32)
+    affine = pipeline(layer).transforms[0]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        angle = affine.make_params([x])["angle"]
+        torch.manual_seed(0)
+        turned = affine(x)
+    seen = layer(x, torch.tensor([[(angle / 45 + 1) / 2]])).detach()
+    torch.testing.assert_close(turned, seen, rtol=0, atol=1e-4)
+    assert float((seen < 0.99).float().mean()) > 0.05, "there is a border"
+
+
+def test_curves_are_the_history_in_units() -> None:
+    layer, steps = LearnedAffine((Operation.ROTATION, Operation.SCALE)), torch.arange(3) * 10
+    history = torch.tensor([[0.1, 0.2], [0.3, 0.2], [0.5, 0.1]])
+    panels = curves(layer, history, steps).axes
+    for panel, values, cap in zip(panels, history.T, (180.0, math.log(2)), strict=False):
+        drawn, dotted = panel.lines
+        assert list(drawn.get_xdata()) == [0, 10, 20]
+        assert list(drawn.get_ydata()) == pytest.approx((values * cap).tolist())
+        assert list(dotted.get_ydata()) == pytest.approx([cap, cap])
+
+
+def test_a_sheet_of_signals_goes_from_nothing_to_the_whole_range() -> None:
+    layer = LearnedSignal(100, 100.0, operations=[SignalOperation.FREQUENCY_SHIFT, SignalOperation.NOISE], start=0.5)
+    x = torch.sin(2 * math.pi * 5 * torch.arange(100) / 100)[None, None]
+    sheet = signal_sheet(layer, x)
+    assert sheet.shape == (2, len(SHOWN), 1, 100)
+    torch.testing.assert_close(sheet[:, 0], x.expand(2, -1, -1), rtol=0, atol=1e-5)
+    whole = torch.sin(2 * math.pi * 6 * torch.arange(100) / 100)[None]  # 1 Hz: half of the cap of 2
+    torch.testing.assert_close(sheet[0, -1], whole, rtol=0, atol=1e-3)
+    added = (sheet[1] - x).abs().mean((1, 2))
+    torch.testing.assert_close(added / added[-1], torch.tensor(SHOWN), rtol=0, atol=1e-4)
 
 
 def test_what_torchvision_has_not_is_refused() -> None:

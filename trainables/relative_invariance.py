@@ -1,6 +1,6 @@
 """AugNet's invariance metric (Rommel, Moreau, Gramfort 2022, appendix), with the faults of its pairing removed.
 
-Axes: N examples, O outputs.
+Axes: N examples, O outputs, D draws of the transformation.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ def relative_invariance(
 
     Args:
         plain: (N, O) outputs (or embeddings) of the inputs.
-        moved: (N, O) of the transformed inputs.
+        moved: (N, O) of the transformed inputs, or (D, N, O): the median is over all of them then.
         labels: (N,) class indices.
-        generator: draws p.
+        generator: draws p, on the CPU.
 
     Raises:
         UserError: only one class.
     """
     if bool((labels == labels[0]).all()):
         raise UserError("the metric compares with examples of other classes", "one class")
-    different = (labels[:, None] != labels).to(torch.float32)
-    partner = torch.multinomial(different, 1, generator=generator).squeeze(1)
-    away = 1 - cosine_similarity(plain, plain[partner])
-    moved_by = 1 - cosine_similarity(plain, moved)
+    known = labels.cpu()
+    different = (known[:, None] != known).to(torch.float32)
+    partner = torch.multinomial(different, 1, generator=generator).squeeze(1).to(plain.device)
+    away = 1 - cosine_similarity(plain, plain[partner], dim=-1)
+    moved_by = 1 - cosine_similarity(plain, moved, dim=-1)
     return float(((away - moved_by) / (away + eps)).median())
