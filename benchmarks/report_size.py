@@ -27,6 +27,9 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 REPORTS, SEEDS, UNIT = 12, 5, 1_000_000
 ACTIONS = ("rotation", "translate_x", "translate_y", "scale", "shear_x", "brightness", "contrast", "gaussian_blur")
+INVARIANCES, CLASSES = ("agreement", "kl", "relative"), 10
+BY_CLASS = ("accuracy", "ekld", "ekld_scaled", "js", "consistency")
+PARTS = ("mean", "head", "middle", "tail", *(f"of_{label}" for label in range(CLASSES)))
 UNITS = ("flops", "examples", "cpu_seconds", "device_seconds", "wall_seconds", "label_reads", "unlabelled_reads")
 
 
@@ -37,7 +40,9 @@ def metrics(flops: float, score: float, last: bool, generator: np.random.Generat
         found |= {f"{prefix}{unit}": flops * generator.uniform(0.3, 0.5) for unit in UNITS}
     found["cost/flops"] = flops
     if last:
-        found |= {f"invariance/{action}/{q}": generator.uniform() for action in ACTIONS for q in ("agreement", "kl")}
+        found |= {f"invariance/{action}/{q}": generator.uniform() for action in ACTIONS for q in INVARIANCES}
+        found |= {f"classes/{q}/{part}": generator.uniform() for q in BY_CLASS for part in PARTS}
+        found |= {f"classes/size/of_{label}": 100.0 / (1 + label) for label in range(CLASSES)}
         found |= {f"learned/policy/{action}/range_deg": generator.uniform() for action in ACTIONS}
         found |= {f"test/score{kind}": score for kind in ("", "_own_copies", "_common_copies")}
     return found

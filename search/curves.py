@@ -110,15 +110,15 @@ def anytime(
     Args:
         budget: of every study, in plain trainings.
     """
-    return {
-        row.method: _anytime(row, found[row.problem, row.method], budget, target)
-        for row in rows if (row.problem, row.method) in found
-    }
+    here = [(row, found[row.problem, row.method]) for row in rows if (row.problem, row.method) in found]
+    # Nothing found counts as 0, or as the worst first find of all where scores are negative.
+    before = min([0.0, *(line.tuning[0][1] for _, line in here if line.tuning)])
+    return {row.method: _anytime(row, line, budget, target, before) for row, line in here}
 
 
-def _anytime(row: Row, found: Curves, budget: float, target: float | None) -> Anytime:
+def _anytime(row: Row, found: Curves, budget: float, target: float | None, before: float) -> Anytime:
     unit = row.unit_flops
-    area = anytime_area(found.tuning, unit, budget * unit, 0.0) if unit and budget > 1 else None
+    area = anytime_area(found.tuning, unit, budget * unit, before) if unit and budget > 1 else None
     lines, ends = list(found.trainings.values()), list(found.ends.values())
     return Anytime(area, time_to(lines, ends, target) if target is not None and lines else None)
 

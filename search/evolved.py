@@ -67,7 +67,7 @@ class Evolved(Tuning):
     def ask(self, recorded: Mapping[str, Any] | None = None, trusted: bool = False) -> Tuned:
         index = len(self.trials)
         generation, member = divmod(index, self.members)
-        seed = stable_seed(self._comparison.seed, self._problem, self._method.key, "evolution", index)
+        seed = stable_seed(self._comparison.seed, self._problem, self._method.name, "evolution", index)
         generator = np.random.default_rng(seed)
         if generation == 0:
             config, parent = self._first.begun(generator, member), None
@@ -103,7 +103,7 @@ class Evolved(Tuning):
 
     def _select(self, generation: int) -> None:
         """What every member goes on from, and who mutates."""
-        seed = stable_seed(self._comparison.seed, self._problem, self._method.key, "selection", generation)
+        seed = stable_seed(self._comparison.seed, self._problem, self._method.name, "selection", generation)
         generator, ranked = np.random.default_rng(seed), self._survivors()
         count = min(-(-self.members // QUARTER), len(ranked) // 2)  # nobody is among the best and the worst
         worst = {trial.index for trial in ranked[len(ranked) - count:]}

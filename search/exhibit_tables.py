@@ -9,6 +9,7 @@ from search.anytime import expected_best
 from search.break_even import BreakEven
 from search.curves import Anytime
 from search.ledger_parts import Ledger, Part
+from search.method_front import front
 from search.row import Row
 from search.sentences import multiples_text, score_text, truth_text
 from tracking.record import Stage
@@ -63,16 +64,22 @@ def expected_table(rows: Sequence[Row], scores: Mapping[str, Sequence[float]]) -
 
 
 def ledger_table(rows: Sequence[Row], ledgers: Sequence[Ledger]) -> Table:
-    """Every part that cost something, in plain trainings, and how many trials failed."""
+    """Every part that cost something, in plain trainings, how many trials failed, and the energy of all of it."""
     parts = [part for part in Part if any(one.parts[part].flops for one in ledgers)]
     return Table(
-        ["method", *map(str, parts), "failed trials"],
+        ["method", *map(str, parts), "failed trials", "device energy", "host energy, estimate"],
         [
             [row.label, *(multiples_text(row.multiples(one.parts[part].flops)) for part in parts),
-             str(one.discarded_trials)]
+             str(one.discarded_trials), _joules(row.total.device_energy_joules),
+             _joules(row.total.host_energy_estimate_joules)]
             for row, one in zip(rows, ledgers, strict=True)
         ],
     )
+
+
+def _joules(value: float | None) -> str:
+    """A counter's; never a guess where there was none."""
+    return "not available" if value is None else f"{value:,.0f} J"
 
 
 def invariance_table(rows: Sequence[Row]) -> Table:
@@ -131,13 +138,14 @@ def front_table(rows: Sequence[Row]) -> Table:
 
 
 def accuracy_table(rows: Sequence[Row]) -> Table:
-    """Test score and cost."""
+    """Test score and cost, and which rows no other beats in both."""
+    on = front(rows)
     return Table(
-        ["method", "test score [95 %]", "one training", "everything, plain trainings"],
+        ["method", "test score [95 %]", "one training", "everything, plain trainings", "on the front"],
         [
             [row.label, score_text(row.test, row.accuracy),
              multiples_text(row.multiples(row.training.flops) if row.training else None),
-             multiples_text(row.multiples(row.total.flops))]
+             multiples_text(row.multiples(row.total.flops)), "yes" if any(row is one for one in on) else "no"]
             for row in rows
         ],
     )

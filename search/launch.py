@@ -22,6 +22,7 @@ from search.printing import console as a_console
 from search.progress import Screen
 from search.results import results
 from search.runner import ExitCode, Outcome
+from search.sound import check
 from search.study import Comparison
 from search.sweep import Observer, Sweep
 from search.sweep_log import SweepLog
@@ -106,7 +107,9 @@ def estimate(
 def resume(name: str, options: Options, overrides: Sequence[str] = (), allow_drift: bool = False) -> int:
     """Go on with a sweep and see it through to its report; the exit code."""
     made = sweeps.find(name, sweeps.root(options.root))
-    events = made.loaded().events
+    with sweeps.explained(made.place):
+        events = made.loaded().events
+    check(events, made.place)
     notes = events[0].get("notes", {}) if events else {}
     # The sweep goes on in the experiment it began in, unless it is told another.
     store = _store(made, options.experiment or notes.get("experiment", made.name), notes.get("tracking_uri"))

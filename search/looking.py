@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from search import backlog, terminal
+from search import backlog, leftovers, terminal
 from search import report as reports
 from search import store as stores
 from search import sweep as sweeps
@@ -28,18 +28,20 @@ from search.printing import print_json
 from search.progress import standing_table, standing_view
 from search.results import results
 from search.sentences import conclusions
+from search.sound import sound
 from search.status import RUNNING, Standing
 from search.sweep import Sweep
 from search.sweep_log import NAME as LOG_NAME
 from search.tables import record, seed_records
-from tracking.errors import UserError
-from tracking.journal import Event, JournalError, held
+from tracking.errors import StorageError, UserError
+from tracking.journal import Event, held
 from tracking.lease import holder
 from tracking.mlflow_log import MlflowLog
-from tracking.storage import Place
+from tracking.storage import Place, failure
 
 WATCH_SECONDS = 2.0
 SYNC_SECONDS = 600.0  # for a whole journal
+T = TypeVar("T")
 SILENT = "stopped without a word"  # its driver was killed; `resume` goes on
 
 
@@ -51,31 +53,28 @@ def status(name: str | None, root: str | None, as_json: bool = False, watch: boo
         watch: look again every few seconds until the sweep has ended.
 
     Raises:
-        UserError: there is no sweep of that name, or its journal is damaged.
+        UserError: there is no sweep of that name, or its journal is damaged or cannot be read.
     """
     base = sweeps.root(root)
     if name is None:
         _all(base, as_json)
         return
     made = sweeps.find(name, base)
-    try:
-        if as_json:
-            print_json(described(made))
-        elif watch:
-            _watch(made)
-        else:
-            a_console().print(_view(made))
-    except JournalError as error:
-        raise UserError("a sweep's journal must be undamaged", error, "restore it from a copy") from None
+    if as_json:
+        print_json(described(made))
+    elif watch:
+        _watch(made)
+    else:
+        a_console().print(_view(made))
 
 
 def described(made: Sweep) -> dict[str, Any]:
     """Everything that is known of a sweep's standing, as plain values.
 
     Raises:
-        JournalError: the journal is damaged.
+        UserError: the journal is damaged or cannot be read.
     """
-    events = made.events()
+    events = sound(made)
     standing, driver = standing_of(made, events)
     wasted, spent = waste(events), standing.spending.total
     notes, note = events[0].get("notes") or {} if events else {}, backlog.read(made.place)
@@ -127,9 +126,13 @@ def standing_of(made: Sweep, events: Sequence[Event]) -> tuple[Standing, str | N
 
 
 def report(name: str, root: str | None, as_json: bool = False) -> None:
-    """Make the report of a sweep again from its journal."""
+    """Make the report of a sweep again from its journal; where that cannot be, the one there was stays.
+
+    Raises:
+        UserError: there is no sweep of that name, its journal is damaged, or its storage cannot be used.
+    """
     made = sweeps.find(name, sweeps.root(root))
-    with tempfile.TemporaryDirectory(prefix="invsearch-") as scratch:
+    with sweeps.explained(made.place), tempfile.TemporaryDirectory(prefix="invsearch-") as scratch:
         if as_json:
             print_json(_reported(made))
         else:
@@ -137,13 +140,24 @@ def report(name: str, root: str | None, as_json: bool = False) -> None:
 
 
 def write_report(made: Sweep, console: Console, scratch: Path) -> list[Path]:
-    """Write the report into the sweep; its files as local paths, in `scratch` where the sweep is not local."""
-    events = _sound(made)
+    """Write the report into the sweep; its files as local paths, in `scratch` where the sweep is not local.
+
+    Raises:
+        UserError: the journal is damaged or cannot be read.
+        StorageError: the files could not be written.
+    """
+    events, before = sound(made), leftovers.written(made.report)
     folder = made.report.local or scratch
-    written = reports.write(events, folder, made.exports)
+    try:
+        written = reports.write(events, folder, made.exports)
+    except StorageError:
+        raise
+    except OSError as error:
+        raise failure(Path(error.filename or folder), "written", error) from None
     if made.report.local is None:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             made.report.write(path.relative_to(folder).as_posix(), path.read_bytes())
+    leftovers.remove(made.report, before)
     console.print(*terminal.terminal(rows(events), events), sep="\n")
     console.print(f"report: {made.report / 'report.html'}", highlight=False, soft_wrap=True)
     return written
@@ -155,12 +169,13 @@ def sync(name: str, root: str | None, experiment: str | None) -> int:
     Of a sweep that has ended the report is made again and attached, as the end of the sweep would have done.
 
     Raises:
-        UserError: there is no sweep of that name, or a driver is at work on it and writes by itself.
+        UserError: there is no sweep of that name, its journal is damaged, or a driver is at work on it and writes by
+            itself.
     """
     made = sweeps.find(name, sweeps.root(root))
     if held(made.place):
         raise UserError("MLflow is written by one process at a time", f"{made.name} has a driver", "wait for its end")
-    events = _sound(made)
+    events = sound(made)
     notes = events[0].get("notes") or {} if events else {}
     store, note = stores.chosen(
         made.place.parent, experiment or notes.get("experiment") or made.name, notes.get("tracking_uri")
@@ -193,15 +208,8 @@ def _attach_report(log: MlflowLog, events: Sequence[Event], made: Sweep, scratch
         print(f"warning: the report could not be made and is not attached: {error}", file=sys.stderr)
 
 
-def _sound(made: Sweep) -> list[Event]:
-    events, damage = made.loaded()
-    if damage is not None:
-        print(f"warning: only what comes before the damage is told: {damage}", file=sys.stderr)
-    return events
-
-
 def _reported(made: Sweep) -> Mapping[str, Any]:
-    events = _sound(made)
+    events = sound(made)
     found = rows(events)
     wasted = waste(events)
     problems = dict.fromkeys(row.problem for row in found)
@@ -228,22 +236,28 @@ def _all(base: Place, as_json: bool) -> None:
 
 
 def _brief(made: Sweep) -> dict[str, Any]:
-    try:
-        return described(made)
-    except JournalError as error:
-        return {"name": made.name, "place": str(made.place), "state": "damaged", "damage": str(error)}
+    told, damage = _tried(made, described)
+    return told or {"name": made.name, "place": str(made.place), "state": "damaged", "damage": damage}
 
 
 def _foot(made: Sweep) -> str:
+    told, damage = _tried(made, lambda made: standing_of(made, sound(made))[0].foot())
+    return told or f"damaged: {damage}"
+
+
+def _tried(made: Sweep, tell: Callable[[Sweep], T]) -> tuple[T | None, str]:
+    """What a sweep tells of itself, or what is wrong with it: whatever that is, it hides no other sweep."""
     try:
-        return standing_of(made, made.events())[0].foot()
-    except JournalError as error:
-        return f"damaged: {error}"
+        return tell(made), ""
+    except (UserError, StorageError) as error:
+        return None, error.got
+    except Exception as error:
+        return None, repr(error)
 
 
 def _view(made: Sweep, live: bool = False) -> RenderableType:
     """The table and what is to be said below it."""
-    events = made.events()
+    events = sound(made)
     standing, driver = standing_of(made, events)
     wasted = waste(events)
     lines = [
@@ -267,7 +281,7 @@ def _watch(made: Sweep) -> None:
     with Live(console=console, auto_refresh=False, transient=False) as live:
         while True:
             live.update(_view(made, live=True), refresh=True)
-            if standing_of(made, made.events())[1] is None:
+            if standing_of(made, sound(made))[1] is None:
                 return
             time.sleep(WATCH_SECONDS)
 

@@ -23,10 +23,10 @@ from search.account import Trial, trials
 from search.method_spec import MethodSpec
 from search.proposer import STATES
 from search.settings import SamplerName
+from search.sound import sound
 from search.study import Comparison
 from spaces.distributions import distributions
 from tracking.errors import UserError
-from tracking.events import JournalError
 from tracking.journal import Event
 from tracking.record import Stage, Status
 from trainables.evolving import EvolvingConfig
@@ -41,10 +41,7 @@ def export_sweep(name: str, root: str | None, target: str) -> None:
         UserError: no such sweep, a damaged journal, or a file that cannot be made.
     """
     made = sweeps.find(name, sweeps.root(root))
-    try:
-        file = export(made.name, made.comparison(), made.events(), target)
-    except JournalError as error:
-        raise UserError("a sweep's journal must be undamaged", error, "`invsearch resume` repairs it") from None
+    file = export(made.name, made.comparison(), sound(made), target)
     storage = file if file.suffix in LOG_ENDINGS else f"{SQLITE}{file}"
     print(f"exported: {file}\nlook at it with: optuna-dashboard {storage}")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from search import gains, overview, winners
+from search import gains, method_front, overview, winners
 from search.account import Trial, trials, waste
 from search.by_problem import LEGEND, by_problem
 from search.exhibit_tables import Table
@@ -29,6 +29,7 @@ from search.sentences import (
     verdict_text,
 )
 from search.strips import Strip
+from search.summary import ONE_TUNING
 from tracking.journal import Event
 from tracking.record import Stage
 
@@ -136,7 +137,7 @@ def _rendered(
         study_line=study_line, front_line=front_line, score_text=score_text, Averaging=Averaging, wasted=waste(events),
         failures=[trial for trial in known if trial.reason], provenance=_flat(planned.provenance),
         comparison=json.dumps(planned.comparison, indent=2), unit_trials=_units(known), left_out=LEFT_OUT,
-        pretrained=[made_line(found) for found in all_made(events).values()],
+        one_tuning=ONE_TUNING, pretrained=[made_line(found) for found in all_made(events).values()],
     )
 
 
@@ -168,7 +169,7 @@ def _section(
 ) -> Section:
     here = tuple(row for row in rows if row.problem == problem)
     figures = [room.image(exhibit) for exhibit in exhibits.of(problem)]
-    leading = winners.summary(here) + gains.sentences(exhibits.gains(here))
+    leading = [*winners.summary(here), *gains.sentences(exhibits.gains(here)), *method_front.sentences(here)]
     pictures = [
         (strip.title, uri) for strip in strips if strip.problem == problem and (uri := room.uri(strip.png, "png"))
     ]

@@ -42,8 +42,9 @@ def _break_even_sentence(found: BreakEven, rows: Sequence[Row]) -> str:
     row = next(r for r in rows if (r.method, r.way) == (found.method, Stage.RERUN))
     cost, rivals = _plain(row, found.task_flops), _plain(row, found.rival_task_flops)
     if found.tasks is None:
+        surely = "" if found.fewest is None else f" [95 %: from {found.fewest} tasks on to never]"
         return (
-            f"{found.problem}: {found.method} never becomes cheaper than {found.rival}: a task (tuning and one "
+            f"{found.problem}: {found.method} never becomes cheaper than {found.rival}{surely}: a task (tuning and one "
             f"training) costs {cost} against {rivals}, and the pre-training comes on top."
         )
     tasks = "the first task" if found.tasks == 1 else f"{found.tasks} tasks"

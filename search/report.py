@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 
-from search import gains, overview
+from search import gains, leftovers, overview
 from search.analysis import rows as analyse
 from search.exhibits import Exhibits, Records
 from search.figures.accuracy_cost import picture
@@ -24,7 +25,7 @@ FIGURES = "figures"  # the folder below the report
 
 
 def write(events: Sequence[Event], folder: Path, exports: Place | None = None) -> list[Path]:
-    """Write the report; each file is there in full or not at all.
+    """Write the report once all of it is made; each file is there in full or not at all.
 
         report.html, summary.md, accuracy_cost.png
         table, scores, gains, overall   as .csv and .parquet
@@ -39,15 +40,14 @@ def write(events: Sequence[Event], folder: Path, exports: Place | None = None) -
     found = analyse(events)
     exhibits = Exhibits(found, events)
     shown = [] if exports is None else strips(exports, exhibits.plan)
+    files = dict(_files(found, events, exhibits))
+    files["report.html"] = page(found, events, exhibits, shown).encode()
+    written = [folder / name for name in files]
+    files |= {f"{FIGURES}/{name}": content for name, content in _figures(exhibits)}
+    files[leftovers.NAME] = leftovers.manifest({name: sha256(data).hexdigest() for name, data in files.items()})
     (folder / FIGURES).mkdir(parents=True, exist_ok=True)
-    written = [replace(folder / name, content) for name, content in _files(found, events, exhibits)]
-    written.append(replace(folder / "report.html", page(found, events, exhibits, shown).encode()))
-    for problem in exhibits.plan.problems:
-        for exhibit in exhibits.of(problem):
-            for kind, content in zip(("svg", "png"), exhibit.images, strict=True):
-                replace(folder / FIGURES / f"{exhibit.name}.{kind}", content)
-            for name, content in _table(exhibit.name, exhibit.records):
-                replace(folder / FIGURES / name, content)
+    for name, content in files.items():
+        replace(folder / name, content)
     return [*written, folder / FIGURES]
 
 
@@ -64,6 +64,14 @@ def _files(found: Sequence[Row], events: Sequence[Event], exhibits: Exhibits) ->
         yield from _table("overall", overall)
     yield "accuracy_cost.png", png(picture(found))
     yield "summary.md", summary(found, events, exhibits).encode()
+
+
+def _figures(exhibits: Exhibits) -> Iterator[tuple[str, bytes]]:
+    for problem in exhibits.plan.problems:
+        for exhibit in exhibits.of(problem):
+            for kind, content in zip(("svg", "png"), exhibit.images, strict=True):
+                yield f"{exhibit.name}.{kind}", content
+            yield from _table(exhibit.name, exhibit.records)
 
 
 def _table(name: str, records: Records) -> Iterator[tuple[str, bytes]]:

@@ -28,6 +28,7 @@ class Verdict(StrEnum):
     EQUAL = "no difference found"
     CONTROL = "best control"
     UNKNOWN = "too few seeds"
+    ALONE = "no control"
 
 
 class Effect(StrEnum):
@@ -47,12 +48,15 @@ class Contrast:
         p_holm: adjusted over all rows of the problem.
         detectable: the difference that would have been found with 80 % power at the strictest level of Holm's
             procedure, from the observed spread; None where there is no spread.
+        needed: seeds with which a true difference as large as the observed one would be found with that power, at that
+            level and spread; None where there is no difference, or where it takes more than a million.
     """
 
     reference: str
     test: Paired
     p_holm: float
     detectable: float | None
+    needed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,9 +122,13 @@ class Sampled(Tuning):
         return trial.score, cost, -trial.index
 
     def _made_proposer(self, warm: Sequence[Mapping[str, Any]]) -> Proposer:
-        """Defaults first, then the given points, then the sampler, which knows the warm observations."""
+        """Defaults first, then the given points, then the sampler, which knows the warm observations.
+
+        Its seed is the method's, not the row's: rows of one method are tuned with the same draws, as they are trained
+        with the same seeds, so a method under two names is one.
+        """
         comparison = self._comparison
-        seed = stable_seed(comparison.seed, self._problem, self._method.key, "sampler") % 2**32  # NumPy's range
+        seed = stable_seed(comparison.seed, self._problem, self._method.name, "sampler") % 2**32  # NumPy's range
         chosen = sampling(comparison, self._space, seed, self.budget_flops / self.full_flops)
         first, on_grid = self._method.first_points(), comparison.sampler is SamplerName.GRID
         if on_grid:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from ray.tune.schedulers import ASHAScheduler, TrialScheduler
-
 from search.settings import Asha
 
 TIME, SCORE = "cost/flops", "val/score"
@@ -23,6 +21,9 @@ class Halving:
     """
 
     def __init__(self, asha: Asha, full_cost: int) -> None:
+        from ray.tune.schedulers import ASHAScheduler, TrialScheduler  # 180 MiB that a report does not need
+
+        self._stop = TrialScheduler.STOP
         self._scheduler = ASHAScheduler(
             time_attr=TIME, metric=SCORE, mode="max", max_t=full_cost,
             grace_period=max(1, int(asha.grace * full_cost)), reduction_factor=asha.reduction_factor,
@@ -35,7 +36,7 @@ class Halving:
     def stops(self, uid: str, flops: int, score: float) -> bool:
         """Whether the trial is to stop at this report."""
         decision = self._scheduler.on_trial_result(None, SimpleNamespace(trial_id=uid), {TIME: flops, SCORE: score})
-        return bool(decision == TrialScheduler.STOP)
+        return bool(decision == self._stop)
 
     def complete(self, uid: str, flops: int, score: float) -> None:
         """The last report of a trial that reached its horizon: it enters the rungs and is not judged."""

@@ -16,6 +16,9 @@ _OUTCOMES = {
 }
 
 
+TOO_FEW = "with these seeds and this noise no difference between accuracies would have been found"
+
+
 def score_text(estimate: Estimate | None, accuracy: bool) -> str:
     """"91.2 [88.0, 94.4]" in percent for accuracies, "0.912 [...]" for other scores."""
     if estimate is None:
@@ -35,7 +38,7 @@ def half_width_text(estimate: Estimate, accuracy: bool) -> str:
 def verdict_text(row: Row) -> str:
     """The verdict with the difference, for a cell."""
     contrast = row.contrast
-    if contrast is None or row.verdict in (Verdict.CONTROL, Verdict.UNKNOWN):
+    if contrast is None or row.verdict in (Verdict.CONTROL, Verdict.UNKNOWN, Verdict.ALONE):
         return "failed" if row.test is None and row.reason else str(row.verdict)
     return f"{row.verdict} ({_gap_number(contrast.test.difference.mean, row.accuracy, True)})"
 
@@ -67,16 +70,22 @@ def p_text(p: float) -> str:
 def conclusions(made: Sequence[Row]) -> list[str]:
     """The sentences on one problem: the best control, every other row against it, the sum of it, and what pays."""
     spreads = [said for row in made if (said := spread_line(row))]
-    return [conclusion(row) for row in made] + _overall(made) + spreads + pretraining_sentences(made)
+    controlled = any(row.control and row.test is not None for row in made)
+    each = [conclusion(row, controlled) for row in made]
+    return each + _overall(made) + spreads + pretraining_sentences(made)
 
 
-def conclusion(row: Row) -> str:
-    """One row against the best control of its problem."""
+def conclusion(row: Row, controlled: bool = True) -> str:
+    """One row against the best control of its problem.
+
+    Args:
+        controlled: whether there is a control with a result.
+    """
     name = f"{row.problem}: {row.label}"
     if row.verdict is Verdict.CONTROL:
         return f"{name} is the best control, at {score_text(row.test, row.accuracy)}."
     if row.contrast is None:
-        return f"{name}: {_why_unknown(row)}."
+        return f"{name}: {_why_unknown(row, controlled)}."
     contrast, accuracy = row.contrast, row.accuracy
     test = contrast.test
     p = f"{p_text(contrast.p_holm)} after Holm"
@@ -136,14 +145,15 @@ def _overall(made: Sequence[Row]) -> list[str]:
     return [f"{made[0].problem}: no method was found to be better than the best control."]
 
 
-def _why_unknown(row: Row) -> str:
+def _why_unknown(row: Row, controlled: bool) -> str:
     if row.reason:
         return f"the study failed: {first_line(row.reason)}"
     if row.test is None:
         return "no seed has ended yet" if not row.failures else f"no result; {row.failures[-1].why}"
     seeds = "1 seed" if row.test.count == 1 else f"{row.test.count} seeds"
     shown = score_text(row.test, row.accuracy)
-    return f"{shown}; not compared: {seeds}, and it takes two in common with a control"
+    why = f"{seeds}, and it takes two in common with a control" if controlled else "no control has a result"
+    return f"{shown}; not compared: {why}"
 
 
 def gap_text(found: Estimate, accuracy: bool, *, signed: bool) -> str:
@@ -172,8 +182,11 @@ def _note(test: Paired) -> str:
 def _power(contrast: Contrast, accuracy: bool) -> str:
     if contrast.detectable is None:
         return ""
+    if accuracy and contrast.detectable >= 1:
+        return f"; {TOO_FEW}"
+    needed = "" if contrast.needed is None else f" (one as large as this would take about {contrast.needed:,} seeds)"
     least = f"{100 * contrast.detectable:.1f} points" if accuracy else f"{contrast.detectable:.3g}"
-    return f"; only a true difference of about {least} would have been found in four of five such sweeps"
+    return f"; only a true difference of about {least} would have been found in four of five such sweeps{needed}"
 
 
 def _number(value: float, accuracy: bool) -> str:

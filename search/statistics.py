@@ -15,7 +15,7 @@ from scipy.stats import t as student
 CONFIDENCE = 0.95
 ALPHA = 0.05
 POWER = 0.8
-# Scores are means taken in float32: what differs by less than this does not differ.
+# Scores are means taken in float32: what differs by less than this share of them does not differ.
 RESOLUTION = 1e-6
 MOST_PAIRS = 2**20
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(200)  # on [-1, 1]
@@ -72,9 +72,9 @@ def paired(a: Sequence[float], b: Sequence[float]) -> Paired | None:
     found = estimate(differences)
     if found is None or found.count < 2:
         return None
-    sd = _sd(differences)
-    if sd <= RESOLUTION:
-        if abs(found.mean) <= RESOLUTION:
+    sd, least = _sd(differences), RESOLUTION * max(map(abs, (*a, *b)))
+    if sd <= least:
+        if abs(found.mean) <= least:
             return Paired(found, 0.0, 1.0, by_sign=True)
         return Paired(found, 0.0, 2.0 ** (1 - found.count), by_sign=True)
     t = found.mean * math.sqrt(found.count) / sd

@@ -240,9 +240,9 @@ class Standing:
             study.replay_flops += self._flops.get(event["uid"], 0.0)
         if stage == Stage.TUNE and complete:
             parts = 1 if study.generation is None else asked["config"]["generations"]
-            self._full[key] = self._flops[event["uid"]] * parts
-            score = event["metrics"]["val/score"]
-            study.best = score if study.best is None else max(study.best, score)
+            self._full[key] = self._flops.get(event["uid"], 0.0) * parts
+            score = (event.get("metrics") or {}).get("val/score")
+            study.best = max((known for known in (study.best, score) if known is not None), default=None)
 
     def _running(self, asked: Event) -> StudyStanding:
         """Who has the trial in flight; what studies share is nobody's."""

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from search import gains, overview, winners
+from search import gains, method_front, overview, winners
 from search.by_problem import LEGEND, by_problem
 from search.exhibits import Exhibits
 from search.notices import notices
 from search.row import Row
 from search.sentences import conclusions, multiples_text, score_text, verdict_text
 from tracking.journal import Event
+
+ONE_TUNING = (
+    "Intervals and tests are over the confirm seeds of what one tuning of each method chose: they hold the luck of "
+    "data and training, not that of the tuning."
+)
 
 
 def summary(rows: Sequence[Row], events: Sequence[Event], exhibits: Exhibits) -> str:
@@ -23,6 +28,7 @@ def _lines(rows: Sequence[Row], events: Sequence[Event], exhibits: Exhibits) -> 
     yield ""
     for notice in notices(rows, events):
         yield f"- **Read with care:** {_text(notice)}"
+    yield from ("", ONE_TUNING, "")
     if overall := overview.sentences(overview.overall(rows)):
         yield "## Over all problems"
         yield ""
@@ -38,6 +44,7 @@ def _lines(rows: Sequence[Row], events: Sequence[Event], exhibits: Exhibits) -> 
         yield f"## {_text(problem)}"
         yield ""
         said = [*winners.summary(here), *gains.sentences(exhibits.gains(here))] or conclusions(here)
+        said += method_front.sentences(here)
         yield from (f"- {_text(sentence)}" for sentence in said)
         yield ""
         yield from _table(here)

@@ -202,7 +202,7 @@ def find(name: str, base: Place) -> Sweep:
     if NAME.fullmatch(name):
         candidates.append(base / name)
     for place in candidates:
-        with _explained(place):
+        with explained(place):
             if (made := Sweep(place)).exists():
                 return made
     known = names(base)
@@ -213,7 +213,7 @@ def find(name: str, base: Place) -> Sweep:
 
 def names(base: Place) -> list[str]:
     """The sweeps below a root, oldest first."""
-    with _explained(base):
+    with explained(base):
         found = [Sweep(base / name) for name in base.names()]
         began = [(sweep.began(), sweep) for sweep in found]
         known = [(time or 0.0, sweep.name) for time, sweep in began if time is not None or sweep.exists()]
@@ -221,14 +221,14 @@ def names(base: Place) -> list[str]:
 
 
 @contextmanager
-def _explained(place: Place) -> Iterator[None]:
-    """Before work starts, a storage that fails is told with what is wrong with it and what to do."""
+def explained(place: Place) -> Iterator[None]:
+    """Where no work is under way, a storage that fails is told with what is wrong with it and what to do."""
     try:
         yield
     except StorageError as error:
         if place.local is None:
             place.check()
-        raise UserError("the storage must be reachable", error.got, error.hint) from None
+        raise UserError(error.rule, error.got, error.hint) from None
 
 
 class Recorder:

@@ -100,6 +100,7 @@ def _contrast(row: Row) -> Record:
         "p": None if test is None else test.p,
         "p_holm": None if row.contrast is None else row.contrast.p_holm,
         "detectable_difference": None if row.contrast is None else row.contrast.detectable,
+        "seeds_needed": None if row.contrast is None else row.contrast.needed,
     }
 
 

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from search.row import Averaging, Contrast, Row, Verdict
-from search.statistics import ALPHA, Paired, detectable, holm, paired
+from search.statistics import ALPHA, Paired, detectable, holm, paired, pairs_needed
 
 
 def judged(made: Sequence[Row]) -> list[Row]:
     """Compare the rows of one problem with its best control, and correct over all of them."""
     reference = best_control(made)
     if reference is None:
-        return list(made)
+        alone = not any(row.control for row in made)
+        return [replace(row, verdict=Verdict.ALONE) for row in made] if alone else list(made)
     against = reference.scores[Averaging.NONE]
     tests = [None if row is reference else _against(row.scores[Averaging.NONE], against) for row in made]
     corrected = iter(holm([test.p for test in tests if test is not None]))
@@ -27,7 +28,8 @@ def judged(made: Sequence[Row]) -> list[Row]:
         else:
             p = next(corrected)
             least = detectable(test.sd, test.difference.count, ALPHA / count)
-            contrast = Contrast(reference.label, test, p, least)
+            needed = pairs_needed(test.sd, test.difference.mean, ALPHA / count)
+            contrast = Contrast(reference.label, test, p, least, needed)
             found.append(replace(row, verdict=_verdict(test, p), contrast=contrast))
     return found
 

@@ -15,6 +15,7 @@ from typing import Any
 from search import sweep as sweeps
 from search.director import Belief, Director, DriftError
 from search.printing import console
+from search.sound import sound
 from search.study import Comparison
 from search.wanted import recorded
 from tracking.journal import Event
@@ -40,10 +41,10 @@ def verify_sweep(name: str, root: str | None) -> int:
     """Verify a sweep and say what was found: 0 where everything follows, else 1.
 
     Raises:
-        UserError: there is no sweep of that name.
+        UserError: there is no sweep of that name, or its journal is damaged or cannot be read.
     """
     made = sweeps.find(name, sweeps.root(root))
-    found = verify(made.comparison(), made.events())
+    found = verify(made.comparison(), sound(made))
     out = console()
     for fault in found.faults:
         out.print(f"does not follow: {fault}", highlight=False, markup=False, soft_wrap=True)

@@ -8,8 +8,8 @@ from itertools import combinations
 
 from search.break_even import task_flops
 from search.row import Averaging, Row, Verdict
-from search.sentences import p_text, score_text
-from search.statistics import ALPHA, Paired, holm, paired, pairs_needed
+from search.sentences import TOO_FEW, p_text, score_text
+from search.statistics import ALPHA, Estimate, Paired, holm, paired, pairs_needed
 from search.words import listed
 from tracking.record import Stage
 
@@ -80,15 +80,11 @@ def _standing(leading: Sequence[Row], control: Row) -> str:
     if not gaps:
         at = score_text(control.test, control.accuracy)
         return f"no method was found to be better than the best control, {control.label}, at {at}."
-    row, first = leading[0], gaps[0]
+    spans = [_with_half_width(control, gap) for gap in gaps]
     if len(gaps) == 1:
-        assert first.low is not None and first.high is not None
-        half = _size(row, (first.high - first.low) / 2)
-        return f"{row.label} alone beats {control.label}, the best control, by {_number(row, first.mean)} +- {half}."
-    least, most = (_number(row, end(gap.mean for gap in gaps)) for end in (min, max))
-    span = _size(row, gaps[0].mean) if least == most else f"{least} to {_size(row, max(gap.mean for gap in gaps))}"
-    names = listed([one.label for one in leading])
-    return f"{names} beat {control.label}, the best control, by {span}."
+        return f"{leading[0].label} alone beats {control.label}, the best control, by {spans[0]}."
+    names = listed([f"{one.label} (by {span})" for one, span in zip(leading, spans, strict=True)])
+    return f"{names} beat {control.label}, the best control."
 
 
 def _unseen(rows: Sequence[Row], control: Row) -> list[str]:
@@ -100,6 +96,8 @@ def _unseen(rows: Sequence[Row], control: Row) -> list[str]:
     said = f"{control.problem}: no difference from {control.label} found: {listed([row.label for row in equal])}"
     if not least:
         return [f"{said}."]
+    if control.accuracy and min(least) >= 1:
+        return [f"{said}; {TOO_FEW}."]
     low, high = _number(control, min(least)), _size(control, max(least))
     return [
         f"{said}; only true differences of about {high if low == _number(control, max(least)) else f'{low} to {high}'} "
@@ -156,6 +154,12 @@ def _cheapest(problem: str, leading: Sequence[Row]) -> list[str]:
     if not rest:
         return []
     return [f"{problem}: for one more task (tuning and one training), {least} costs {listed(rest)}."]
+
+
+def _with_half_width(row: Row, gap: Estimate) -> str:
+    """"6.1 +- 1.9 points"; the interval is this pair's own."""
+    assert gap.low is not None and gap.high is not None  # a verdict takes two seeds
+    return f"{_number(row, gap.mean)} +- {_size(row, (gap.high - gap.low) / 2)}"
 
 
 def _size(row: Row, value: float) -> str:

@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tracking.events import Event, JournalError, Loaded, NewerSchemaError, to_event
+from tracking.events import Event, JournalError, Loaded, NewerSchemaError, to_event, torn
 from tracking.lease import taken
-from tracking.storage import Place, sync_folder
+from tracking.storage import Place, failure, sync_folder
 
 FILE = "journal.jsonl"
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)  # some network file systems
@@ -26,13 +26,17 @@ class Book:
 
     Raises:
         UserError: another process of this machine, or of any that shares the lock, has it open.
-        OSError: it cannot be opened.
+        StorageError: it cannot be opened.
     """
 
     def __init__(self, place: Place) -> None:
         self._path = Path(place.uri) / FILE
-        self._handle = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            self._handle = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise failure(self._path, "opened", error) from None
         self._size = 0  # of what counts
+        self._aside: Path | None = None  # where damage is kept, once something is written
         self.locked = True
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -44,13 +48,13 @@ class Book:
             raise taken(place) from None
 
     def load(self) -> Loaded:
-        """Everything up to the end or up to damage; what comes after is cut off, and damage is kept aside.
+        """Everything up to the end or up to damage. What a crash has torn is cut off; damage stays as it is until
+        something is appended, and is kept aside then.
 
         Raises:
             NewerSchemaError: a later version wrote it; nothing is changed.
         """
         events: list[Event] = []
-        damage = None
         try:
             for event, end in _scan(self._path):
                 events.append(event)
@@ -58,11 +62,10 @@ class Book:
         except NewerSchemaError:
             raise
         except JournalError as error:
-            aside = self._path.with_name(f"journal.damaged-{time.strftime('%Y%m%d-%H%M%S')}.jsonl")
-            _copy(self._path, aside)
-            damage = f"{error}; the whole file is kept as {aside.name}"
+            self._aside = self._path.with_name(f"journal.damaged-{time.strftime('%Y%m%d-%H%M%S')}.jsonl")
+            return Loaded(events, f"{error}; the whole file is kept as {self._aside.name}")
         self._cut()
-        return Loaded(events, damage)
+        return Loaded(events, None)
 
     def append(self, seq: int, line: bytes) -> None:
         """Write a line; it is on disk when this returns.
@@ -74,7 +77,10 @@ class Book:
         if status.st_nlink == 0:  # a handle outlives its file
             raise FileNotFoundError(errno.ENOENT, "the journal was removed", str(self._path))
         if status.st_size != self._size:
-            self._cut()  # an earlier attempt left something
+            if self._aside is not None:
+                _copy(self._path, self._aside)
+                self._aside = None
+            self._cut()  # damage, or what an earlier attempt left
         try:
             left = memoryview(line)
             while left:
@@ -103,7 +109,7 @@ def locked(folder: Path) -> bool:
     try:
         with (folder / FILE).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         return False
     except OSError as error:
         return error.errno not in NO_LOCKS
@@ -115,6 +121,8 @@ def read(folder: Path) -> Iterator[Event]:
 
     Raises:
         JournalError: a damaged line, or a gap in the sequence.
+        FileNotFoundError: there is no file.
+        StorageError: it cannot be read.
     """
     for event, _ in _scan(folder / FILE):
         yield event
@@ -123,14 +131,25 @@ def read(folder: Path) -> Iterator[Event]:
 def _scan(path: Path) -> Iterator[tuple[Event, int]]:
     """Each event, and where it ends."""
     end = 0
-    with path.open("rb") as file:
-        for number, line in enumerate(file):
-            if not line.endswith(b"\n"):
+    for number, line in enumerate(_lines(path)):
+        if not line.endswith(b"\n"):
+            if torn(line):
                 return
-            event, end = to_event(line, number, path), end + len(line)
-            if event["seq"] != number:
-                raise JournalError(f"line {number + 1} of {path} must carry seq {number}, but got {line[:80]!r}")
-            yield event, end
+            raise JournalError(f"line {number + 1} of {path} is no event: it begins with {line[:20]!r}")
+        event, end = to_event(line, number, path), end + len(line)
+        if event["seq"] != number:
+            raise JournalError(f"line {number + 1} of {path} must carry seq {number}, but got {line[:80]!r}")
+        yield event, end
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            yield from file
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise failure(path, "read", error) from None
 
 
 def _copy(source: Path, target: Path) -> None:

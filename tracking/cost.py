@@ -16,7 +16,6 @@ from typing import Any
 import torch
 
 from tracking.energy import Energy, Reading, Used
-from tracking.flops import FlopCounter
 from tracking.ledger import ENERGIES, METHOD_PHASES, UNITS, Ledger, Phase, PhaseCost, added, highest, nothing
 
 __all__ = ["UNITS", "Clock", "Ledger", "Meter", "Phase", "PhaseCost"]
@@ -82,6 +81,8 @@ class Meter:
         self._open = phase
         try:
             if flops is None:
+                from tracking.flops import FlopCounter  # 90 MiB and .7 s that commands which train nothing do without
+
                 with FlopCounter() as counter:
                     yield
                 flops = self._units[key] = counter.flops

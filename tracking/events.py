@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 SCHEMA = 1
 Event = dict[str, Any]
+CARRIED = {"schema": int, "seq": int, "time_ms": int, "kind": str}
+START = b'{"schema":'  # of every line
 
 
 class JournalError(RuntimeError):
@@ -34,6 +36,11 @@ def to_line(event: Event) -> bytes:
     return json.dumps(event, allow_nan=False, separators=(",", ":")).encode() + b"\n"
 
 
+def torn(line: bytes) -> bool:
+    """Whether a last line without an end may be what a crash left of an event; anything else is damage."""
+    return line.startswith(START) or START.startswith(line)
+
+
 def to_event(line: bytes, number: int, where: object) -> Event:
     """The event in a whole line.
 
@@ -46,10 +53,11 @@ def to_event(line: bytes, number: int, where: object) -> Event:
     """
     try:
         event = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise JournalError(f"line {number + 1} of {where} is not JSON: {error}") from None
-    if not isinstance(event, dict) or not isinstance(event.get("seq"), int):
-        raise JournalError(f"line {number + 1} of {where} must carry a seq, but got {line[:80]!r}")
-    if event.get("schema", 0) > SCHEMA:
-        raise NewerSchemaError(f"{where} has schema {event['schema']}; this version reads up to {SCHEMA}")
-    return event
+    found = event if isinstance(event, dict) else {}
+    if isinstance(schema := found.get("schema"), int) and schema > SCHEMA:
+        raise NewerSchemaError(f"{where} has schema {schema}; this version reads up to {SCHEMA}")
+    if not all(isinstance(found.get(name), kind) for name, kind in CARRIED.items()):
+        raise JournalError(f"line {number + 1} of {where} must carry {', '.join(CARRIED)}, but got {line[:80]!r}")
+    return found

@@ -27,7 +27,7 @@ class Journal:
 
     Every event carries `schema`, `seq` (0, 1, 2, ...), `time_ms` (the timestamp MLflow will show, which never goes
     backwards) and `kind`. A last line torn by a crash never counted, so it is cut off on opening. Other damage is
-    kept aside, the events before it are gone on from, and `warnings` says so.
+    kept aside at the first `append`, the events before it are gone on from, and `warnings` says so.
 
     Args:
         place: of the sweep; it must exist.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from tracking.object_store import ObjectStore
 
 MARKER = ".writable"
+ROOM, WAY = "make room on it", "move what is in the way to another place"
+HINTS = {
+    errno.ENOSPC: ROOM, errno.EDQUOT: ROOM, errno.EEXIST: WAY, errno.ENOTDIR: WAY, errno.EISDIR: WAY,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +184,7 @@ class Place:
 def failure(place: Place | Path, what: str, error: OSError) -> StorageError:
     """What went wrong with a place, in a sentence."""
     said = error.strerror if isinstance(error.strerror, str) else str(error)
-    hint = "make room on it" if error.errno in (28, 122) else "is it still mounted or reachable, and writable?"
+    hint = HINTS.get(error.errno or 0, "is it still mounted or reachable, and writable?")
     return StorageError(f"a sweep's storage must stay usable, but this could not be {what}", f"{place}: {said}", hint)
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
 from search.figures.style import Style, costs_across, empty, frame, plain, sheet, styles
+from search.method_front import front
 from search.row import Row
 from search.statistics import Estimate
 from tracking.record import Stage
@@ -24,7 +25,7 @@ def picture(rows: Sequence[Row], only: str | None = None) -> Figure:
 
     Every row is drawn twice: a small mark at the cost of one final training, a large one with the interval
     at everything that led to it. Open marks are replays. Large marks are shifted a few points sideways, so
-    that intervals at the same cost can be told apart.
+    that intervals at the same cost can be told apart. The dotted line is the front, by means.
 
     Args:
         rows: all of the report, so that a method looks the same everywhere.
@@ -71,6 +72,10 @@ def _panel(panel: Axes, rows: Sequence[Row], looks: Mapping[str, Style]) -> None
         _mark(panel, row, test, cost, looks[row.method], (place - (len(known) - 1) / 2) * DODGE_POINTS)
         for place, (row, test, cost) in enumerate(known)
     ]
+    on = sorted((cost, test.mean) for row, test, cost in known if any(row is one for one in front(rows)))
+    scale = 100.0 if any(row.accuracy for row in rows) else 1.0
+    panel.plot([cost for cost, _ in on], [scale * mean for _, mean in on], drawstyle="steps-post", color="grey",
+               linewidth=0.8, linestyle=":", zorder=0)
     costs_across(panel)
     panel.margins(x=0.12)
     panel.legend(

@@ -14,6 +14,8 @@ from search.row import Effect, Row
 
 ACROSS, MOST = 3, 9  # panels
 RANGE = "range_"  # what half-widths are called, in the unit of the action
+MEASURED = (RANGE, "width_", "probability", "weight")  # how a last word begins that says what is measured
+TITLES = {"descriptor": "descriptor (0: not asked for, 1: invariant)"}
 LONGEST = 34  # letters of a name beside the axis
 
 
@@ -25,13 +27,16 @@ class Group(NamedTuple):
 
 
 def groups(rows: Sequence[Row]) -> list[Group]:
-    """Learned quantities by their last word, which is their unit (`rotation/range_deg`), the most frequent first."""
+    """Learned quantities by what they measure, the most frequent first.
+
+    That is their last word where it says so (`rotation/range_deg`), else their first (`descriptor/rotation`).
+    """
     found: dict[str, dict[str, None]] = {}
     for row in rows:
         for name in row.learned:
             found.setdefault(_unit(name), {})[name] = None
     ordered = sorted(found.items(), key=lambda pair: -len(pair[1]))
-    return [Group(unit, list(names)) for unit, names in ordered[:MOST]]
+    return [Group(unit, list(names)) for unit, names in ordered]
 
 
 def picture(rows: Sequence[Row], only: str) -> Figure:
@@ -42,7 +47,8 @@ def picture(rows: Sequence[Row], only: str) -> Figure:
         only: the problem.
     """
     here = [row for row in rows if row.problem == only and row.learned]
-    shown = groups(here)
+    found = groups(here)
+    shown, left = found[:MOST], sum(len(group.names) for group in found[MOST:])
     across = max(1, min(ACROSS, len(shown)))
     down = max(1, -(-len(shown) // across))
     tallest = max((len(group.names) for group in shown), default=1)
@@ -52,6 +58,8 @@ def picture(rows: Sequence[Row], only: str) -> Figure:
         panel.set_axis_off()
     for panel, group in zip(panels, shown, strict=False):
         _panel(panel, group, here, rows)
+    if left:
+        figure.suptitle(f"{left} more in the table", fontsize=9)
     handles: dict[str, Artist] = {}
     for panel in panels[: len(shown)]:
         handles |= {label: handle for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
@@ -86,7 +94,7 @@ def planted(name: str, rows: Sequence[Row]) -> float | None:
 
 def _panel(panel: Axes, group: Group, here: Sequence[Row], rows: Sequence[Row]) -> None:
     looks, places = styles(rows), {name: place for place, name in enumerate(group.names)}
-    frame(panel, group.unit, "", "")
+    frame(panel, _title(group.unit), "", "")
     for row in here:
         marks = [(row.learned[name], places[name]) for name in group.names if name in row.learned]
         if marks:
@@ -103,11 +111,21 @@ def _panel(panel: Axes, group: Group, here: Sequence[Row], rows: Sequence[Row]) 
 
 
 def _unit(name: str) -> str:
-    """The part after the last slash: "range_deg", "probability"."""
-    return name.rpartition("/")[2]
+    """"range_deg" or "probability" where the last word says what is measured, else the first: "descriptor"."""
+    first, last = name.partition("/")[0], name.rpartition("/")[2]
+    return last if last.startswith(MEASURED) else first
+
+
+def _title(unit: str) -> str:
+    """"range, deg" of "range_deg"."""
+    start = next((start for start in (RANGE, "width_") if unit.startswith(start)), None)
+    if start is None:
+        return TITLES.get(unit, unit)
+    return f"{start[:-1]}, {unit.removeprefix(start).replace('_', ' ')}"
 
 
 def _short(name: str) -> str:
-    """Without the unit, and from its end where it is long."""
-    head = name.rpartition("/")[0] or name
+    """Without what the panel's title says, and from its end where it is long."""
+    head = name.rpartition("/")[0] if _unit(name) == name.rpartition("/")[2] else name.partition("/")[2]
+    head = head or name
     return head if len(head) <= LONGEST else f"...{head[3 - LONGEST :]}"

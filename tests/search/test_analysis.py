@@ -91,7 +91,7 @@ def test_one_seed_gives_no_interval_and_no_verdict() -> None:
 
 def test_without_a_control_nothing_is_compared() -> None:
     made = rows(journal({"one": {"augnet": (0.8, 0.9), "unrolled": (0.7, 0.6)}}, replays=()))
-    assert {r.verdict for r in made} == {Verdict.UNKNOWN}
+    assert {r.verdict for r in made} == {Verdict.ALONE}
 
 
 def test_a_label_is_not_a_method() -> None:

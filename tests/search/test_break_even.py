@@ -102,6 +102,17 @@ def test_the_interval_over_seeds_is_that_of_the_savings() -> None:
     assert (found.tasks, found.fewest, found.most) == (5, None, None), "no seed in common"
 
 
+def test_never_is_said_with_the_interval_that_may_hold_a_number() -> None:
+    """P = 10; a training saves -2, -1 and 2: -1/3 +- 5.17, so 3 to never."""
+    own = replace(row("own", seeds(0.8, 0.8, 0.8), flops=3.0), pretraining=Cost(10.0))
+    costs = {1: Cost(1.0), 2: Cost(2.0), 3: Cost(5.0)}
+    rival = replace(row("rival", seeds(0.8, 0.8, 0.8), flops=8 / 3), seed_costs=costs)
+    said = pretraining_sentences([own, rival])[-1]
+    assert said.startswith("one: own never becomes cheaper than rival [95 %: from 3 tasks on to never]: a task")
+    surely = replace(rival, seed_costs={1: Cost(1.0), 2: Cost(1.01), 3: Cost(0.99)})
+    assert pretraining_sentences([own, surely])[-1].startswith("one: own never becomes cheaper than rival: a task")
+
+
 def test_a_dearer_method_never_pays() -> None:
     found = tasks(using("augnet", 10 * UNIT_FLOPS))
     assert found == {("augnet", "plain"): None, ("augnet", "trivial_augment"): None, ("augnet", "unrolled"): 2}

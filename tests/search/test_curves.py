@@ -7,9 +7,10 @@ import math
 import pytest
 
 from search.analysis import rows
-from search.curves import anytime, curves, reached, records
+from search.curves import Curves, anytime, curves, reached, records
 from search.incumbents import incumbents
 from tests.support.journals import UNIT_FLOPS, Writer, journal
+from tests.support.rows import row, seeds
 from tracking.journal import Event
 from tracking.record import Stage, Status
 
@@ -92,3 +93,18 @@ def test_records_hold_every_point() -> None:
     assert len(lines) == points
     first = next(line for line in lines if line["method"] == "augnet")
     assert (first["curve"], first["plain_trainings"], first["select_score"]) == ("tuning", 1.6, 0.7)
+
+
+def test_nothing_found_is_no_better_than_the_worst_find_where_scores_are_negative() -> None:
+    """Minus one half at once beats minus one half at seven of eight trainings; with scores above 0 it counts as 0."""
+    made = [row("early", seeds(0.5, 0.5)), row("late", seeds(0.5, 0.5))]
+    unit = made[0].unit_flops
+    assert unit is not None
+    for score in (-0.5, 0.5):
+        found = {
+            ("one", "early"): Curves([(unit, score)], unit, {}, {}),
+            ("one", "late"): Curves([(7 * unit, score)], 7 * unit, {}, {}),
+        }
+        area = {name: figures.area for name, figures in anytime(made, found, 8.0, None).items()}
+        assert area["early"] == pytest.approx(score)
+        assert area["late"] == pytest.approx(score if score < 0 else score * math.log(8 / 7) / math.log(8))

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 
-from search import report
+from search import leftovers, report
 from search.analysis import rows
 from search.page import amount
 from search.row import Averaging
 from search.tables import record, seed_records, to_csv, to_parquet
 from tests.support.journals import SCORES, journal
 from tests.support.pages import KINDS, check_self_contained, content, html, printed, small
+from tracking.storage import Place
 
 TABLES = ["table", "scores", "overall"]
 FILES = [f"{name}.{kind}" for name in TABLES for kind in ("csv", "parquet")]
@@ -28,7 +29,8 @@ def test_every_figure_and_table_whole_and_nothing_else(tmp_path: Path) -> None:
     figures = [f"figures/{kind}-{problem}" for kind in KINDS for problem in SCORES]
     beside = [f"{name}.{end}" for name in figures for end in ("svg", "png", "csv", "parquet")]
     found = content(tmp_path)
-    assert sorted(found) == sorted([*FILES, *beside])
+    assert sorted(found) == sorted([*FILES, *beside, leftovers.NAME])
+    assert leftovers.written(Place.of(tmp_path)).keys() == {*FILES, *beside}
     starts = {".png": b"\x89PNG", ".svg": b"<?xml", ".parquet": b"PAR1"}
     for name, data in found.items():
         assert data.startswith(starts.get(Path(name).suffix, data[:1]))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+from statsmodels.stats.power import TTestPower
+
 from search.analysis import rows
 from search.sentences import conclusions, p_text, score_text, study_line, trials_text, truth_text
-from search.statistics import estimate
+from search.statistics import detectable, estimate
 from tests.support.journals import SCORES, Writer, journal
 from tracking.record import Stage, Status
 
@@ -30,7 +33,15 @@ def test_better_equal_and_control() -> None:
     assert unrolled.startswith(
         "one: unrolled and trivial_augment: no difference found at 3 seeds (+0.3 points [-4.8, +5.5], p = "
     )
-    assert unrolled.endswith("would have been found in four of five such sweeps.")
+    gaps = np.array([0.850, 0.830, 0.880]) - np.array([0.840, 0.850, 0.860])
+    least = detectable(float(gaps.std(ddof=1)), 3, 0.05 / 3)  # statsmodels' noncentral t gives up at three seeds
+    assert least is not None
+    effect = gaps.mean() / gaps.std(ddof=1)
+    needed = int(np.ceil(TTestPower().solve_power(effect_size=effect, alpha=0.05 / 3, power=0.8)))
+    assert unrolled.endswith(
+        f"only a true difference of about {100 * least:.1f} points would have been found in four of five such sweeps "
+        f"(one as large as this would take about {needed} seeds)."
+    )
 
 
 def test_worse_gives_the_size_of_the_loss() -> None:
@@ -52,6 +63,11 @@ def test_the_same_scores_are_called_the_same() -> None:
     found = said({"one": {"plain": (0.8, 0.9), "augnet": (0.8, 0.9)}})
     assert found[1] == "one: augnet and plain: no difference found at 2 seeds (the scores are the same on every seed)."
     assert found[2] == "one: no method was found to be better than the best control."
+
+
+def test_without_a_control_that_is_what_is_said() -> None:
+    found = said({"one": {"augnet": (0.8, 0.9), "unrolled": (0.7, 0.6)}})
+    assert found[0].endswith("not compared: no control has a result.")
 
 
 def test_one_seed_is_said_to_be_one_seed() -> None:

@@ -181,3 +181,13 @@ def test_the_false_alarm_rate_is_the_promised_one() -> None:
     """3,000 sweeps: standard error 0.004, tolerance four of them (false alarm 6e-5)."""
     assert false_alarms(paired) == pytest.approx(0.05, abs=0.016)
     assert false_alarms(unpaired) > 0.1  # negative control
+
+
+def test_the_resolution_is_that_of_the_scores_and_not_one_for_all() -> None:
+    """Losses of 1e-7 in some unit differ as the same losses times a million do; float32's own rounding does not."""
+    a, b = (3.0, 3.2, 2.9, 3.4), (2.0, 2.1, 2.2, 1.9)
+    large, small = paired(a, b), paired([1e-7 * x for x in a], [1e-7 * x for x in b])
+    assert large is not None and small is not None
+    assert small.p == pytest.approx(large.p) and not small.by_sign
+    rounded = paired([0.8 + 1e-8 * x for x in a], [0.8 + 1e-8 * x for x in b])
+    assert rounded is not None and rounded.by_sign and rounded.p == 1

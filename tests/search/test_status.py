@@ -131,6 +131,17 @@ def test_a_resumed_driver_begins_a_pace_of_its_own() -> None:
     assert standing.share_done == straight.share_done
 
 
+@pytest.mark.parametrize("change", [{"metrics": {}}, {"metrics": None}, {"flops": 0}])
+def test_an_end_without_score_or_cost_leaves_the_others(change: dict[str, Any]) -> None:
+    """Of the first of two complete trials; of the cost, its reports tell nothing either."""
+    events, uid = journal(), "digits-rotated/plain/tune-0"
+    changed = [event | change if event.get("uid") == uid and event["kind"] != "asked" else event for event in events]
+    if "metrics" in change:
+        changed = [new if new["kind"] == "ended" else old for old, new in zip(events, changed, strict=True)]
+    study, before = (folded(e).studies["digits-rotated", "plain"] for e in (changed, events))
+    assert (study.best, study.tuned, study.stage) == (before.best, before.tuned, "done") and study.best is not None
+
+
 def test_interrupted_is_said() -> None:
     standing = folded(journal()[:20])
     standing.take({"kind": "interrupted", "time_ms": 21_000})

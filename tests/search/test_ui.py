@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,28 @@ def test_without_a_store_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(UserError, match="run `invsearch compare` first"):
         show(str(tmp_path), 5000)
     assert list(tmp_path.iterdir()) == [], "looking makes no database"
+
+
+@pytest.mark.parametrize("content", [b"\x88\x94Ga" * 999, b"SQLite format 3\0" + b"\xff" * 999, None])
+def test_what_is_no_database_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr("search.ui.subprocess.call", lambda words: pytest.fail("MLflow was started"))
+    path = tmp_path / "mlflow.db"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(UserError, match="must be an SQLite database"):
+        show(str(tmp_path), 5000)
+
+
+def test_a_database_that_is_in_use_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr("search.ui.subprocess.call", lambda words: 7)
+    monkeypatch.setattr("search.ui.WAIT_SECONDS", 0.0)
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        database.execute("create table experiments (name text)")
+        database.execute("begin exclusive")
+        assert show(str(tmp_path), 5000) == 7
 
 
 def test_a_server_is_opened_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.stats import ttest_rel
+from statsmodels.stats.power import TTestPower
 
 from search.row import Averaging, Row, Verdict
+from search.sentences import TOO_FEW, conclusion
 from search.verdicts import judged
 from search.winners import pairs, summary, winners
 from tests.support.rows import row, seeds
@@ -19,6 +21,12 @@ def scored(mean: float, shift: int = 0, scale: float = 1.0) -> dict[int, float]:
     return seeds(*(mean + scale * np.roll(NOISE, shift)).tolist())
 
 
+def half_width(own: dict[int, float]) -> float:
+    """Of the difference from `table`'s control, in points, as scipy has it."""
+    found = ttest_rel(list(own.values()), list(scored(0.70).values())).confidence_interval(0.95)
+    return 100 * (found.high - found.low) / 2
+
+
 def table(*more: Row) -> list[Row]:
     return judged([row("plain", scored(0.70), control=True, flops=1.0, tuning=10.0), *more])
 
@@ -29,7 +37,11 @@ def test_the_sentence_that_a_careful_person_would_write() -> None:
         row("descriptor", scored(0.761, 2), flops=1.0, tuning=1.0), row("bad", scored(0.60, 3)),
     )
     said = summary(made)
-    assert said[0] == "one: augnet and descriptor beat plain, the best control, by 6.1 to 6.2 points."
+    halves = {name: half_width(scored(mean, shift)) for name, mean, shift in (("a", 0.762, 1), ("d", 0.761, 2))}
+    assert said[0] == (
+        f"one: augnet (by 6.2 +- {halves['a']:.1f} points) and descriptor (by 6.1 +- {halves['d']:.1f} points) beat "
+        "plain, the best control."
+    )
     assert said[1] == "one: worse than plain: bad."
     assert said[2].startswith("one: augnet and descriptor are not distinguishable at 5 seeds; a true difference")
     assert said[3] == "one: for one more task (tuning and one training), descriptor costs 1/40 of augnet."
@@ -46,10 +58,16 @@ def test_leaders_that_differ_are_told_apart_whatever_their_order() -> None:
 
 def test_one_leader_and_none() -> None:
     alone = summary(table(row("a", scored(0.76, 1))))
-    assert alone[0].startswith("one: a alone beats plain, the best control, by 6.0 +- ")
+    half = half_width(scored(0.76, 1))
+    assert alone[0] == f"one: a alone beats plain, the best control, by 6.0 +- {half:.1f} points."
     none = summary(table(row("a", scored(0.70, 1))))
     assert none[0] == "one: no method was found to be better than the best control, plain, at 70.0 [69.6, 70.4]."
-    assert none[1].startswith("one: no difference from plain found: a; only true differences of about ")
+    gaps = 100 * (np.array(list(scored(0.70, 1).values())) - np.array(list(scored(0.70).values())))
+    least = TTestPower().solve_power(nobs=5, alpha=0.05, power=0.8) * gaps.std(ddof=1)
+    assert none[1] == (
+        f"one: no difference from plain found: a; only true differences of about {least:.1f} points would have been "
+        "found in four of five such sweeps."
+    )
     assert len(none) == 2
     assert summary([]) == [] and summary([row("a", seeds(0.5, 0.6))]) == []
 
@@ -108,6 +126,22 @@ def test_twenty_repeats_of_a_null_comparison() -> None:
         ])
         found += any(pair.p_holm <= 0.05 for pair in pairs(made))
     assert found >= 15
+
+
+def test_how_many_seeds_it_would_take_is_what_the_power_of_the_test_says() -> None:
+    made = table(row("a", scored(0.80, 1)), row("b", scored(0.799, 2)))
+    (pair,) = pairs(made)
+    effect = abs(pair.test.difference.mean) / pair.test.sd
+    expected = int(np.ceil(TTestPower().solve_power(effect_size=effect, alpha=0.05, power=0.8)))
+    assert pair.needed == expected
+    assert summary(made)[1].endswith(f"would take about {expected:,} seeds.")
+
+
+def test_accuracies_that_differ_by_more_than_all_are_not_promised() -> None:
+    """Two seeds that scatter by twenty points: 170 points would be needed, and there are a hundred."""
+    made = judged([row("plain", seeds(0.5, 0.9), control=True), row("a", seeds(0.8, 0.6))])
+    assert summary(made)[1] == f"one: no difference from plain found: a; {TOO_FEW}."
+    assert conclusion(made[1]).endswith(f"{TOO_FEW}.")
 
 
 def test_only_what_beats_the_control_leads() -> None:
