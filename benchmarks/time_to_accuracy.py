@@ -141,17 +141,20 @@ def targets(rows: Sequence[Row]) -> dict[str, float]:
 
 def report(name: str, rows: Sequence[Row]) -> dict[str, Any]:
     """Prints a problem's tables; returns its figures."""
-    print(f"\n{name}: test accuracy in % (with own copies), by length in updates; mean over seeds")
+    print(f"\n{name}: test accuracy in % (with own copies), by length in updates; mean over seeds +- half of the 95 %"
+          " t-interval")
     lengths = sorted({row["horizon"] for row in rows})
-    print(f"{'':18s}" + "".join(f"{length:>16d}" for length in lengths) + f"{'GFLOP':>10s}{'s':>8s} of the longest")
+    print(f"{'':18s}" + "".join(f"{length:>22d}" for length in lengths) + f"{'GFLOP':>10s}{'s':>8s} of the longest")
     for method in METHODS:
         mine = [row for row in rows if row["method"] == method]
         cells, last = [], [row for row in mine if row["horizon"] == lengths[-1]]
         for length in lengths:
             some = [row for row in mine if row["horizon"] == length]
             plainly, copies = (100 * statistics.fmean(r[k] for r in some) for k in ("accuracy", "averaged"))
-            cells.append(f"{plainly:8.1f} ({copies:4.1f})")
-        print(f"{method:18s}" + "".join(f"{cell:>16s}" for cell in cells)
+            seen = interval([100 * r["accuracy"] for r in some])
+            half = "" if seen.low is None else f" +- {seen.mean - seen.low:.1f}"
+            cells.append(f"{plainly:.1f}{half} ({copies:.1f})")
+        print(f"{method:18s}" + "".join(f"{cell:>22s}" for cell in cells)
               + f"{statistics.fmean(r['flops'] for r in last) / 1e9:10.1f}"
               + f"{statistics.fmean(r['seconds'] for r in last):8.1f}")
     found: dict[str, Any] = {}

@@ -13,8 +13,8 @@ from search.figures.style import INK, frame, plain, sheet, styles
 from search.row import Effect, Row
 
 ACROSS, MOST = 3, 9  # panels
-RANGE = "range_"  # what half-widths are called, in the unit of the action
-MEASURED = (RANGE, "width_", "probability", "weight")  # how a last word begins that says what is measured
+RANGE, WIDTH = "range_", "width_"  # what half-widths are called, before their unit
+MEASURED = (RANGE, WIDTH, "probability", "weight")  # how a last word begins that says what is measured
 TITLES = {"descriptor": "descriptor (0: not asked for, 1: invariant)"}
 LONGEST = 34  # letters of a name beside the axis
 
@@ -84,11 +84,18 @@ def describe(rows: Sequence[Row]) -> str:
 
 
 def planted(name: str, rows: Sequence[Row]) -> float | None:
-    """The half-width that was planted for a learned range ("policy/rotation/range_deg"); None for anything else."""
+    """The half-width that was planted for a learned range ("policy/rotation/range_deg"); None for anything else.
+
+    A width in another unit than the action's (Augerino's radians) is something else.
+    """
     parts = name.split("/")
-    if len(parts) < 2 or not parts[-1].startswith(RANGE):
+    if len(parts) < 2 or not parts[-1].startswith((RANGE, WIDTH)):
         return None
-    found = (one for row in rows for one in row.invariances if one.action == parts[-2] and one.effect is Effect.HELPS)
+    unit = parts[-1].removeprefix(RANGE).removeprefix(WIDTH).replace("_", " ")
+    found = (
+        one for row in rows for one in row.invariances
+        if one.action == parts[-2] and one.effect is Effect.HELPS and one.unit == unit
+    )
     return next((one.half_width for one in found), None)
 
 
@@ -118,7 +125,7 @@ def _unit(name: str) -> str:
 
 def _title(unit: str) -> str:
     """"range, deg" of "range_deg"."""
-    start = next((start for start in (RANGE, "width_") if unit.startswith(start)), None)
+    start = next((start for start in (RANGE, WIDTH) if unit.startswith(start)), None)
     if start is None:
         return TITLES.get(unit, unit)
     return f"{start[:-1]}, {unit.removeprefix(start).replace('_', ' ')}"

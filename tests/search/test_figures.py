@@ -83,7 +83,8 @@ def test_nothing_to_draw_is_a_picture_too() -> None:
 def test_what_was_planted_is_marked_beside_learned_ranges_alone() -> None:
     made = [row for row in rows(journal()) if row.problem == "digits-rotated"]
     assert planted("policy/rotation/range_deg", made) == 60.0
-    assert planted("rotation/width_deg", made) is None, "a width of another convention"
+    assert planted("rotation/width_deg", made) == 60.0
+    assert planted("rotation/width_rad", made) is None, "a width in another unit"
     assert planted("policy/brightness/range_factor", made) is None and planted("range_deg", made) is None
     harmed = [row for row in rows(journal()) if row.problem == "which-rotation"]
     assert planted("policy/rotation/range_deg", harmed) is None, "the rim is no aim there"
