@@ -160,6 +160,7 @@ class Writer:
     def _take_asked(self, event: Event) -> None:
         parent = self._parent(event)
         tags = {name: str(event[name]) for name in ("uid", "problem", "method", "stage", "index", "seed")}
+        tags["phase"] = tags["stage"]  # the word that people look for
         tags |= {name: str(event[name]) for name in ("generation", "parent") if event.get(name) is not None}
         tags["mlflow.parentRunId"] = parent.run_id
         run = self._run((TRIAL, event["uid"]), TRIAL, event["uid"], event["time_ms"], tags)

@@ -99,8 +99,9 @@ def test_a_sweep_arrives_in_full(store: Store) -> None:
     assert first["params"]["recipe.batch_size"] == "32"
     assert len(first["params"]["recipe.long"]) == 6000
     assert first["params"]["seed"] == "7"
-    assert {n: first["tags"][n] for n in ("sweep", "uid", "problem", "method", "stage", "index")} == {
-        "sweep": "s", "uid": "t0", "problem": "digits", "method": "augnet", "stage": "tune", "index": "0"}
+    assert {n: first["tags"][n] for n in ("sweep", "uid", "problem", "method", "stage", "phase", "seed", "index")} == {
+        "sweep": "s", "uid": "t0", "problem": "digits", "method": "augnet", "stage": "tune", "phase": "tune",
+        "seed": first["params"]["seed"], "index": "0"}
     assert first["tags"]["mlflow.source.git.commit"] == "abc"
     assert first["metrics"]["cost/train/flops"] == 1e9
     assert first["metrics"]["learned/rot _deg_"] == 3.0
