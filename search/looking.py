@@ -65,7 +65,7 @@ def status(name: str | None, root: str | None, as_json: bool = False, watch: boo
     elif watch:
         _watch(made)
     else:
-        a_console().print(_view(made))
+        a_console().print(_view(made, sound(made)))
 
 
 def described(made: Sweep) -> dict[str, Any]:
@@ -255,9 +255,8 @@ def _tried(made: Sweep, tell: Callable[[Sweep], T]) -> tuple[T | None, str]:
         return None, repr(error)
 
 
-def _view(made: Sweep, live: bool = False) -> RenderableType:
+def _view(made: Sweep, events: Sequence[Event], live: bool = False) -> RenderableType:
     """The table and what is to be said below it."""
-    events = sound(made)
     standing, driver = standing_of(made, events)
     wasted = waste(events)
     lines = [
@@ -280,8 +279,9 @@ def _watch(made: Sweep) -> None:
     console = a_console()
     with Live(console=console, auto_refresh=False, transient=False) as live:
         while True:
-            live.update(_view(made, live=True), refresh=True)
-            if standing_of(made, sound(made))[1] is None:
+            events = sound(made)
+            live.update(_view(made, events, live=True), refresh=True)
+            if standing_of(made, events)[1] is None:
                 return
             time.sleep(WATCH_SECONDS)
 

@@ -9,6 +9,7 @@ from search.row import Row
 from search.sentences import multiples_text
 from search.words import listed
 
+BEYOND = 0.1  # of the span, from the worst to the point of reference; as is the custom
 Point = tuple[float, float, Row]  # mean test score, everything in plain trainings, whose
 
 
@@ -24,15 +25,19 @@ def front(rows: Sequence[Row]) -> list[Row]:
 
 
 def beaten(rows: Sequence[Row]) -> float | None:
-    """Hypervolume of the front, in score times plain trainings, from the lowest score and the highest cost among rows.
+    """Hypervolume of the front, in score times plain trainings, from a tenth of the rows' span beyond their worst.
 
-    None where all rows have one score or one cost: there is no area then.
+    So the dearest row counts, too; it compares what is in one table only. None where all rows have one score or one
+    cost: there is no span then.
     """
     found = points(rows)
-    if not found:
+    scores, costs = [score for score, _, _ in found], [cost for _, cost, _ in found]
+    if len(set(scores)) < 2 or len(set(costs)) < 2:
         return None
-    worst = min(score for score, _, _ in found), max(cost for _, cost, _ in found)
-    return hypervolume([(score, cost) for score, cost, _ in found], worst) or None
+    worst = (
+        min(scores) - BEYOND * (max(scores) - min(scores)), max(costs) + BEYOND * (max(costs) - min(costs)),
+    )
+    return hypervolume(list(zip(scores, costs, strict=True)), worst)
 
 
 def sentences(rows: Sequence[Row]) -> list[str]:

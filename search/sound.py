@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from shlex import quote
 from typing import Annotated, Any
 
+from annotated_types import Ge
 from pydantic import BaseModel, Strict, ValidationError
 
 from search.sweep import Sweep, explained
@@ -16,6 +17,7 @@ from tracking.record import Stage, Status
 from tracking.storage import Place
 
 Number = Annotated[float, Strict()]
+OF_TRIALS = ("result", "repeated", "retry", "ended", "lost")
 
 
 def sound(made: Sweep) -> list[Event]:
@@ -84,13 +86,17 @@ class _Asked(BaseModel):
 class _Spent(BaseModel):
     uid: str
     index: int
-    metrics: Mapping[str, Any]
+    metrics: Mapping[str, Number]
+
+
+class _Lost(BaseModel):
+    uid: str
 
 
 class _Result(_Spent):
     status: Status
     score: Number | None
-    flops: Number
+    flops: Annotated[float, Strict(), Ge(0)]
 
 
 class _Ended(BaseModel):
@@ -125,6 +131,7 @@ class _ArtefactGone(BaseModel):
 
 _CARRIED: Mapping[str, type[BaseModel]] = {
     "sweep": _Sweep, "asked": _Asked, "result": _Result, "repeated": _Spent, "retry": _Spent, "ended": _Ended,
+    "lost": _Lost,
     "stage_done": _StageDone, "warning": _Warning, "artefact": _Artefact, "artefact_gone": _ArtefactGone,
 }
 
@@ -140,6 +147,6 @@ def _fault(event: Event, asked: set[str]) -> str | None:
         return f"`{'.'.join(map(str, first['loc']))}`: {first['msg'].lower()}"
     if event["kind"] == "asked":
         asked.add(event["uid"])
-    elif event["kind"] in ("result", "ended") and event["uid"] not in asked:
+    elif event["kind"] in OF_TRIALS and event["uid"] not in asked:
         return f"nobody asked for {event['uid']}"
     return None

@@ -52,8 +52,12 @@ def check(path: Path) -> None:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", timeout=WAIT_SECONDS, uri=True)) as database:
             database.execute("select count(*) from sqlite_master")
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        kind = error.sqlite_errorcode & 0xFF
+        if kind in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             raise UserError(
                 "MLflow's store must be an SQLite database", f"{path}: {error}",
                 "move it away; `invsearch sync NAME` writes a new one from the journal of each sweep",
             ) from None
+        if kind not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise UserError("MLflow's store must be readable", f"{path}: {error}", "is it a file, and may you write it?"
+                            ) from None

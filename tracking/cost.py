@@ -46,6 +46,9 @@ class Meter:
     """
 
     def __init__(self, device: torch.device | str = "cpu", energy: Energy | None = None) -> None:
+        from tracking.flops import FlopCounter  # 90 MiB and .7 s, which who makes no meter does without
+
+        self._counter = FlopCounter
         self._device = torch.device(device)
         self._energy = energy or Energy(self._device)
         self._energies: Used | None = None  # before the first slice; unknown from the first on that could not be read
@@ -81,9 +84,7 @@ class Meter:
         self._open = phase
         try:
             if flops is None:
-                from tracking.flops import FlopCounter  # 90 MiB and .7 s that commands which train nothing do without
-
-                with FlopCounter() as counter:
+                with self._counter() as counter:
                     yield
                 flops = self._units[key] = counter.flops
                 self._uncounted.update(counter.uncounted)

@@ -38,7 +38,8 @@ def to_line(event: Event) -> bytes:
 
 def torn(line: bytes) -> bool:
     """Whether a last line without an end may be what a crash left of an event; anything else is damage."""
-    return line.startswith(START) or START.startswith(line)
+    begun = line.rstrip(b"\0")  # of what power loss leaves some file systems keep the length alone
+    return begun.startswith(START) or START.startswith(begun)
 
 
 def to_event(line: bytes, number: int, where: object) -> Event:
@@ -58,6 +59,6 @@ def to_event(line: bytes, number: int, where: object) -> Event:
     found = event if isinstance(event, dict) else {}
     if isinstance(schema := found.get("schema"), int) and schema > SCHEMA:
         raise NewerSchemaError(f"{where} has schema {schema}; this version reads up to {SCHEMA}")
-    if not all(isinstance(found.get(name), kind) for name, kind in CARRIED.items()):
+    if not all(type(found.get(name)) is kind for name, kind in CARRIED.items()):
         raise JournalError(f"line {number + 1} of {where} must carry {', '.join(CARRIED)}, but got {line[:80]!r}")
     return found

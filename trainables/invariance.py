@@ -55,7 +55,8 @@ def measure(
         found[f"{action.name}/kl"] = float(_kl(log_p, log_q).mean())
         if several and labels is not None:
             partners = Generator().manual_seed(PARTNERS)  # the same for all actions and all methods
-            found[f"{action.name}/relative"] = relative_invariance(plain, moved, labels, partners)
+            relative = relative_invariance(plain, moved, labels, partners)
+            found |= {f"{action.name}/relative": relative} if math.isfinite(relative) else {}
     return found
 
 

@@ -72,7 +72,8 @@ def _panel(panel: Axes, rows: Sequence[Row], looks: Mapping[str, Style]) -> None
         _mark(panel, row, test, cost, looks[row.method], (place - (len(known) - 1) / 2) * DODGE_POINTS)
         for place, (row, test, cost) in enumerate(known)
     ]
-    on = sorted((cost, test.mean) for row, test, cost in known if any(row is one for one in front(rows)))
+    best = front(rows)
+    on = sorted((cost, test.mean) for row, test, cost in known if any(row is one for one in best))
     scale = 100.0 if any(row.accuracy for row in rows) else 1.0
     panel.plot([cost for cost, _ in on], [scale * mean for _, mean in on], drawstyle="steps-post", color="grey",
                linewidth=0.8, linestyle=":", zorder=0)

@@ -35,8 +35,11 @@ def test_the_front_is_what_no_other_row_beats_in_both() -> None:
 def test_the_area_is_optunas() -> None:
     rows = [made("plain", 0.70, 4.0), made("a", 0.80, 6.0), made("b", 0.75, 9.0), made("c", 0.90, 12.0)]
     losses = np.array([[cost, -score] for score, cost, _ in points(rows)])
-    expected = compute_hypervolume(losses, np.array([12.0, -0.70]))
-    assert beaten(rows) == pytest.approx(float(expected)) == pytest.approx(0.1 * 6)
+    expected = compute_hypervolume(losses, np.array([12.8, -0.68]))
+    by_hand = 0.02 * 8.8 + 0.10 * 6.8 + 0.10 * 0.8
+    assert beaten(rows) == pytest.approx(float(expected)) == pytest.approx(by_hand)
+    better = beaten([*rows[:3], made("c", 0.95, 12.0)])
+    assert better is not None and better > by_hand, "the dearest row counts"
     assert beaten([made("a", 0.8, 3.0), made("b", 0.8, 4.0)]) is None and beaten([]) is None
 
 
@@ -44,7 +47,7 @@ def test_words_and_table_say_which() -> None:
     rows = [made("plain", 0.70, 4.0), made("a", 0.80, 6.0), made("b", 0.75, 9.0)]
     assert sentences(rows) == [
         "one: on the front of mean test score against everything's cost, in plain trainings: plain (70.0 % at 4.00) "
-        "and a (80.0 % at 6.00); its hypervolume is 0.3 (score times plain trainings)."
+        "and a (80.0 % at 6.00); its hypervolume is 0.405 (score times plain trainings)."
     ]
     assert sentences(rows[:1]) == []
     assert [line[-1] for line in accuracy_table(rows).lines] == ["yes", "yes", "no"]

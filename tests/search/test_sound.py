@@ -119,6 +119,14 @@ def test_nor_does_one_that_breaks_in_a_way_nobody_thought_of(
     assert "planted" in lines[0] and lines[1].startswith("good: done")
 
 
+@pytest.mark.parametrize("left", [b"\0" * 300, b'{"schema":1,"se' + b"\0" * 50])
+def test_a_tail_of_zeros_that_power_loss_left_is_no_damage(tmp_path: Path, left: bytes) -> None:
+    made = stored(tmp_path, journal()[:40])
+    with (tmp_path / "one" / "journal.jsonl").open("ab") as file:
+        file.write(left)
+    assert len(sound(made)) == 40
+
+
 def test_a_torn_last_line_is_no_damage(tmp_path: Path) -> None:
     made = stored(tmp_path, journal()[:40])
     with (tmp_path / "one" / "journal.jsonl").open("ab") as file:

@@ -42,7 +42,7 @@ def test_what_is_no_database_is_told(
     monkeypatch.setattr("search.ui.subprocess.call", lambda words: pytest.fail("MLflow was started"))
     path = tmp_path / "mlflow.db"
     path.mkdir() if content is None else path.write_bytes(content)
-    with pytest.raises(UserError, match="must be an SQLite database"):
+    with pytest.raises(UserError, match="must be readable" if content is None else "must be an SQLite database"):
         show(str(tmp_path), 5000)
 
 

@@ -68,7 +68,7 @@ def test_the_relative_measure_stands_beside_the_common_ones_where_there_are_clas
     assert seen["rotation/agreement"] == pytest.approx(0.5)
     assert seen["rotation/relative"] in (pytest.approx(0.0, abs=1e-6), pytest.approx(1.0, abs=1e-6))  # half of each
     still = measure(radius, x, (ROTATION,), {}, 3, Kind.CLASSIFICATION, labels)
-    assert "rotation/relative" in still and still["rotation/agreement"] == 1.0
+    assert still["rotation/agreement"] == 1.0 and "rotation/relative" not in still, "no other class is elsewhere"
     turned = measure(axes, x, (Action("half", "deg", 180.0, True, lambda x, v: turn(x, 2 * v)),), {}, 1,
                      Kind.CLASSIFICATION, labels)
     assert turned["half/relative"] == pytest.approx(0.0, abs=1e-6), "as far as the other class"

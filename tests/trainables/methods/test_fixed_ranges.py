@@ -60,6 +60,7 @@ def test_nothing_is_learned_and_all_operations_can_be_named() -> None:
     ("ranges", "match"),
     [({}, "names operations of theirs"), ({"phase": 0.1}, "names operations of theirs"),
      ({"hue": 0.1}, "need RGB images"), ({"rotation": 200.0}, "means nothing"),
+     ({"scale": 1000.0}, "means nothing"),
      ({"flip_horizontal": 1.0}, "between 0 and its cap"), ({"rotation": 0.0}, "between 0 and its cap")],
 )
 def test_what_does_not_suit_is_refused_before_work_starts(ranges: dict[str, float], match: str) -> None:
@@ -68,6 +69,14 @@ def test_what_does_not_suit_is_refused_before_work_starts(ranges: dict[str, floa
                     lambda: Config(ranges=ranges).build(context)):
         with pytest.raises(UserError, match=match):
             refused()
+
+
+def test_a_range_far_beyond_the_usual_cap_is_kept() -> None:
+    """Signals that nobody has standardised: a softplus of 1,000 has an exponential that overflows."""
+    (noise,) = fixed_layer((2, 32), {"noise": 100.0}).learned()
+    assert noise.high == pytest.approx(100.0, rel=1e-5)
+    with pytest.raises(UserError, match=r"images .* or signals"):
+        fixed_layer((5,), {"noise": 0.6})
 
 
 def test_signals_take_their_own_operations() -> None:

@@ -39,11 +39,13 @@ class LearnedAffine(ImageLayer[Operation]):
         padding: what lies outside the image; `reflection` suits photographs.
 
     Raises:
-        UserError: an operation that is not affine, or is named twice; a cap beyond half a turn or a whole image.
+        UserError: an operation that is not affine, or is named twice; a cap beyond half a turn, a whole image, a
+            zoom by 148 or a shear by 84 degrees.
     """
 
     MEANINGFUL: ClassVar[Mapping[str, float]] = {
         Operation.ROTATION: 180.0, Operation.TRANSLATE_X: 1.0, Operation.TRANSLATE_Y: 1.0,
+        Operation.SCALE: 5.0, Operation.SHEAR_X: 10.0, Operation.SHEAR_Y: 10.0,  # a zoom by 148, 84 degrees
     }
 
     def __init__(

@@ -32,7 +32,10 @@ def fixed_layer(shape: tuple[int, ...], ranges: Mapping[str, float], sample_rate
     Raises:
         UserError: no operation, one that does not suit the inputs, or a range that means nothing.
     """
-    known: tuple[str, ...] = OF_IMAGES if len(shape) == 3 else OF_SIGNALS if len(shape) == 2 else ()
+    if len(shape) not in (2, 3):
+        raise UserError("a fixed augmentation is for images (C, H, W) or signals (C, L)", tuple(shape),
+                        "use the method `plain` for other inputs")
+    known: tuple[str, ...] = OF_IMAGES if len(shape) == 3 else OF_SIGNALS
     unknown = sorted(set(ranges) - {str(one) for one in known})
     if unknown or not ranges:
         raise UserError(f"a fixed augmentation of inputs {tuple(shape)} names operations of theirs",
@@ -60,7 +63,7 @@ def _of_signals(shape: tuple[int, ...], ranges: Mapping[str, float], rate: float
     named = [one for one in SignalOperation if one in ranges]
     # A shift is checked against the rate where caps are.
     shift = SignalOperation.FREQUENCY_SHIFT
-    caps: dict[SignalOperation, float] = {shift: ranges[shift]} if shift in ranges else {}
+    caps: dict[SignalOperation, float] = {shift: ranges[shift]} if ranges.get(shift, 0.0) > 0 else {}
     layer = LearnedSignal(shape[1], rate, shape[0], named, caps, parametrisation=Parametrisation.SOFTPLUS)
     return [_at(layer, ranges)]
 

@@ -32,13 +32,14 @@ class InstanceRanges(AugmentationLayer):
         width: channels of the network.
 
     Raises:
-        UserError: a start outside (0, 1).
+        UserError: a start outside (0, 1), or inputs that the layer is not for.
     """
 
     def __init__(self, layer: AugmentationLayer, shape: tuple[int, ...], start: float = 1 / 8, width: int = 8) -> None:
         super().__init__()
         if not 0 < start < 1:
             raise UserError("a share starts between 0 and 1, both excluded", start)
+        layer.check(tuple(shape), torch.float32)
         self.layer, self.shape, self.width = layer.requires_grad_(False), tuple(shape), width
         convolution, pool = (nn.Conv2d, nn.AdaptiveAvgPool2d) if len(shape) == 3 else (nn.Conv1d, nn.AdaptiveAvgPool1d)
         head = nn.Linear(width, len(layer.shares))
@@ -84,6 +85,9 @@ class InstanceRanges(AugmentationLayer):
 
     def check(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
         self.layer.check(shape, dtype)
+        if len(shape) != len(self.shape) or shape[0] != self.shape[0]:
+            raise UserError(f"these ranges were made for inputs like {self.shape}", tuple(shape),
+                            "another number of channels takes another network")
 
     def augment(self, x: Tensor, noise: Tensor, active: Tensor | None = None) -> Tensor:
         self.require(x, noise)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -95,7 +96,7 @@ class InvariantModel(nn.Module):
 
 
 def _require_copies(name: str, copies: int) -> None:
-    if isinstance(copies, bool) or not isinstance(copies, int) or copies < 1:
+    if isinstance(copies, bool) or not isinstance(copies, Integral) or copies < 1:
         raise UserError(f"{name} must be 1 at least, and whole", copies, "the network without augmentation is `.trunk`")
 
 

@@ -120,6 +120,14 @@ class AugmentationLayer(nn.Module):
         """`configuration`, as bytes: a tensor, since that is what states are made of elsewhere."""
         return torch.frombuffer(bytearray(json.dumps(self.configuration(), sort_keys=True).encode()), dtype=torch.uint8)
 
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """All parts are asked before the first number is taken."""
+        for name, part in self.named_modules():
+            key = f"{prefix}{name}{'.' if name else ''}_extra_state"
+            if isinstance(part, AugmentationLayer) and key in state_dict:
+                part.set_extra_state(state_dict[key])
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
     def set_extra_state(self, state: Tensor) -> None:
         """Raises UserError where the state is another layer's: its numbers would mean something else here."""
         told, own = configuration_of(state), self.configuration()
@@ -132,7 +140,8 @@ class AugmentationLayer(nn.Module):
 
 def configuration_of(state: Tensor) -> dict[str, Any]:
     """What `get_extra_state` was made of."""
-    found: dict[str, Any] = json.loads(bytes(state.tolist()))
+    whole = state.round() if state.is_floating_point() else state  # of an average of states, or one that was cast
+    found: dict[str, Any] = json.loads(bytes(whole.to(torch.uint8).tolist()))
     return found
 
 

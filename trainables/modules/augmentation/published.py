@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from spaces.policies import Policy, PolicyEntry
-from spaces.transforms import Operation
+from spaces.transforms import TRANSFORMS, Operation
 from trainables.modules.augmentation.affine import LearnedAffine
 from trainables.modules.augmentation.select import SelectLayer
 
@@ -56,7 +56,7 @@ def describe(policy: Policy) -> dict[str, float]:
     """Half-widths with units, and weights, of a policy over this layer's operations."""
     found: dict[str, float] = {}
     for entry in policy.entries:
-        unit = "deg" if entry.operation is Operation.ROTATION else "fraction"
+        unit = TRANSFORMS[entry.operation].unit.replace(" ", "_")
         found[f"{entry.operation}/width_{unit}"] = entry.magnitude * LIMITS[entry.operation]
         found[f"{entry.operation}/weight"] = entry.weight
     return found

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from tracking.errors import UserError
 
+LARGE = 30.0  # share from which on a softplus is its argument in double precision
+
 
 class Parametrisation(StrEnum):
     """From a free parameter phi to a share of the cap; neither has a dead zone within float32, as a clamp has.
@@ -74,7 +76,7 @@ class Ranges(nn.Module):
     def _inverse(self, share: float) -> float:
         if self.parametrisation is Parametrisation.SIGMOID:
             return math.log(share / (1 - share))
-        return math.log(math.expm1(share))
+        return math.log(math.expm1(share)) if share < LARGE else share + math.log(-math.expm1(-share))
 
 
 def _highest(parametrisation: Parametrisation) -> float:

@@ -32,7 +32,7 @@ def range_reward(layer: AugmentationLayer, kind: Reward = Reward.LOG) -> Tensor:
     """
     if layer.by_input:
         raise UserError("ranges that depend on the input are paid by input", type(layer).__name__,
-                        "use the layer's `entropy(x)` as the reward")
+                        "use `entropy(x)` of its `InstanceRanges`, and `range_reward` of other layers by themselves")
     shares = layer.shares.clamp(max=1)
     if kind is Reward.LOG:
         return (layer.gates * shares.clamp(min=LEAST).log()).sum()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from spaces.transforms import Operation, Padding
@@ -35,7 +36,8 @@ def restored(state: Mapping[str, Tensor]) -> AugmentationLayer:
         UserError: a state of something else, or of a layer that is not of this package.
     """
     layer = _made(state, "")
-    layer.load_state_dict(dict(state))
+    kind = next((value.dtype for value in state.values() if value.is_floating_point()), torch.float32)
+    layer.to(kind).load_state_dict(dict(state))
     return layer
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from trainables.modules.augmentation.layer import AugmentationLayer, evaluating
+from trainables.modules.augmentation.signals import SignalOperation
 
 SHOWN = (0.0, 0.25, 0.5, 0.75, 1.0)  # noise: from -r to r; of signals shares of the strength: from 0 to r
 
@@ -31,7 +32,8 @@ def signal_sheet(layer: AugmentationLayer, x: Tensor) -> Tensor:
     operations, levels = len(layer.shares), torch.tensor(SHOWN, device=x.device)
     with torch.no_grad(), evaluating(layer):
         noise = layer.sample(1, Generator().manual_seed(0))
-        noise[:, 0] = 1.0  # a shift, which comes first where there is one, by all of its range
+        if tuple(getattr(layer, "operations", ()))[:1] == (SignalOperation.FREQUENCY_SHIFT,):
+            noise[:, 0] = 1.0  # by all of its range
         alone = torch.eye(operations, device=x.device)[:, None] * levels[:, None]
         copies, count = x.expand(operations * len(levels), -1, -1), operations * len(levels)
         moved = layer.augment(copies, noise.expand(count, -1), alone.flatten(0, 1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Generator, Tensor
@@ -39,6 +41,8 @@ def test_it_is_a_median_and_partners_are_of_other_classes() -> None:
         assert relative_invariance(z, moved, labels, Generator().manual_seed(seed)) == pytest.approx(0.5, abs=1e-6)
     with pytest.raises(UserError, match="other classes"):
         relative_invariance(z, moved, torch.zeros(9), Generator())
+    collapsed = torch.ones(9, 2)
+    assert math.isnan(relative_invariance(collapsed, collapsed, labels, Generator())), "nothing is away"
 
 
 def looks(controller: ToleranceController, augmented: float, plain: float, times: int) -> float:

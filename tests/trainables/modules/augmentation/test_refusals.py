@@ -111,6 +111,15 @@ def test_ranges_by_input_have_no_reward_without_one() -> None:
     assert range_reward(Compose(LearnedAffine(), LearnedFlip())).requires_grad, "negative control"
 
 
+def test_ranges_by_input_take_inputs_of_their_kind() -> None:
+    with pytest.raises(UserError, match="need RGB images"):
+        InstanceRanges(LearnedColor(), (1, 16, 16))
+    layer = InstanceRanges(LearnedAffine(), (3, 16, 16))
+    with pytest.raises(UserError, match="made for inputs like"):
+        layer(torch.rand(2, 1, 16, 16), torch.rand(2, 6))
+    assert layer(torch.rand(2, 3, 9, 9), torch.rand(2, 6)).shape == (2, 3, 9, 9), "any size will do"
+
+
 class Failing(LearnedAffine):
     def augment(self, x: Tensor, noise: Tensor, active: Tensor | None = None) -> Tensor:
         raise RuntimeError("as if the device had failed")

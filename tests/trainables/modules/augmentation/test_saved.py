@@ -79,6 +79,29 @@ def test_a_state_of_another_layer_is_refused(which: str) -> None:
     UNLIKE[which][0]().load_state_dict(one.state_dict())  # negative control: an equal layer takes it
 
 
+@pytest.mark.parametrize("which", UNLIKE)
+def test_nothing_of_a_refused_state_is_taken(which: str) -> None:
+    one, other = (make() for make in UNLIKE[which])
+    with torch.no_grad():
+        for parameter in one.parameters():
+            parameter.add_(1.0)
+    before = {name: value.clone() for name, value in other.state_dict().items()}
+    with pytest.raises(UserError):
+        other.load_state_dict(one.state_dict())
+    assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_layer_comes_back_in_its_precision_and_casts_do_not_hurt(dtype: torch.dtype) -> None:
+    layer = Compose(LearnedAffine((ROTATION,)), LearnedFlip()).to(dtype)
+    again = restored(layer.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), layer.parameters(), strict=True))
+    assert next(again.parameters()).dtype == dtype
+    averaged = {name: (0.5 * value.float() + 0.5 * value.float()).to(dtype) for name, value in
+                layer.state_dict().items()}
+    assert restored(averaged).learned() == layer.learned()
+
+
 def test_caps_are_part_of_the_state() -> None:
     narrow, wide = LearnedAffine((ROTATION,), {ROTATION: 10.0}, 0.5), LearnedAffine((ROTATION,))
     wide.load_state_dict(narrow.state_dict())

@@ -148,6 +148,12 @@ def test_a_sheet_of_signals_goes_from_nothing_to_the_whole_range() -> None:
     torch.testing.assert_close(added / added[-1], torch.tensor(SHOWN), rtol=0, atol=1e-4)
 
 
+def test_noise_alone_is_drawn_and_not_one_spike() -> None:
+    layer = LearnedSignal(100, 100.0, operations=[SignalOperation.NOISE], start=0.5)
+    added = signal_sheet(layer, torch.zeros(1, 1, 100))[0, -1, 0] / 0.05
+    assert float(added.abs().max()) < 4.5 and 0.7 < float(added.std()) < 1.3
+
+
 def test_what_torchvision_has_not_is_refused() -> None:
     for layer in (LieAffine(), LearnedAffine(padding=Padding.REFLECTION)):
         with pytest.raises(UserError, match="no counterpart"):
