@@ -87,7 +87,7 @@ def _tune(tuned: Sequence[Trial], spent: Cost, unit_flops: float | None, planned
     multiples = spent.flops / unit_flops if unit_flops else None
     if any(t.generation is not None for t in tuned):
         whole = [t for t in furthest(tuned) if t in whole]
-    elif planned.comparison.get("sampler") == SamplerName.NSGA_II:
+    elif SamplerName(planned.comparison.get("sampler", SamplerName.TPE)).two_objectives:
         front = tuple(pareto((t.score or 0.0, t.flops, t) for t in whole))
         return Tune(len(tuned), outcomes, multiples, front[-1] if front else None, front)
     best = max(whole, key=lambda t: (t.score, -t.index), default=None)

@@ -17,7 +17,6 @@ from search.course import Course
 from search.jobs import Jobs, asked_fields
 from search.open_trials import OpenTrials
 from search.preparation import Preparation
-from search.settings import SamplerName
 from search.study import Comparison
 from search.tuning import Verdict
 from search.wanted import Wanted
@@ -149,7 +148,7 @@ class Director:
     def _result_fields(self, report: Report) -> dict[str, Any]:
         """Of the `result` event; `values` is what the sampler is told of a whole trial."""
         exclude = {name for name in ("artefact", "hardware") if getattr(report, name) is None}
-        two = self.comparison.sampler is SamplerName.NSGA_II
+        two = self.comparison.sampler.two_objectives
         values = [report.score, float(report.flops)] if two else [report.score]
         return {**report.model_dump(mode="json", exclude=exclude), "values": values}
 

@@ -22,7 +22,6 @@ from search import sweep as sweeps
 from search.account import Trial, trials
 from search.method_spec import MethodSpec
 from search.proposer import STATES
-from search.settings import SamplerName
 from search.sound import sound
 from search.study import Comparison
 from spaces.distributions import distributions
@@ -112,7 +111,7 @@ def _fill(storage: BaseStorage, name: str, comparison: Comparison, events: Seque
     steps, times = _steps(events), _times(events)
     for problem in comparison.problems:
         for method in comparison.methods:
-            two = comparison.sampler is SamplerName.NSGA_II and not issubclass(method.config_class(), EvolvingConfig)
+            two = comparison.sampler.two_objectives and not issubclass(method.config_class(), EvolvingConfig)
             study = optuna.create_study(
                 storage=storage, study_name=f"{name}/{problem.label}/{method.key}",
                 directions=[StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE][: 1 + two],

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.front import pareto
 from search.samplers import Sampling, make_sampler
+from search.settings import SamplerName
 from spaces.distributions import distributions
 from spaces.domain import Choice, Point, Space
 from tracking.record import Status
@@ -127,7 +128,7 @@ class Proposer:
 
     def report(self, uid: str, step: int, score: float) -> None:
         if uid in self._hidden:
-            if (trial := self._hidden[uid]) is not None:
+            if (trial := self._hidden[uid]) is not None and not self._chosen.two_objectives:
                 trial.intermediate_values[step] = score
             return
         number = self._open[uid]
@@ -137,7 +138,7 @@ class Proposer:
     def end(self, uid: str, status: Status, score: float | None, flops: int) -> None:
         """Tell how a trial ended. A trial stopped early is PRUNED (its last report counts), never COMPLETE."""
         if uid in self._hidden:
-            return self._end_hidden(self._hidden.pop(uid), status, score)
+            return self._end_hidden(self._hidden.pop(uid), status, score, flops)
         number, state = self._open.pop(uid), STATES[status]
         if number is not None:
             self._ended += 1
@@ -175,12 +176,14 @@ class Proposer:
         if number is not None:
             self._study.tell(number, state=TrialState.FAIL)
 
-    def _end_hidden(self, trial: FrozenTrial | None, status: Status, score: float | None) -> None:
+    def _end_hidden(self, trial: FrozenTrial | None, status: Status, score: float | None, flops: int) -> None:
         """It is observed as if it had been asked just now."""
         if trial is not None and status is not Status.FAILED:
             state = STATES[status]
+            whole = state is TrialState.COMPLETE and score is not None
             self._add(create_trial(
-                state=state, value=score if state is TrialState.COMPLETE else None, params=trial.params,
+                state=state, values=self._values(score, flops) if whole and score is not None else None,
+                params=trial.params,
                 distributions=self._distributions, intermediate_values=trial.intermediate_values,
             ))
             self._ended += 1
@@ -189,12 +192,13 @@ class Proposer:
         """Go on in a new study that holds the running trials, the best and the latest: half a window of ended ones.
 
         What samplers write on trials and studies for themselves is taken along; but NSGA-II, whose notes name trials,
-        begins again with the elite as its first generation, which is what it would have chosen parents from.
+        begins again with the elite as its first generation, which is what it would have chosen parents from. Of two
+        objectives the best are front after front.
         """
         trials, old = self._study.get_trials(deepcopy=False), self._storage
         study = old.get_study_id_from_name(self._study.study_name)
         notes = old.get_study_system_attrs(study)
-        if self._chosen.two_objectives:
+        if self._chosen.name is SamplerName.NSGA_II:
             kept, notes = elite(trials, self._chosen.population), {}
         else:
             kept = kept_trials(trials, self._chosen.window // 2)
@@ -214,22 +218,26 @@ def kept_trials(trials: Sequence[FrozenTrial], room: int) -> list[FrozenTrial]:
     running = [t for t in trials if t.state is TrialState.RUNNING]
     ended = [t for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
     whole = [t for t in ended if t.state is TrialState.COMPLETE]
-    best = sorted(whole, key=lambda t: (-(t.value or 0.0), t.number))[: max(1, room // BEST)]
-    chosen = {t.number for t in best}
+    chosen = {t.number for t in best(whole, max(1, room // BEST))}
     latest = [t for t in reversed(ended) if t.number not in chosen]
     chosen |= {t.number for t in (*running, *latest[: max(0, room - len(chosen))])}
     return [t for t in trials if t.number in chosen]
 
 
-def elite(trials: Sequence[FrozenTrial], room: int) -> list[FrozenTrial]:
-    """The running trials, and front after front of the ended ones until there is no room; all of generation 0."""
-    ended = [t for t in trials if t.state is TrialState.COMPLETE]
-    chosen: list[FrozenTrial] = []
-    while ended and len(chosen) < room:
-        front = pareto((t.values[0], t.values[1], t) for t in ended)
+def best(whole: Sequence[FrozenTrial], room: int) -> list[FrozenTrial]:
+    """Of complete trials those of the highest values; of two objectives front after front until there is no room."""
+    left, chosen = list(whole), list[FrozenTrial]()
+    while left and len(chosen) < room:
+        front = pareto((t.values[0], t.values[1] if len(t.values) > 1 else 0.0, t) for t in left)
         chosen += front[-(room - len(chosen)):]  # the dearest and best ones, where not all find room
         taken = {t.number for t in front}
-        ended = [t for t in ended if t.number not in taken]
+        left = [t for t in left if t.number not in taken]
+    return chosen
+
+
+def elite(trials: Sequence[FrozenTrial], room: int) -> list[FrozenTrial]:
+    """The running trials, and the best of the complete ones; all of generation 0."""
+    chosen = best([t for t in trials if t.state is TrialState.COMPLETE], room)
     chosen += [t for t in trials if t.state is TrialState.RUNNING]
     for trial in chosen:
         trial.system_attrs = {GENERATION: 0}

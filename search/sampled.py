@@ -32,7 +32,7 @@ class Sampled(Tuning):
     ) -> None:
         super().__init__(comparison, problem, method, unit_flops, full_flops)
         self._space, self._config = method.space(), method.config_class()  # looked up once: it searches folders
-        self._two_objectives = comparison.sampler is SamplerName.NSGA_II
+        self._two_objectives = comparison.sampler.two_objectives
         self._proposer = self._made_proposer(warm)
         halves = comparison.asha is not None and not self._two_objectives
         self._halving = Halving(comparison.asha, full_flops) if halves and comparison.asha is not None else None

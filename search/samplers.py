@@ -24,8 +24,8 @@ from spaces.distributions import KnownSpaceTPE
 from spaces.domain import Choice, Space
 
 # A proposal of theirs follows from the trials and a seed alone: nothing inside them has to be carried on.
-STATELESS = (SamplerName.TPE, SamplerName.GP)
-TWO_OBJECTIVES = (SamplerName.NSGA_II,)
+STATELESS = (SamplerName.TPE, SamplerName.GP, SamplerName.MOTPE, SamplerName.MOGP)
+GAUSSIAN = (SamplerName.GP, SamplerName.MOGP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Sampling:
 
     @property
     def two_objectives(self) -> bool:
-        return self.name in TWO_OBJECTIVES
+        return self.name.two_objectives
 
 
 def sampling(comparison: Comparison, space: Space, seed: int, trials: float) -> Sampling:
@@ -62,7 +62,7 @@ def sampling(comparison: Comparison, space: Space, seed: int, trials: float) -> 
     """
     name, _ = fitting(comparison.sampler, space)
     # Between 100 trials and 250 TPE's proposals take 1.4 times as long; those of a Gaussian process 2.3 times.
-    window = comparison.sampler_window // (2 if name is SamplerName.GP else 1)
+    window = comparison.sampler_window // (2 if name in GAUSSIAN else 1)
     expected = min(float(comparison.max_trials), trials)
     population = min(50, window // 4, max(4, round(expected / 4)))
     return Sampling(name, seed, comparison.startup_trials, window, population)
@@ -84,9 +84,9 @@ def make_sampler(chosen: Sampling, seed: int, space: Mapping[str, BaseDistributi
         space: the distributions of all parameters, which every trial has.
     """
     match chosen.name:
-        case SamplerName.TPE:
+        case SamplerName.TPE | SamplerName.MOTPE:  # Optuna's splits by fronts and their hypervolume for two objectives
             return KnownSpaceTPE(space, seed, chosen.startup_trials)
-        case SamplerName.GP:
+        case SamplerName.GP | SamplerName.MOGP:  # expected improvement, of the hypervolume for two objectives
             return GPSampler(
                 seed=seed, n_startup_trials=chosen.startup_trials, independent_sampler=RandomSampler(seed=seed),
                 warn_independent_sampling=False,

@@ -16,7 +16,14 @@ class SamplerName(StrEnum):
     QUASI_RANDOM = "quasi_random"
     RANDOM = "random"
     GRID = "grid"
-    NSGA_II = "nsga_ii"  # two objectives: score and cost
+    NSGA_II = "nsga_ii"
+    MOTPE = "motpe"
+    MOGP = "mogp"
+
+    @property
+    def two_objectives(self) -> bool:
+        """Whether it searches score and cost together."""
+        return self in (SamplerName.NSGA_II, SamplerName.MOTPE, SamplerName.MOGP)
 
 
 class Placement(StrEnum):

@@ -9,6 +9,7 @@ import pytest
 
 from search import configuration
 from search.method_spec import MethodSpec
+from search.samplers import GAUSSIAN
 from search.settings import SamplerName
 from search.tuning import Tuning
 from search.tunings import tuning_of
@@ -31,7 +32,7 @@ def undisturbed(**changes: Any) -> list[Event]:
 def test_a_killed_and_resumed_sweep_decides_as_an_undisturbed_one(sampler: SamplerName) -> None:
     """With enough trials that the first recorded proposals are taken over."""
     changes: dict[str, Any] = {"sampler": sampler, "methods": [{"name": "plain"}], "sampler_window": 50}
-    changes |= {"budget": 9.0 if sampler is SamplerName.GP else 25.0, "problems": comparison().problems[:1]}
+    changes |= {"budget": 9.0 if sampler in GAUSSIAN else 25.0, "problems": comparison().problems[:1]}
     whole, events, chance = undisturbed(**changes), list[Event](), random.Random(str(sampler))
     for stop in sorted(chance.sample(range(len(whole) // 3, len(whole)), 2)):
         with pytest.raises(Stopped):
@@ -108,7 +109,7 @@ def untunable(**settings: float) -> MethodSpec:
     return MethodSpec(name="plain", settings={"learning_rate": 0.1, "weight_decay": 5e-4, **settings})
 
 
-@pytest.mark.parametrize("sampler", [SamplerName.TPE, SamplerName.RANDOM, SamplerName.NSGA_II])
+@pytest.mark.parametrize("sampler", [SamplerName.TPE, SamplerName.RANDOM, SamplerName.NSGA_II, SamplerName.MOTPE])
 def test_where_nothing_is_tuned_one_trial_is_all(sampler: SamplerName) -> None:
     """More would be the same configuration again, on the study's budget."""
     changes: dict[str, Any] = {"problems": comparison().problems[:1], "budget": 20.0, "sampler": sampler}
@@ -130,8 +131,9 @@ def test_one_trial_that_failed_is_tried_again() -> None:
     assert tuning.done and tuning.best is again
 
 
-def test_two_objectives_are_journaled_and_nothing_is_stopped_early() -> None:
-    events = undisturbed(sampler="nsga_ii")
+@pytest.mark.parametrize("sampler", ["nsga_ii", "motpe"])
+def test_two_objectives_are_journaled_and_nothing_is_stopped_early(sampler: str) -> None:
+    events = undisturbed(sampler=sampler)
     results = [e for e in events if e["kind"] == "result"]
     assert all(e["values"] == [e["score"], e["flops"]] for e in results)
     ended = {e["status"] for e in events if e["kind"] == "ended"}
