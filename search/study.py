@@ -44,9 +44,9 @@ class Comparison(Frozen):
         sampler: who proposes; the method's defaults are always the first trial. With `nsga_ii`, `motpe` and `mogp`
             there are two objectives, and `asha` is not used: a trial that was stopped has no cost of a whole training.
         startup_trials: ended trials before a sampler that learns begins to.
-        sampler_window: trials that a sampler looks at (`gp`, `mogp`: half as many). Once there are so many, the best and
-            the latest are kept (`nsga_ii`: the elite), so that a proposal at trial 10,000 takes no longer than at 250. Of
-            the trials in flight, the samplers with a model look at the latest: a quarter of a window.
+        sampler_window: trials that a sampler looks at (`gp`, `mogp`: half as many). Once there are so many, the best
+            and the latest are kept (`nsga_ii`: the elite), so that a proposal at trial 10,000 takes no longer than at
+            250. Of the trials in flight, the samplers with a model look at the latest: a quarter of a window.
         grid_points: of the sampler `grid`, values per numeric parameter, both ends included.
         parallel_trials: trials in flight per study. 1 makes every decision independent of timing. None (the default)
             is 1 as long as there are as many studies as slots, else as many as fill the slots.
