@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -87,7 +87,7 @@ class Exhibit:
     Args:
         name: kind and problem, fit for a file.
         draw: makes the figure anew.
-        alt: the figure in words.
+        alt: the figure in words, the problem first.
         table: beside it on the page.
         records: everything that it shows, as flat lines.
     """
@@ -130,7 +130,8 @@ class Exhibits:
     def of(self, problem: str) -> list[Exhibit]:
         """What there is to show of one problem; accuracy against cost comes first."""
         if problem not in self._made:
-            self._made[problem] = list(self._exhibits(problem))
+            made = self._exhibits(problem)
+            self._made[problem] = [replace(exhibit, alt=f"{problem}. {exhibit.alt}") for exhibit in made]
         return self._made[problem]
 
     def _exhibits(self, problem: str) -> Iterator[Exhibit]:

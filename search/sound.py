@@ -44,7 +44,15 @@ def sound(made: Sweep) -> list[Event]:
 
 
 def check(events: Sequence[Event], place: Place) -> None:
-    """Raises UserError where an event lacks what its kind carries, or is of a trial that nobody asked for."""
+    """Raises UserError where an event lacks what its kind carries, or is of a trial that nobody asked for.
+
+    The first event says what is compared; without it nothing else has a meaning.
+    """
+    if events and events[0]["kind"] != "sweep":
+        raise UserError(
+            "a sweep's journal must begin with what is compared", f"{place} begins with `{events[0]['kind']}`",
+            "restore the journal from a copy",
+        )
     asked: set[str] = set()
     for event in events:
         if (fault := _fault(event, asked)) is not None:

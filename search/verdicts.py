@@ -35,14 +35,18 @@ def judged(made: Sequence[Row]) -> list[Row]:
 
 
 def best_control(made: Sequence[Row]) -> Row | None:
-    """The control of the highest mean; one that can be tested against goes before one with a single seed."""
+    """The control of the highest mean among those that lost the fewest seeds.
+
+    A control that failed on hard seeds has its mean over easy ones, and nobody could rely on it. One with a single
+    seed cannot be tested against at all.
+    """
     candidates = [row for row in made if row.control and row.test is not None]
     return max(candidates, key=_standing, default=None)
 
 
-def _standing(row: Row) -> tuple[bool, float]:
+def _standing(row: Row) -> tuple[int, float]:
     estimate = row.estimates[Averaging.NONE]
-    return estimate.count > 1, estimate.mean
+    return estimate.count, estimate.mean
 
 
 def _against(own: Mapping[int, float], control: Mapping[int, float]) -> Paired | None:

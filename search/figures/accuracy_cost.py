@@ -53,17 +53,20 @@ def describe(rows: Sequence[Row]) -> str:
     parts = []
     for row in rows:
         cost = row.multiples(row.total.flops)
-        if row.test is not None and cost is not None:
+        if row.test is not None:
             unit = f"{100 * row.test.mean:.1f} %" if row.accuracy else f"{row.test.mean:.3f}"
-            parts.append(f"{row.label} {unit} at {cost:.1f} plain trainings")
+            parts.append(f"{row.label} {unit} at " + (f"{cost:.1f} plain trainings" if cost else "no known cost"))
     return "Test score against total cost: " + ("; ".join(parts) if parts else "no results yet") + "."
 
 
 def _panel(panel: Axes, rows: Sequence[Row], looks: Mapping[str, Style]) -> None:
     drawn = [(row, row.test, row.multiples(row.total.flops)) for row in rows]
     known = [(row, test, cost) for row, test, cost in drawn if test is not None and cost]
+    free = [plain(row.label) for row, test, cost in drawn if test is not None and not cost]
     score = "test accuracy (%)" if any(row.accuracy for row in rows) else "test score"
     costs = "cost in plain trainings\n(small: one training, large: everything)"
+    if free:  # a logarithmic axis has no place for them
+        costs += f"\nnot drawn, no cost known: {', '.join(free)}"
     frame(panel, rows[0].problem, costs, f"{score}, 95 % interval")
     if not known:
         empty(panel)

@@ -35,6 +35,7 @@ def test_a_search_for_cost_and_score_together_shows_its_front() -> None:
     assert lines["plain"]["hypervolume"] == pytest.approx(0.04 * 0.6e6)
     assert lines["augnet"]["hypervolume"] == 0
     assert "augnet: 0.740 at 1.6" in front.alt
+    assert all(exhibit.alt.startswith("one. ") for exhibit in found.values())
     usual = journal({"one": {"plain": (0.8, 0.82)}}, replays=())
     assert "front-one" not in {exhibit.name for exhibit in Exhibits(rows(usual), usual).of("one")}
 

@@ -8,6 +8,7 @@ import pytest
 from matplotlib import rcParams
 from matplotlib._pylab_helpers import Gcf
 
+from search.account import Cost
 from search.analysis import rows
 from search.figures.accuracy_cost import describe, picture
 from search.figures.learned import picture as learned_picture
@@ -39,6 +40,16 @@ def test_large_marks_stand_at_mean_and_total_cost_inside_the_axes() -> None:
     left, right = panel.get_xlim()
     assert left < min(x for x, _ in drawn)
     assert max(x for x, _ in drawn) < right
+
+
+def test_a_row_without_a_cost_is_named_and_not_drawn() -> None:
+    made = [row for row in rows(journal()) if row.problem == "digits-rotated"]
+    free = [replace(row, total=Cost()) if row.method == "unrolled" else row for row in made]
+    (panel,) = picture(free).axes
+    assert len(panel.containers) == sum(row.test is not None for row in made) - 1
+    assert "not drawn, no cost known: unrolled" in panel.get_xlabel()
+    assert "unrolled" in describe(free) and "at no known cost" in describe(free)
+    assert "not drawn" not in picture(made).axes[0].get_xlabel() and "no known cost" not in describe(made)
 
 
 def test_a_method_looks_the_same_in_every_picture() -> None:

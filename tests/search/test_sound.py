@@ -66,9 +66,15 @@ def a_result_without_metrics(file: Path) -> None:
     file.write_text("".join(f"{json.dumps(event)}\n" for event in events))
 
 
+def a_beginning_that_is_gone(file: Path) -> None:
+    events = [json.loads(line) for line in file.read_text().splitlines()[1:]]
+    file.write_text("".join(f"{json.dumps({**event, 'seq': place})}\n" for place, event in enumerate(events)))
+
+
 BROKEN: list[tuple[Callable[[Path], None], str]] = [
     (a_nul_in_the_middle, "line 61"), (garbage, "line 1"), (a_folder, "Is a directory"),
     (what_cannot_be_read, "Input/output error"), (a_result_without_metrics, "`metrics`: field required"),
+    (a_beginning_that_is_gone, "must begin with what is compared"),
 ]
 
 

@@ -27,6 +27,13 @@ def test_a_control_with_one_seed_yields_to_one_that_can_be_tested_against() -> N
     assert reference.method == "plain"
 
 
+def test_a_control_that_lost_seeds_yields_to_one_that_lost_none() -> None:
+    made = [row("plain", {1: 0.8, 2: 0.81, 3: 0.7}, True), row("trivial_augment", {1: 0.9, 2: 0.91}, True)]
+    reference = best_control(made)
+    assert reference is not None
+    assert reference.method == "plain"
+
+
 def test_seeds_are_paired_by_number_not_by_place() -> None:
     """augnet lost seed 1: its seeds 2 and 3 meet the control's 2 and 3."""
     made = judged([row("plain", seeds(0.1, 0.5, 0.9), True), row("augnet", {2: 0.6, 3: 1.02})])
