@@ -16,6 +16,7 @@ from search.study import Comparison
 from tracking.errors import UserError, nearest
 from tracking.journal import Event
 from trainables.plugins import PluginFile
+from trainables.problems.validation import causes
 
 # What may change when a sweep goes on: nothing that was decided so far depends on it.
 CHANGEABLE = ("limits", "price_per_device_hour", "hang_seconds", "retries")
@@ -198,7 +199,7 @@ def _number(place: list[Any], part: str, override: str) -> int:
 def _friendly(error: ValidationError, model: type[BaseModel]) -> UserError:
     """All faults in one message; a UserError raised inside a validator is passed on as it is."""
     faults, hints = [], []
-    for fault in error.errors():
+    for fault in causes(error):
         inner = fault.get("ctx", {}).get("error")
         if isinstance(inner, UserError):
             return inner

@@ -125,6 +125,10 @@ def _show(plan: Mapping[str, Any], found: Estimate) -> None:
         console.print(f"trained once: {_making(one)}", highlight=False, markup=False, soft_wrap=True)
     if found.studies:
         console.print(_table(found))
+    for study in found.studies:
+        if study.failed is not None:  # whole: a cell has no room for it
+            said = f"{study.problem}/{study.method} would fail: {study.failed}"
+            console.print(said, style="bold", highlight=False, markup=False, soft_wrap=True)
     price = f", {found.money:.4g} in money" if plan["price_per_device_hour"] else ""
     hours = found.device_seconds / SECONDS_PER_HOUR
     console.print(
@@ -151,7 +155,7 @@ def _table(found: Estimate) -> Table:
         table.add_column(column, justify="right")
     for study in found.studies:
         if study.failed is not None:
-            table.add_row(study.problem, study.method, f"would fail: {study.failed}")
+            table.add_row(study.problem, study.method, "would fail")
             continue
         peak = "-" if study.peak_host_bytes is None else f"{study.peak_host_bytes / 2**20:.0f} MiB"
         table.add_row(

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+# Rows of the comparison of policies alone: other settings of a method that is there already.
+VARIANTS = (
+    "plain-long", "pba-2", "pba-5", "trivial_augment-wide", "trivial_augment-ra", "uniform_policy-half",
+    "unrolled-short",
+)
+
 
 def everything(quality: str) -> list[dict[str, Any]]:
     """Every method that needs not be told the answer and of which a few trials fit in ten plain trainings.
@@ -16,7 +22,7 @@ def everything(quality: str) -> list[dict[str, Any]]:
     amortised = ("descriptor", "hyperinvariances", "unconditional")
     layers = ("augnet", "augerino", "learned_ranges", "instance_ranges")
     return [
-        *(row for row in policy_rows() if row.get("label") not in ("plain-long", "pba-2", "pba-5")),
+        *(row for row in policy_rows() if row.get("label") not in VARIANTS),
         *({"name": name} for name in layers),
         *({"name": name, "settings": {"extractor": {"quality": quality}}} for name in amortised),
     ]
@@ -35,6 +41,10 @@ def policy_rows() -> list[dict[str, Any]]:
         *(("fast_autoaugment", f"fast_autoaugment-{reward}", {"reward": reward}) for reward in ("mean", "any")),
         # Its population is what the budget holds, so smaller budgets are rows of their own.
         *(("pba", f"pba-{members}", {"population": members}) for members in (2, 5)),
+        *(("trivial_augment", f"trivial_augment-{variant}", {"variant": variant}) for variant in ("wide", "ra")),
+        ("uniform_policy", "uniform_policy-half", {"magnitude": 0.5}),  # where the black box begins
+        # At its defaults one trial is more than five plain trainings.
+        ("unrolled", "unrolled-short", {"search_fraction": 0.5, "outer_interval": 4}),
     ]
     return [
         *({"name": name} for name in names),

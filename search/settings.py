@@ -36,7 +36,7 @@ class Placement(StrEnum):
 class Frozen(BaseModel):
     """Never changed once it is there; unknown fields are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Asha(Frozen):

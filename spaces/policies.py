@@ -53,6 +53,11 @@ class Policy(BaseModel):
             )
         return self
 
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """Of the entries, in their order."""
+        return tuple(entry.operation for entry in self.entries)
+
     def draw(self, x: Tensor, generator: Generator) -> Tensor:
         """Transform each image of x (B, C, H, W) by an entry of its own, drawn independently.
 

@@ -191,7 +191,7 @@ class MethodConfig(BaseModel):
     A house method lives in `trainables/methods/NAME.py` as `Config`; a user's method sets `name`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     space: ClassVar[Space]
     control: ClassVar[bool] = False

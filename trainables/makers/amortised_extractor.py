@@ -6,24 +6,28 @@
 per group of images with one descriptor i (HyperInvariances, Chavhan et al. 2022, 2023, trains the first term alone).
 With `views: omit`, `conditioning: kernels`, `heads: per_corner` and all lambdas 0 it is the papers' method; the
 defaults are ours: shared parameters, continuous strengths, and a third view that ties i_k to the measured invariance.
+Where all lambdas are 0 there are two views, and two are what is paid for.
 
 Axes: G groups, n images of a group, K factors, P parameters, D features.
 """
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Self
 
+import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
 from spaces.descriptors import Factor, Family, standard_family
 from tracking.errors import UserError
 from trainables.maker import Maker, MakerConfig, MakerContext, Pool
-from trainables.modules.conditioned import Begin, Conditioning
+from trainables.modules.conditioned import Begin, ConditionedExtractor, Conditioning, ExtractorConfig
 from trainables.modules.fast_stem import Compiling, Precision
 from trainables.modules.pretraining import Descriptors, Heads, Pretraining
 from trainables.modules.views import Pairing
+from trainables.problems.validation import validated
 
 EMPHASIS = {
     Factor.ROTATION: 1.5, Factor.TRANSLATION: 1.5, Factor.SHEAR: 2.5, Factor.CONTRAST: 2.5, Factor.BLUR: 2.5,
@@ -60,7 +64,7 @@ class Config(MakerConfig):
         precision, compiling: of the descriptor-free part, see `fast_stem`.
     """
 
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
 
     horizon: int = Field(default=1500, ge=1)
     factors: tuple[Factor, ...] | None = None
@@ -91,8 +95,18 @@ class Config(MakerConfig):
     precision: Precision = Precision.AUTO
     compiling: Compiling = Compiling.AUTO
 
+    @property
+    def controlled(self) -> bool:
+        """Whether any loss beside the contrastive one counts."""
+        return any((self.sensitivity, self.calibration, self.erasure, self.leakage))
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        weights = self.emphasis.values()
+        if not all(0 <= weight < math.inf for weight in weights) or (weights and sum(weights) == 0):
+            raise UserError("emphasis counts how often: not negative, and not all zero", dict(self.emphasis))
+        if self.fixed and self.descriptors is not Descriptors.FIXED:
+            raise UserError("`fixed` is of one descriptor", self.descriptors.value, "set descriptors: fixed")
         if self.heads is Heads.PER_CORNER and self.descriptors is not Descriptors.CORNERS:
             raise UserError("one head per corner needs descriptors that are corners", self.descriptors,
                             "set descriptors: corners, or heads: shared")
@@ -124,11 +138,25 @@ class Config(MakerConfig):
             raise UserError("a fixed descriptor must fit the family", error) from None
 
     def check(self, pool: Pool) -> None:
-        """Raises UserError where the inputs are not images, are too small, or the factors do not fit their channels."""
+        """Raises UserError where the inputs are not images, or are too small, or a setting does not fit them."""
         shape = pool.shape
         if len(shape) != 3 or min(shape[1:]) < 8:
             raise UserError("an extractor needs images (C, H, W) from 8 x 8 on", shape, "name a source of images")
-        self.family(shape[0])
+        family = self.family(shape[0])
+        self.fixed_descriptor(family)
+        foreign = [name.value for name in self.emphasis if name not in family.factors]
+        if "emphasis" in self.model_fields_set and foreign:
+            raise UserError("emphasis is for factors of the family", ", ".join(foreign))
+        with torch.device("meta"):
+            ConditionedExtractor(self.extractor(family, shape))
+
+    def extractor(self, family: Family, shape: tuple[int, ...]) -> ExtractorConfig:
+        """What is trained on images of a shape (C, H, W); UserError where its settings make no network."""
+        shared = ExtractorConfig.model_fields.keys() & type(self).model_fields.keys()
+        own = {name: getattr(self, name) for name in shared}
+        size = None if self.network is None else shape[1:]
+        fields = {**own, "channels": shape[0], "factors": len(family.factors), "size": size}
+        return validated(ExtractorConfig, fields, "amortised_extractor")
 
     def share(self, workers: int) -> None:
         """Each process has whole groups, so that a group has one descriptor and its negatives wherever it is."""

@@ -10,7 +10,7 @@ ours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -67,7 +67,7 @@ class Descriptor(ClosedFormSearch):
 
     def __init__(self, context: Context, config: Config) -> None:
         phase = Phase.SEARCH if config.descriptor is None else Phase.TRAIN
-        super().__init__(context, config.imbalance, self._choose, phase, self._frozen)
+        super().__init__(context, config, self._choose, phase, self._frozen)
         self._config = config
         self._generator = context.generator(Role.SEARCH)
         self.result: Found | None = None
@@ -85,11 +85,25 @@ class Descriptor(ClosedFormSearch):
         shape = (len(task.targets), len(self._default))
         with self._context.meter.unit(f"search {config.search}", shape, phase=phase):
             found = search(task.features, task.targets, config.search, self._default, self._generator, settings)
-        self.result = found
-        return Selected(found.choice.descriptor, found.choice.log_penalty, notes(found), found.family)
+        self.result, names = found, [factor.value for factor in task.extractor.family.factors]
+        choice, sure = found.choice, certainty(found, names)
+        return Selected(choice.descriptor, choice.log_penalty, notes(found), found.family, sure)
 
     def _frozen(self, entries: Mapping[str, float]) -> Config:
         return self._config.model_copy(update={"descriptor": dict(entries)})
+
+
+def certainty(found: Found, entries: Sequence[str]) -> dict[str, float]:
+    """How sure the choice is: the test against the default, errors over examples, and what the data cannot tell apart.
+
+    `low/NAME` and `high/NAME` are the ends of an entry among the candidates; 0 and 1 say nothing of that entry alone.
+    """
+    choice, names = found.choice, ("risk", "standard_error", "behind", "behind_error", "candidates")
+    ends = {
+        f"{end}/{entry}": value for end in ("low", "high")
+        for entry, value in zip(entries, getattr(choice, end).tolist(), strict=True)
+    }
+    return {"p_value": found.evidence.p_value, **{name: float(getattr(choice, name)) for name in names}, **ends}
 
 
 def notes(found: Found) -> dict[str, float]:

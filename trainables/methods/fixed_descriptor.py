@@ -27,7 +27,7 @@ from trainables.problems.spec import ProblemSpec
 class Config(ClosedFormConfig):
     """A descriptor, and how many of its neighbours are tried with it.
 
-    Entries that the extractor does not have (colour on grey images) must be left at their default.
+    Entries that the extractor does not have (colour on grey images) have no effect.
 
     Args:
         extractor: which one.
@@ -63,8 +63,8 @@ class Config(ClosedFormConfig):
             return best_of(task, self._population(task, context.generator(Role.SEARCH)), self.settings, phase)
 
         if self.population == 1:
-            return ClosedForm(context, self.imbalance, select)
-        return ClosedFormSearch(context, self.imbalance, select, Phase.SEARCH, self._frozen)
+            return ClosedForm(context, self, select)
+        return ClosedFormSearch(context, self, select, Phase.SEARCH, self._frozen)
 
     def _population(self, task: AmortisedTask, generator: Generator) -> Tensor:
         """(population, K), the given one first."""

@@ -11,11 +11,13 @@ from typing import ClassVar
 from pydantic import Field
 
 from spaces.domain import Float, Space
+from spaces.policies import Policy
 from tracking.errors import UserError
-from trainables.method import Context, Method
+from trainables.method import Context, Method, NetworkBuilder
 from trainables.modules.frozen import ThroughPolicy
 from trainables.modules.policy_space import OPERATIONS, SpaceConfig, mixture
 from trainables.modules.recipe import RECIPE_DOMAINS
+from trainables.problems.problem import View
 
 _UNIT = Float(low=0.0, high=1.0)
 
@@ -56,15 +58,24 @@ class Config(SpaceConfig):
     sharpness_weight: float = Field(default=0.5, ge=0, le=1)
     sharpness_bound: float = Field(default=0.5, ge=0, le=1)
 
+    def fits(self, problem: View, network: NetworkBuilder) -> None:
+        """Raises UserError where the policy is none, too."""
+        super().fits(problem, network)
+        self._policy()
+
     def build(self, context: Context) -> Method:
-        """Raises UserError where no operation fits, or all weights are zero, or an operation has no field here."""
-        operations = self.fitting("fixed_policy", context)
-        if others := sorted(set(operations) - set(OPERATIONS)):
+        """Raises UserError where the inputs are not images, or the policy is none; other trials go on."""
+        self.fitting("fixed_policy", context)
+        return ThroughPolicy(context, self, self._policy())
+
+    def _policy(self) -> Policy:
+        """Raises UserError where all weights are zero, or an operation has no field here."""
+        if others := sorted(set(self.operations) - set(OPERATIONS)):
             rule = "fixed_policy has weights for the standard operations only"
             raise UserError(rule, ", ".join(others), "leave them out of `operations`")
-        weights = [getattr(self, f"{operation}_weight") for operation in operations]
+        weights = [getattr(self, f"{operation}_weight") for operation in self.operations]
         total = self.identity_weight + sum(weights)
         if total <= 0:
             raise UserError("at least one weight of a policy must be positive", "zeros", "raise `identity_weight`")
-        bounds = [getattr(self, f"{operation}_bound") for operation in operations]
-        return ThroughPolicy(context, self, mixture(operations, [weight / total for weight in weights], bounds))
+        bounds = [getattr(self, f"{operation}_bound") for operation in self.operations]
+        return mixture(self.operations, [weight / total for weight in weights], bounds)

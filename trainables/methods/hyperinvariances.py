@@ -16,7 +16,8 @@ function class at (R + 1) times the parameters); GroupNorm instead of BatchNorm.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar, Self
 
 import torch
@@ -29,10 +30,11 @@ from tracking.cost import Phase
 from trainables.artefact import ArtefactSpec
 from trainables.method import Context, Method, MethodConfig, NetworkBuilder, Role, Slice, State
 from trainables.modules.adam import Adam
-from trainables.modules.amortised import NAME, PAPERS, AmortisedTask, ExtractorChoice
+from trainables.modules.amortised import NAME, PAPERS, AmortisedTask, ExtractorChoice, Head
 from trainables.modules.closed_form import checked
-from trainables.modules.cosine_head import cosines
+from trainables.modules.cosine_head import cosines, unit
 from trainables.modules.imbalance import ImbalanceConfig, ImbalanceRule, Loss
+from trainables.modules.report_card import Chosen, drift, export
 from trainables.modules.state import generators_state, load_generators, require_cursor, require_like
 from trainables.modules.supervised import mean_metrics
 from trainables.problems.problem import Batch, View
@@ -135,6 +137,17 @@ class HyperInvariances:
         named = self.task.extractor.family.named(self._descriptor.detach())
         return self._config.model_copy(update={"descriptor": named})
 
+    def export(self, folder: Path) -> Mapping[str, str]:
+        """See `report_card`: after the last step, also in another process. No bound: choices are not finite."""
+        if not self.task.loaded:
+            self.task.load(self._phase)
+        independent = self._config.extractor.source is not None
+        return export(self.task, Chosen(self._descriptor.detach().cpu(), self._head(), None, independent), folder)
+
+    def warnings(self) -> Sequence[str]:
+        """Where the extractor does not do on these images what it did where it was trained."""
+        return drift(self.task)
+
     def state_dict(self) -> State:
         return {
             "descriptor": self._descriptor.detach().clone(), "weight": self._weight.detach().clone(),
@@ -173,6 +186,15 @@ class HyperInvariances:
         if rule.loss is Loss.LDAM:
             return cosines(features, self._weight, rule.scale)
         return linear(features * math.sqrt(features.shape[-1]), self._weight, self._bias)
+
+    def _head(self) -> Head:
+        """The same on features of unit length."""
+        rule, weight = self._config.imbalance, self._weight.detach()
+        if rule.loss is Loss.LDAM:
+            weight, scale = unit(weight), rule.scale
+        else:
+            scale = math.sqrt(weight.shape[-1])
+        return Head(scale * weight, self._bias.detach(), torch.ones((), device=weight.device))
 
     def _update(self) -> Tensor:
         config, targets, task = self._config, self.task.targets, self.task

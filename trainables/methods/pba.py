@@ -73,7 +73,7 @@ class Config(EvolvingConfig, SpaceConfig):
         return self.model_copy(update={"generations": len(self.schedule)})
 
     def build(self, context: Context) -> Method:
-        """Raises UserError where the inputs are not images, no operation fits them, or a generation has no update."""
+        """Raises UserError where an operation does not fit the inputs, or a generation has no update."""
         if self.schedule and context.horizon < self.generations:
             got = f"{self.generations} generations in {context.horizon} updates"
             raise UserError("every generation needs an update", got, "fewer `generations`, or a longer horizon")

@@ -8,9 +8,10 @@ import torch
 
 from spaces.domain import Space
 from spaces.policies import Policy
+from spaces.transforms import Operation
 from trainables.method import Context, Method, Role
 from trainables.modules.frozen import FrozenPolicy
-from trainables.modules.policy_space import SpaceConfig, fitting_policy, mixture
+from trainables.modules.policy_space import SpaceConfig, mixture
 from trainables.modules.recipe import RECIPE_DOMAINS
 
 
@@ -27,11 +28,15 @@ class Config(SpaceConfig):
 
     policy: Policy | None = None
 
+    def used(self) -> tuple[Operation, ...]:
+        """Of a policy that is given, its own operations."""
+        return self.operations if self.policy is None else self.policy.operations
+
     def build(self, context: Context) -> Method:
-        """Raises UserError where the inputs are not images, or no operation fits them."""
-        if self.policy is not None:
-            return FrozenPolicy(context, self, fitting_policy("random_policy", context, self.policy))
+        """Raises UserError where the inputs are not images, or an operation does not fit them."""
         operations = self.fitting("random_policy", context)
+        if self.policy is not None:
+            return FrozenPolicy(context, self, self.policy)
         generator = context.generator(Role.SEARCH)
         # Exponential shares of their sum are uniform on the simplex (Dirichlet(1, ..., 1)); u is below 1.
         shares = -torch.log1p(-torch.rand(len(operations) + 1, generator=generator, dtype=torch.float64))

@@ -47,4 +47,4 @@ class Config(ClosedFormConfig):
             everything = torch.ones(1, len(task.extractor.family.factors))
             return best_of(task, everything, SearchConfig(lowest_penalty=self.lowest_penalty), phase)
 
-        return ClosedForm(context, self.imbalance, select)
+        return ClosedForm(context, self, select)

@@ -27,7 +27,7 @@ class Config(SpaceConfig):
     magnitude: float = Field(default=1.0, ge=0, le=1)
 
     def build(self, context: Context) -> Method:
-        """Raises UserError where the inputs are not images, or no operation fits them."""
+        """Raises UserError where the inputs are not images, or an operation does not fit them."""
         operations = self.fitting("uniform_policy", context)
         count = len(operations)
         policy = mixture(operations, [1 / (count + 1)] * count, [self.magnitude] * count)

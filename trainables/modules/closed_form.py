@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,7 +19,7 @@ from trainables.modules.counted_features import CountedFeatures
 from trainables.modules.descriptor_search import SearchConfig
 from trainables.modules.evaluated import Judge
 from trainables.modules.imbalance import ImbalanceConfig, Loss
-from trainables.modules.report_card import drift, export
+from trainables.modules.report_card import Chosen, drift, export
 from trainables.modules.state import require_like
 from trainables.problems.problem import Batch, View
 
@@ -63,12 +64,14 @@ class Selected:
         log_penalty: of the head.
         notes: finite numbers for the record, by name.
         choices: |I|, how many descriptors could have been chosen, whatever the labels: what the risk bound pays for.
+        certainty: of the choice, for those who read what is exported.
     """
 
     descriptor: Tensor
     log_penalty: float
     notes: Mapping[str, float]
     choices: int = 1
+    certainty: Mapping[str, float] = field(default_factory=dict)
 
 
 Select = Callable[[AmortisedTask, Phase], Selected]
@@ -81,7 +84,7 @@ class ClosedForm:
     set aside.
 
     Args:
-        imbalance: what the labelled examples count.
+        config: which extractor, and what the labelled examples count.
         select: the descriptor and the head's penalty; charges to the phase that it is given.
         phase: `search` where there is something to search for, else `train`.
     """
@@ -89,9 +92,10 @@ class ClosedForm:
     programs = False  # whether what is exported is also a program of its own
 
     def __init__(
-        self, context: Context, imbalance: ImbalanceConfig, select: Select, phase: Phase = Phase.TRAIN
+        self, context: Context, config: ClosedFormConfig, select: Select, phase: Phase = Phase.TRAIN
     ) -> None:
-        self.task = AmortisedTask(context, imbalance)
+        self.task = AmortisedTask(context, config.imbalance)
+        self._independent, self._certainty = config.extractor.source is not None, dict[str, float]()
         self._context, self._select, self._phase = context, select, phase
         self.descriptor, self.choices = torch.zeros(len(self.task.extractor.family.factors)), 1
         outputs, features = context.problem.outputs, self.task.extractor.features
@@ -105,7 +109,7 @@ class ClosedForm:
         task, phase = self.task, self._phase
         task.load(phase)
         selected = self._select(task, phase)
-        self.descriptor, self.choices = selected.descriptor, selected.choices
+        self.descriptor, self.choices, self._certainty = selected.descriptor, selected.choices, dict(selected.certainty)
         count = len(task.targets)
         with self._context.meter.unit("head", (count,), phase=phase, examples=count), torch.no_grad():
             features = task.features(self.descriptor[None], None)[0]
@@ -125,18 +129,23 @@ class ClosedForm:
         """See `report_card`; after the last step, also in another process than that one's."""
         if not self.task.loaded:
             self.task.load(Phase.TRAIN)
-        return export(self.task, self.descriptor, self.head, self.choices, folder, self.programs)
+        chosen = Chosen(self.descriptor, self.head, self.choices, self._independent, self._certainty)
+        return export(self.task, chosen, folder, self.programs)
 
     def warnings(self) -> Sequence[str]:
         """Where the extractor does not do on these images what it did where it was trained."""
         return drift(self.task)
 
     def state_dict(self) -> State:
-        return {"descriptor": self.descriptor.clone(), "choices": self.choices, "head": self.head.state_dict()}
+        return {
+            "descriptor": self.descriptor.clone(), "choices": self.choices, "certainty": json.dumps(self._certainty),
+            "head": self.head.state_dict(),
+        }
 
     def load_state_dict(self, state: State) -> None:
         require_like(self.state_dict(), state)
         self.descriptor, self.choices = state["descriptor"].cpu().clone(), state["choices"]
+        self._certainty = json.loads(state["certainty"])
         self.head = Head(**{name: value.clone() for name, value in state["head"].items()})
 
 
@@ -150,10 +159,10 @@ class ClosedFormSearch(ClosedForm):
     programs = True
 
     def __init__(
-        self, context: Context, imbalance: ImbalanceConfig, select: Select, phase: Phase,
+        self, context: Context, config: ClosedFormConfig, select: Select, phase: Phase,
         found: Callable[[Mapping[str, float]], MethodConfig],
     ) -> None:
-        super().__init__(context, imbalance, select, phase)
+        super().__init__(context, config, select, phase)
         self._found = found
 
     def found(self) -> MethodConfig:
@@ -173,8 +182,11 @@ def best_of(task: AmortisedTask, descriptors: Tensor, settings: SearchConfig, ph
 
 
 def checked(task: AmortisedTask, entries: Mapping[str, float]) -> Tensor:
-    """A descriptor of the task's extractor (K,); UserError where a name or a value is wrong."""
+    """A descriptor of the task's extractor (K,); UserError where an entry is missing, or a name or a value is wrong."""
+    family = task.extractor.family
+    if missing := [factor.value for factor in family.factors if factor.value not in entries]:
+        raise UserError("a descriptor must name every entry of its extractor", f"nothing for {', '.join(missing)}")
     try:
-        return task.extractor.family.descriptor(entries)
+        return family.descriptor(entries)
     except ValueError as error:
         raise UserError("a descriptor must fit its extractor", error) from None

@@ -48,8 +48,8 @@ class DensityConfig(SearchConfig):
     })
 
     reference: Reference = Reference.TRAIN
-    critic_learning_rate: float = Field(default=1e-3, gt=0)
-    policy_learning_rate: float = Field(default=0.01, gt=0)
+    critic_learning_rate: float = Field(default=1e-3, gt=0, le=1)
+    policy_learning_rate: float = Field(default=0.01, gt=0, le=1)
     penalty: float = Field(default=10.0, ge=0)
     classification: float = Field(default=0.1, ge=0)
     initial_range: float = Field(default=0.25, gt=0, lt=1)

@@ -196,6 +196,8 @@ def _propose(
     """What is evaluated beside the alternatives."""
     if how is SearchKind.GRADIENT:
         return _by_gradient(judge, default, config, generator)
+    if how is SearchKind.CORNERS and 2 ** len(default) <= config.alternatives:
+        return None, None  # the alternatives are all corners
     if how is SearchKind.CORNERS:
         return halved_corners(judge, default, config.first_rows, config.keep, generator), None
     if how is SearchKind.GREEDY:

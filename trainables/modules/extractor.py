@@ -59,6 +59,8 @@ class Extractor:
                 network = ConditionedExtractor(config)
             network.to_empty(device=device)
             network.load_state_dict(state["weights"])
+            if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
+                raise ValueError("its weights are not finite")
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             said = str(error).splitlines()[0]
             raise UserError("an artefact must hold an extractor of this version", said, "pre-train it again") from None
@@ -78,16 +80,38 @@ class Extractor:
             )
 
     def respond(self, x: Tensor) -> Tensor:
-        """The descriptor-free part, once per image: (n, C, H, W) -> (n, C', H', W')."""
+        """The descriptor-free part, once per image: (n, C, H, W) -> (n, C', H', W'); UserError for other images."""
+        self.require(x.shape[1:])
         return self.network.stem(x)  # type: ignore[no-any-return]
 
     def finish(self, response: Tensor, descriptors: Tensor) -> Tensor:
-        """The rest for many descriptors at once: (n, C', H', W'), (M, K) -> (M, n, D); differentiable in both."""
+        """The rest for many descriptors at once: (n, C', H', W'), (M, K) -> (M, n, D); differentiable in both.
+
+        Raises:
+            UserError: another number of entries. Their values are not looked at here: that would wait for a GPU.
+        """
+        self._require_entries(descriptors)
         return self.network.tail(response[None], descriptors)  # type: ignore[no-any-return]
 
     def bake(self, descriptor: Tensor) -> nn.Module:
-        """f(. ; i) for one descriptor (K,) as a plain module (B, C, H, W) -> (B, D), without what made i adjustable."""
+        """f(. ; i) for one descriptor (K,) as a plain module (B, C, H, W) -> (B, D), without what made i adjustable.
+
+        Raises:
+            UserError: not a vector of K entries in [0, 1].
+        """
+        self._require_entries(descriptor[None])
+        if not bool(((descriptor >= 0) & (descriptor <= 1)).all()):
+            raise UserError("the entries of a descriptor lie in [0, 1]", descriptor.tolist())
         return Baked(self.network, descriptor)
+
+    def _require_entries(self, descriptors: Tensor) -> None:
+        factors = self.family.factors
+        if descriptors.dim() != 2 or descriptors.shape[1] != len(factors):
+            names = ", ".join(factor.value for factor in factors)
+            raise UserError(
+                f"a descriptor of this extractor has {len(factors)} entries ({names})",
+                f"one of shape {tuple(descriptors.shape[1:])}",
+            )
 
 
 class Baked(nn.Module):

@@ -28,7 +28,10 @@ from trainables.modules.hypergradient import (
 
 WORTH_TELLING = 0.1  # share of outer steps whose series was cut short
 Product = Callable[[Weights], Weights]  # u -> (H + shift I) u
-_TINY, _HUGE = 1e-30, 1e30
+# |Ht|^2 / <t, Ht> bounds alpha, but has no bound itself where <t, Ht> is nearly zero. |Ht| / |t| is at most the largest
+# curvature; so is the first where H is positive definite, and it is the better estimate. No more than twice the second.
+BLUNT = 2.0
+_TINY = 1e-30
 
 
 class Solver(StrEnum):
@@ -85,18 +88,19 @@ class Implicit:
         return Estimate(hyper, detached(gradients), loss.detach(), outer_loss.detach(), series)
 
     def warning(self, series: SeriesMeans) -> str | None:
-        """A sentence where more than a tenth of the series were cut short for one reason."""
+        """Of each reason for which more than a tenth of the series were cut short."""
+        said = []
         if series.diverged > WORTH_TELLING:
-            return (
+            said.append(
                 f"the Neumann series diverged in {series.diverged:.0%} of the outer steps and was cut short there "
                 f"(alpha = {self.alpha:g}); try alpha = {1 / series.curvature:.2g}"
             )
         if series.bent > WORTH_TELLING:
-            return (
+            said.append(
                 f"the inverse Hessian met curvature that is not positive in {series.bent:.0%} of the outer steps and "
                 "was cut short there; try more `damping`"
             )
-        return None
+        return "; ".join(said) or None
 
 
 def neumann(product: Product, v: Weights, products: int, alpha: float) -> tuple[Weights, Tensor]:
@@ -117,7 +121,8 @@ def neumann(product: Product, v: Weights, products: int, alpha: float) -> tuple[
         cut = going & ~(length <= square)  # not a number is no shorter
         diverged = diverged + (cut & (along > 0))
         bent = bent + (cut & ~(along > 0))
-        sharpness = (inner_product(bend, bend) / along.clamp(min=_TINY)).clamp(max=_HUGE)
+        stretched = inner_product(bend, bend)
+        sharpness = (stretched / along.clamp(min=_TINY)).clamp(max=BLUNT * (stretched / square).sqrt())
         curvature = torch.where(cut & (along > 0), sharpness, curvature)
         going = going & ~cut
         square = torch.where(going, length, square)

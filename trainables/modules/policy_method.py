@@ -18,7 +18,6 @@ from trainables.modules.frozen import FrozenPolicy, shown_images
 from trainables.modules.hypergradient import Estimator, SeriesMeans
 from trainables.modules.policy_recipe import GradientConfig, SearchConfig
 from trainables.modules.policy_search import PolicySearch
-from trainables.modules.policy_space import fitting_policy
 from trainables.modules.policy_takeaway import export
 from trainables.modules.state import require_like
 from trainables.modules.supervised import mean_metrics
@@ -49,10 +48,11 @@ def policy_method(
     """What a configuration stands for: search and training, or the training alone where it holds a policy.
 
     Raises:
-        UserError: the inputs are not images, or neither the policy nor any operation fits them.
+        UserError: the inputs are not images, or an operation does not fit them.
     """
     if config.policy is not None:
-        return FrozenPolicy(context, config, fitting_policy(name, context, config.policy))
+        config.fitting(name, context)
+        return FrozenPolicy(context, config, config.policy)
     operations = config.fitting(name, context)
     updates = max(1, round(config.search_fraction * context.horizon))
     return PolicyMethod(context, config, lambda: start(operations, updates), warning)

@@ -6,7 +6,7 @@ from spaces.policies import Policy, PolicyEntry
 from spaces.transforms import TRANSFORMS, Operation, Strength
 
 _HEAD = '''\
-"""One transformation per image, drawn by weight; for images (C, H, W), floating point, in [0, 1]."""
+"""One transformation per image, drawn by weight; for PIL images and tensors (C, H, W). Gives floats in [0, 1]."""
 
 import math
 from functools import partial
@@ -48,6 +48,8 @@ _BODIES: dict[Operation, str] = {
     Operation.INVERT: "f.invert(x)",
     Operation.CUTOUT: "cut(x, round(v * min(x.shape[-2:])))",
 }
+# Strengths are shares of white: on bytes the same number would be another strength.
+_TAIL = "augmentation = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True), CHOICE])\n"
 _HELPERS: dict[Operation, str] = {
     Operation.GAUSSIAN_BLUR: '''\
 def blurred(x, sigma):
@@ -72,8 +74,8 @@ def source(policy: Policy) -> str:
     lines = ["v2.Identity()", *map(_line, policy.entries)]
     shares = [max(0.0, 1 - sum(weights)), *weights]
     options = "".join(f"    {line},\n" for line in lines)
-    chosen = f"augmentation = v2.RandomChoice([\n{options}], p={[round(share, 6) for share in shares]})\n"
-    return "\n\n".join([*parts, chosen])
+    chosen = f"CHOICE = v2.RandomChoice([\n{options}], p={[round(share, 6) for share in shares]})\n"
+    return "\n\n".join([*parts, chosen + _TAIL])
 
 
 def _line(entry: PolicyEntry) -> str:

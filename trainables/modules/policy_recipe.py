@@ -8,9 +8,16 @@ from pydantic import Field
 
 from spaces.domain import Float, Space
 from spaces.policies import Policy
+from spaces.transforms import Operation
+from tracking.errors import UserError
+from trainables.method import NetworkBuilder
 from trainables.modules.learned_policy import Mixing
 from trainables.modules.policy_space import SpaceConfig
 from trainables.modules.recipe import RECIPE_DOMAINS
+from trainables.problems.problem import Kind, Split, View
+
+LEAST_OUTER = 2    # examples per class: with one, a class is one image of it
+MOST_REPEATS = 20  # of an example in one outer step; beyond, nothing but cost is added
 
 
 class SearchConfig(SpaceConfig):
@@ -26,6 +33,10 @@ class SearchConfig(SpaceConfig):
     search_fraction: float = Field(default=1.0, gt=0)
     tail: float = Field(default=0.3, gt=0, le=1)
     policy: Policy | None = None
+
+    def used(self) -> tuple[Operation, ...]:
+        """Of a policy that is given, its own operations."""
+        return self.operations if self.policy is None else self.policy.operations
 
 
 class BilevelConfig(SearchConfig):
@@ -43,10 +54,28 @@ class BilevelConfig(SearchConfig):
         "outer_learning_rate": Float(low=0.005, high=0.2, log=True),
     })
 
-    outer_learning_rate: float = Field(default=0.02, gt=0)
-    outer_warm_up: float = Field(default=0.1, ge=0, lt=1)
+    outer_learning_rate: float = Field(default=0.02, gt=0, le=1)
+    outer_warm_up: float = Field(default=0.1, ge=0, le=0.9)
     outer_interval: int = Field(default=1, ge=1)
     outer_batch_ratio: int = Field(default=2, ge=2)
+
+    def fits(self, problem: View, network: NetworkBuilder) -> None:
+        """Raises UserError where `outer` is too small for the loss that is to be descended on it, too."""
+        super().fits(problem, network)
+        if self.policy is not None:
+            return
+        size, read = problem.size(Split.OUTER), self.batch_size * self.outer_batch_ratio
+        least = LEAST_OUTER * (problem.outputs if problem.kind is Kind.CLASSIFICATION else 1)
+        if size < least:
+            raise UserError(
+                f"the outer loss of a search needs {LEAST_OUTER} validation examples per class on average",
+                f"{size} in `outer` for {least // LEAST_OUTER}", "more labels, or more of them in `outer` by `shares`",
+            )
+        if read > MOST_REPEATS * size:
+            raise UserError(
+                f"an outer step may read each validation example {MOST_REPEATS} times at most",
+                f"batch_size x outer_batch_ratio = {read:,} of {size} in `outer`", "lower one of the two",
+            )
 
 
 class GradientConfig(BilevelConfig):

@@ -13,9 +13,10 @@ from spaces.policies import Policy, PolicyEntry
 from spaces.transforms import TRANSFORMS, Operation, Strength, fits
 from tracking.errors import UserError
 from tracking.record import NotFiniteError
-from trainables.method import Context
-from trainables.modules.images import fitting, require_image
+from trainables.method import Context, NetworkBuilder
+from trainables.modules.images import require_image
 from trainables.modules.recipe import RecipeConfig
+from trainables.problems.problem import View
 
 OPERATIONS = (
     Operation.ROTATION, Operation.TRANSLATE_X, Operation.TRANSLATE_Y, Operation.SCALE, Operation.SHEAR_X,
@@ -30,8 +31,8 @@ class SpaceConfig(RecipeConfig):
     """The shared recipe, and what is searched over.
 
     Args:
-        operations: all different; those that do not fit the images (colour on grey ones) are left out. The limit of
-            rotation is 180 degrees, of the others that of `spaces.transforms`.
+        operations: all different, and all must fit the images (no colour on grey ones). The limit of rotation is 180
+            degrees, of the others that of `spaces.transforms`.
     """
 
     random_control: ClassVar[str | None] = "random_policy"
@@ -47,38 +48,35 @@ class SpaceConfig(RecipeConfig):
             raise UserError("every operation may be searched over once", ", ".join(twice), "name it once")
         return operations
 
+    def fits(self, problem: View, network: NetworkBuilder) -> None:
+        """Raises UserError where an operation acts on colours that the images do not have, too."""
+        super().fits(problem, network)
+        require_fitting(self.used(), problem.shape[0])
+
+    def used(self) -> tuple[Operation, ...]:
+        """What may be done to an image."""
+        return self.operations
+
     def fitting(self, name: str, context: Context) -> tuple[Operation, ...]:
-        """The operations that fit the problem's images.
+        """The same, once it fits the problem's images.
 
         Args:
             name: of the method, for the message.
 
         Raises:
-            UserError: the inputs are not images, or no operation fits them.
+            UserError: the inputs are not images, or an operation does not fit them.
         """
-        channels = require_image(name, context.problem.shape)[0]
-        operations = fitting(self.operations, channels)
-        if not operations:
-            got = f"{', '.join(self.operations)} for {channels} channels"
-            raise UserError("at least one operation must fit the images", got)
-        return operations
+        require_fitting(self.used(), require_image(name, context.problem.shape)[0])
+        return self.used()
 
 
-def fitting_policy(name: str, context: Context, policy: Policy) -> Policy:
-    """The policy, if all its operations fit the problem's images.
-
-    Args:
-        name: of the method, for the message.
-
-    Raises:
-        UserError: the inputs are not images, or an operation acts on colours that they do not have.
-    """
-    channels = require_image(name, context.problem.shape)[0]
-    others = sorted({entry.operation.value for entry in policy.entries if not fits(entry.operation, channels)})
-    if others:
-        got = f"{', '.join(others)} for {channels} channels"
-        raise UserError("the operations of a policy must fit the images", got)
-    return policy
+def require_fitting(operations: Sequence[Operation], channels: int) -> None:
+    """Raises UserError where an operation makes no sense for so many channels."""
+    if others := sorted({operation.value for operation in operations if not fits(operation, channels)}):
+        raise UserError(
+            "the operations of a policy must fit the images", f"{', '.join(others)} for {channels} channels",
+            "leave them out of `operations`, or out of the policy",
+        )
 
 
 def mixture(operations: Sequence[Operation], weights: Sequence[float], magnitudes: Sequence[float]) -> Policy:

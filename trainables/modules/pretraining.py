@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.nn import functional
 
 from spaces.descriptors import Family
 from tracking.cost import Phase
 from trainables.maker import MakerContext
 from trainables.method import Role, Slice, State
-from trainables.modules.conditioned import ExtractorConfig
 from trainables.modules.contrast import calibration, centred_cosine, info_nce, leakage, readable, sensitivity
 from trainables.modules.control import Probe, invariance
 from trainables.modules.extractor import Extractor, packed
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 EMA_HORIZON = 20.0  # the average of the weights spans a twentieth of the updates
 RISE = 0.05  # share of the updates in which the learning rate rises
 CLIP = 1.0   # norm of the gradient
+LOSSES = ("contrast", "sensitivity", "calibration", "leakage", "erasure")
 MEASURED = 200  # images that the exported weights are measured on
 
 
@@ -81,13 +82,10 @@ class Pretraining:
         factors = len(family.factors)
         self._fixed = config.fixed_descriptor(family)
         self._emphasis = torch.tensor([config.emphasis.get(factor, 1.0) for factor in family.factors])
-        shape = ExtractorConfig(
-            channels=context.problem.shape[0], factors=factors, width=config.width, features=config.features,
-            conditioning=config.conditioning, bases=config.bases, begin=config.begin,
-            network=config.network, size=None if config.network is None else context.problem.shape[1:],
-        )
+        shape = config.extractor(family, context.problem.shape)
         corners = family.corners()
         self._looks = config.looks if config.descriptors is Descriptors.CONTINUOUS else 0
+        self._views = 3 if config.controlled else 2  # no loss asks for the third one else
         self._corners = corners[corners.sum(1) >= min(2, factors)]
         heads = len(self._corners) if config.heads is Heads.PER_CORNER else 1
         model = context.build_network(lambda: PretrainingNetwork(shape, family, heads))
@@ -113,8 +111,7 @@ class Pretraining:
     def step(self) -> Slice:
         updates = min(self._context.slice_updates, self._context.horizon - self._cursor)
         losses = [self._update() for _ in range(updates)]
-        names = ("contrast", "sensitivity", "calibration", "leakage", "erasure")
-        series = {f"pretrain/{name}": [loss[k] for loss in losses] for k, name in enumerate(names)}
+        series = {f"pretrain/{name}": [loss[k] for loss in losses] for k, name in enumerate(LOSSES)}
         return Slice(mean_metrics(series), Phase.PRETRAIN, ready=False, done=self._cursor == self._context.horizon)
 
     def state_dict(self) -> State:
@@ -145,11 +142,11 @@ class Pretraining:
         return packed(config, self._family, pool.shape, self._average, on)
 
     def _update(self) -> Tensor:
-        """The five losses (5,) of one update."""
+        """The losses (5,) of one update."""
         context, config, team = self._context, self._config, self._context.team
         count = config.groups * config.images
         x = context.problem.unlabelled(self._order, count).view(config.groups, config.images, *context.problem.shape)
-        with context.meter.unit("update", x.shape, phase=Phase.PRETRAIN, examples=3 * count, times=team.size):
+        with context.meter.unit("update", x.shape, phase=Phase.PRETRAIN, examples=self._views * count, times=team.size):
             drawn = self._draw(x)
             losses = self._losses(x[self._own].to(context.device), drawn)
             weights = (1.0, config.sensitivity, config.calibration, config.leakage, config.erasure)
@@ -175,10 +172,11 @@ class Pretraining:
         descriptors, heads = self._draw_descriptors()
         views = draw_views(self._family, descriptors, config.images, config.views, self._emphasis, self._noise)
         looks = draw_looks(self._looks, views.factor, descriptors.shape[-1], self._search, config.leakage > 0)
-        noise = pixel_noise(len(views.theta), x, self._noise)
+        noise = pixel_noise(len(views.theta), x, self._noise)  # drawn for all, so that every row sees the same images
+        views = views._replace(theta=views.theta[: self._views])
         return Drawn(
             descriptors[own].to(device), heads[own], views.of(own).to(device),
-            looks[:, own].flatten(0, 1).to(device), noise[:, own].to(device),
+            looks[:, own].flatten(0, 1).to(device), noise[: self._views, own].to(device),
         )
 
     def _losses(self, x: Tensor, given: Drawn) -> Tensor:
@@ -188,8 +186,10 @@ class Pretraining:
         response = self._stem(seen.flatten(0, 1))
         response = response.view(*seen.shape[:2], *response.shape[1:])
         features = model.extractor.tail(response, descriptors)
-        first, second, _ = (model.head(view, descriptors, heads) for view in features.chunk(3, 1))
+        first, second = (model.head(view, descriptors, heads) for view in features.chunk(self._views, 1)[:2])
         contrast = info_nce(first, second, config.temperature)
+        if not config.controlled:
+            return functional.pad(contrast[None], (0, len(LOSSES) - 1))
         erasure = self._erasure(features, drawn, descriptors) if config.erasure else torch.zeros_like(contrast)
         return torch.stack((contrast, *self._told_apart(features, response, drawn, descriptors, looks), erasure))
 

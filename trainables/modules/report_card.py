@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from trainables.program import NAME
 from trainables.program import program as made_program
 
 DRIFT = 0.1            # of measured invariance below that of pre-training, from where on a person should know
-SIMILAR_ENOUGH = 1e-4  # between the baked network and the conditioned one
+SIMILAR_ENOUGH = 1e-5  # of the largest output, between the baked network and the conditioned one
 
 
 class SpecialisedNetwork(nn.Module):
@@ -74,13 +74,28 @@ def scores(task: AmortisedTask, descriptors: Tensor, settings: SearchConfig) -> 
     return Judge(counted, task.targets, settings.log_penalties()).evaluate(descriptors)
 
 
-def report_card(task: AmortisedTask, descriptor: Tensor, head: Head, family_size: int) -> dict[str, Any]:
-    """The content of descriptor.json.
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a method ends with.
 
     Args:
-        task: with its images loaded.
-        family_size: |I|, how many descriptors could have been chosen.
+        descriptor: (K,).
+        head: on the features under it.
+        family_size: |I|, how many descriptors could have been chosen; None where they are not finitely many.
+        independent: whether the extractor was pre-trained on a source of its own. The risk bound is for those alone.
+        certainty: of the choice, by name; nothing where there was none.
     """
+
+    descriptor: Tensor
+    head: Head
+    family_size: int | None
+    independent: bool
+    certainty: Mapping[str, float] = field(default_factory=dict)
+
+
+def report_card(task: AmortisedTask, chosen: Chosen) -> dict[str, Any]:
+    """The content of descriptor.json; the task's images are loaded."""
+    descriptor = chosen.descriptor
     family = task.extractor.family
     ends = torch.stack((torch.zeros_like(descriptor), descriptor, torch.ones_like(descriptor)))
     off, here, on = invariance(probed(task), ends).tolist()
@@ -89,8 +104,6 @@ def report_card(task: AmortisedTask, descriptor: Tensor, head: Head, family_size
     # each other (what is left of a turn shows in the shear).
     alone = scores(task, neighbours(torch.ones_like(descriptor)), SearchConfig())
     tests = factor_tests(*split(alone, len(descriptor)), task.targets)
-    features = task.features(descriptor[None], None)[0]
-    bound = risk_bound(features, head.ridge, task.targets, family_size, feature_norm=1.0)
     names = [factor.value for factor in family.factors]
     return {
         "descriptor": describe_descriptor(family, descriptor),
@@ -98,6 +111,7 @@ def report_card(task: AmortisedTask, descriptor: Tensor, head: Head, family_size
             name: {"all_off": a, "chosen": b, "all_on": c} for name, a, b, c in zip(names, off, here, on, strict=True)
         },
         "factors": {name: asdict(test) for name, test in zip(names, tests, strict=True)},
+        "certainty": dict(chosen.certainty),
         "labels": len(task.targets),
         "imbalance": None if task.targets.weights is None else task.imbalance.model_dump(mode="json"),
         "scores": [
@@ -106,8 +120,21 @@ def report_card(task: AmortisedTask, descriptor: Tensor, head: Head, family_size
                 [None] * len(judged) if judged.accuracy is None else judged.accuracy.tolist(), strict=True,
             )
         ],
-        "bound": {**asdict(bound), "total": bound.total, "vacuous": bound.vacuous},
+        "bound": _bound(task, chosen),
     }
+
+
+def _bound(task: AmortisedTask, chosen: Chosen) -> dict[str, Any] | None:
+    """The terms, whether they say anything, and whether they may be believed; None for a continuum of descriptors."""
+    if chosen.family_size is None:
+        return None
+    features = task.features(chosen.descriptor[None], None)[0]
+    bound = risk_bound(features, chosen.head.ridge, task.targets, chosen.family_size, feature_norm=1.0)
+    holds = "" if chosen.independent else (
+        "does not hold: the extractor was pre-trained on the task's own source, and may have seen these very images; "
+        "name another `source`"
+    )
+    return {**asdict(bound), "total": bound.total, "vacuous": bound.vacuous, "assumption": holds or "holds"}
 
 
 def probed(task: AmortisedTask) -> Probe:
@@ -134,9 +161,7 @@ def drift(task: AmortisedTask) -> list[str]:
     ]
 
 
-def export(
-    task: AmortisedTask, descriptor: Tensor, head: Head, family_size: int, folder: Path, program: bool = True
-) -> Mapping[str, str]:
+def export(task: AmortisedTask, chosen: Chosen, folder: Path, program: bool = True) -> Mapping[str, str]:
     """Write the files; name -> relative path.
 
     Args:
@@ -145,6 +170,7 @@ def export(
     Raises:
         RuntimeError: the exported network does not compute what the conditioned one does.
     """
+    descriptor, head = chosen.descriptor, chosen.head
     network = SpecialisedNetwork(task.extractor, descriptor.to(task.context.device), head).eval()
     assert task.images is not None, "load comes first"
     x = task.images[:4].to(task.context.device)
@@ -154,7 +180,7 @@ def export(
     if worst > SIMILAR_ENOUGH * max(1.0, float(expected.abs().max())) or not math.isfinite(worst):
         raise RuntimeError(f"the baked network must equal the conditioned one, but differs by {worst:g}")
     folder.mkdir(parents=True, exist_ok=True)
-    card = report_card(task, descriptor, head, family_size)
+    card = report_card(task, chosen)
     (folder / "descriptor.json").write_text(json.dumps(card, indent=1) + "\n")
     torch.save(network.state_dict(), folder / "model.pt")
     files = {"descriptor": "descriptor.json", "weights": "model.pt"}

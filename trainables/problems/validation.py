@@ -26,7 +26,7 @@ def validated(config: type[Model], values: Mapping[str, Any], where: str) -> Mod
 
 def friendly(error: ValidationError, config: type[BaseModel], where: str) -> UserError:
     """One UserError for all faults of a ValidationError; a lone UserError inside it comes out as it is."""
-    faults = error.errors(include_url=False)
+    faults = causes(error)
     inner = [fault.get("ctx", {}).get("error") for fault in faults]
     if len(faults) == 1 and isinstance(inner[0], UserError):
         return inner[0]
@@ -34,6 +34,16 @@ def friendly(error: ValidationError, config: type[BaseModel], where: str) -> Use
     unknown = [str(fault["loc"][0]) for fault in faults if fault["type"] == "extra_forbidden"]
     hint = "; ".join(nearest(name, config.model_fields) for name in unknown)
     return UserError(f"the fields of `{where}` must be valid", "; ".join(told), hint)
+
+
+def causes(error: ValidationError) -> list[Any]:
+    """The faults without those that follow from one further in: a list whose only entry is refused is not empty."""
+    faults = error.errors(include_url=False)
+    places = [fault["loc"] for fault in faults]
+    return [
+        fault for fault, here in zip(faults, places, strict=True)
+        if not any(len(other) > len(here) and other[: len(here)] == here for other in places)
+    ]
 
 
 def _told(fault: Any, raised: object, where: str) -> str:

@@ -178,10 +178,29 @@ def test_the_learning_rate_rises_and_falls_to_zero() -> None:
     ({}, (1, 32), "images"),
     ({"descriptors": "fixed", "fixed": {"hue": 1.0}}, (1, 12, 12), "hue"),
     ({"limits": {"rotation": -3.0}}, (1, 12, 12), "positive"),
+    ({"width": 12}, (1, 12, 12), "width"),
+    ({"features": 20}, (1, 12, 12), "features"),
+    ({"bases": -1, "conditioning": "kernels"}, (1, 12, 12), "bases"),
+    ({"network": "resnet18", "begin": "block"}, (1, 12, 12), "begin"),
+    ({"network": "resnte18"}, (1, 12, 12), "resnte18"),
+    ({"emphasis": {"colour": 2.0}}, (1, 12, 12), "factors of the family"),
 ])
-def test_what_cannot_be_trained_is_told(settings: dict[str, Any], shape: tuple[int, ...], word: str) -> None:
+def test_what_cannot_be_trained_is_told_before_any_work(
+    settings: dict[str, Any], shape: tuple[int, ...], word: str
+) -> None:
     with pytest.raises(UserError, match=word):
         build(settings, shape=shape)
+    with pytest.raises(UserError, match=word):
+        Config.model_validate(TINY | settings).check(Blobs(shape))
+
+
+@pytest.mark.parametrize(("settings", "word"), [
+    ({"emphasis": {"rotation": -1.0}}, "not negative"), ({"emphasis": {"rotation": 0.0}}, "not all zero"),
+    ({"fixed": {"rotation": 1.0}}, "descriptors: fixed"),
+])
+def test_settings_that_contradict_each_other_are_told(settings: dict[str, Any], word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        Config.model_validate(settings)
 
 
 @pytest.mark.parametrize("settings", [{"looks": 3}, {"looks": 0}, {"descriptors": "fixed"}])

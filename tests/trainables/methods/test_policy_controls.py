@@ -112,12 +112,15 @@ def test_the_oracle_draws_what_the_nuisance_planted() -> None:
         (oracle.Config(ranges={"rotation": 500.0}), r"must lie in \[0, 90\]"),
         (fixed_policy.Config(**{f"{o}_weight": 0.0 for o in OPERATIONS}, identity_weight=0.0), "must be positive"),  # type: ignore[arg-type]
         (fixed_policy.Config(operations=(Operation.INVERT,)), "weights for the standard operations only"),
-        (uniform_policy.Config(operations=(Operation.HUE,)), "at least one operation must fit"),
+        (uniform_policy.Config(operations=(Operation.HUE,)), "must fit the images"),
     ],
 )
-def test_what_does_not_fit_is_told(config: MethodConfig, said: str) -> None:
+def test_what_does_not_fit_is_told_before_any_work_and_by_a_training(config: MethodConfig, said: str) -> None:
+    context = toy_context()
     with pytest.raises(UserError, match=said):
-        config.build(toy_context())
+        config.build(context)
+    with pytest.raises(UserError, match=said):
+        config.fits(context.problem, context.network)
 
 
 @pytest.mark.parametrize("module", [uniform_policy, random_policy, fixed_policy, rand_augment])

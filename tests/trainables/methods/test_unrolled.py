@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from spaces.transforms import Operation
 from tests.support.toy_problems import signal_toy
 from tracking.cost import Phase
 from tracking.errors import UserError
+from trainables import plugins
 from trainables.contract_toy import toy_context
 from trainables.contract_trace import run, steps, with_view
 from trainables.method import Context
@@ -21,6 +24,7 @@ from trainables.methods.unrolled import Config
 from trainables.modules.learned_policy import Mixing
 from trainables.modules.policy_method import PolicyMethod
 from trainables.problems.problem import Batch, Split
+from trainables.problems.spec import ProblemSpec
 
 
 class Recorder:
@@ -110,15 +114,32 @@ def test_the_policy_moves_only_after_warm_up() -> None:
     assert moved.describe() != start  # type: ignore[attr-defined]
 
 
-def test_colour_operations_are_left_out_on_grey_images() -> None:
-    method = Config(operations=(Operation.HUE, Operation.ROTATION)).build(toy_context())
-    assert set(method.describe()) == {"policy/rotation/probability", "policy/rotation/range_deg"}  # type: ignore[attr-defined]
+def test_a_validation_split_too_small_for_the_outer_loss_is_told_before_any_work(tmp_path: Path) -> None:
+    """Digits of thirty a class have 75 in `outer`, of three 8; as many steps of 128 or of 64,000 read them."""
+    network = plugins.network_builder("small_cnn")
+
+    def fits(shots: int, **settings: int) -> None:
+        wrappers = [{"name": "few_shot", "shots": shots}]
+        spec = ProblemSpec.model_validate({"label": "digits", "source": {"name": "digits"}, "wrappers": wrappers})
+        Config(**settings).fits(spec.build(0, 0, tmp_path).view(), network)  # type: ignore[arg-type]
+
+    fits(30)
+    with pytest.raises(UserError, match="needs 2 validation examples per class"):
+        fits(3)
+    with pytest.raises(UserError, match="20 times at most"):
+        fits(30, outer_batch_ratio=1000)
+
+
+@pytest.mark.parametrize("field", ["search_fraction", "learning_rate", "outer_learning_rate", "weight_decay"])
+def test_no_setting_is_infinite(field: str) -> None:
+    with pytest.raises(ValidationError, match="finite"):
+        Config.model_validate({field: math.inf})
 
 
 def test_bad_input_is_told_in_the_users_words() -> None:
     with pytest.raises(UserError, match="unrolled needs images"):
         Config().build(with_view(toy_context(), signal_toy().view()))
-    with pytest.raises(UserError, match="at least one operation must fit"):
+    with pytest.raises(UserError, match="must fit the images"):
         Config(operations=(Operation.HUE,)).build(toy_context())
     with pytest.raises(ValidationError):
         Config(outer_batch_ratio=1)

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Generator, Tensor
 from torch.testing import assert_close
+from torchvision.transforms.v2.functional import to_pil_image
 
 from spaces.policies import Policy, PolicyEntry
 from spaces.transforms import TRANSFORMS, Operation, Strength, apply
@@ -65,16 +66,34 @@ def test_everything_runs_on_grey_and_colour_images_and_can_be_sent_to_workers() 
     torch.manual_seed(0)
     for channels in (1, 3):
         x = smooth_image(1, channels, 16, 20)[0].float()
-        for option in made.augmentation.transforms:
+        for option in made.CHOICE.transforms:
             if channels == 1 and any(str(o) in repr(option) for o in (Operation.HUE, Operation.SATURATION)):
                 continue
             assert option(x).shape == x.shape
     assert made.cut(torch.ones(1, 8, 8), 4).sum() < 64
     __import__("sys").modules["augmentation"] = made
     try:
-        assert len(pickle.loads(pickle.dumps(made.augmentation)).transforms) == 21
+        assert len(pickle.loads(pickle.dumps(made.augmentation)).transforms[-1].transforms) == 21
     finally:
         del __import__("sys").modules["augmentation"]
+
+
+@pytest.mark.parametrize("operation", list(Operation), ids=str)
+def test_bytes_and_pil_images_become_what_floats_become(operation: Operation) -> None:
+    """Bytes once were solarised at a threshold that is a share of white: all of them were inverted."""
+    entry = PolicyEntry(operation=operation, weight=1.0, magnitude=0.5)
+    made = module(source(Policy(entries=(entry,))))
+    rough = torch.rand(3, 16, 16, generator=Generator().manual_seed(0))
+    wide = ((0.8 * smooth_image(1, 3, 16, 16)[0].float() + 0.2 * rough) * 255).round()
+    given = {"floats": wide / 255, "bytes": wide.to(torch.uint8), "PIL": to_pil_image(wide.to(torch.uint8))}
+    found = {}
+    for kind, x in given.items():
+        torch.manual_seed(3)
+        found[kind] = made.augmentation(x)
+        assert found[kind].dtype == torch.float32 and 0 <= float(found[kind].min()) <= float(found[kind].max()) <= 1
+    assert_close(found["bytes"], found["floats"], rtol=0, atol=1e-6)
+    assert_close(found["PIL"], found["floats"], rtol=0, atol=1e-6)
+    assert (found["floats"] - wide / 255).abs().max() > 1e-3
 
 
 def test_the_table_has_physical_units_and_the_rest() -> None:

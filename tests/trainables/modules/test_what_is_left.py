@@ -1,0 +1,108 @@
+"""What descriptor.json and model.pt say: every number against where it comes from, for each method that leaves them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from trainables import methods
+from trainables.contract_toy import toy_context
+from trainables.modules.closed_form import ClosedForm
+from trainables.modules.control import invariance
+from trainables.modules.extractor import Extractor
+from trainables.modules.report_card import Chosen, SpecialisedNetwork, export, probed
+
+OWN_SOURCE: dict[str, Any] = {"source": {"label": "other", "source": {"name": "digits"}}}
+
+
+def finished(name: str, **settings: Any) -> Any:
+    method = methods.config_class(name).model_validate(settings).build(toy_context())
+    while not method.step().done:
+        pass
+    return method
+
+
+def card_of(method: ClosedForm, folder: Path, **changes: Any) -> dict[str, Any]:
+    fields = {"family_size": method.choices, "independent": True, **changes}
+    files = export(method.task, Chosen(method.descriptor, method.head, **fields), folder, program=False)
+    card: dict[str, Any] = json.loads((folder / files["descriptor"]).read_text())
+    return card
+
+
+def test_the_card_says_what_was_measured_and_in_which_units(tmp_path: Path) -> None:
+    method = finished("descriptor")
+    card, family = card_of(method, tmp_path), method.task.extractor.family
+    ends = torch.stack((torch.zeros(7), method.descriptor, torch.ones(7)))
+    measured = invariance(probed(method.task), ends)
+    assert (measured[0] - measured[2]).abs().max() > 1e-3  # so that the two ends cannot be swapped unseen
+    for place, factor in enumerate(family.factors):
+        said = card["measured_invariance"][factor.value]
+        assert [said[name] for name in ("all_off", "chosen", "all_on")] == pytest.approx(measured[:, place].tolist())
+        for told in card["descriptor"][factor.value]["operations"]:
+            assert told["half_width"] == family.limit(told["operation"])
+    assert card["bound"]["family"] == method.choices > 1
+
+
+def test_the_bound_says_whether_its_assumption_holds(tmp_path: Path) -> None:
+    """An extractor that learned from the task's own source may have seen these images: the theorem is not for it."""
+    said = []
+    for place, settings in enumerate(({}, {"extractor": OWN_SOURCE})):
+        files = finished("unconditional", **settings).export(tmp_path / str(place))
+        said.append(json.loads((tmp_path / str(place) / files["descriptor"]).read_text())["bound"]["assumption"])
+    assert said[0].startswith("does not hold") and said[1] == "holds"
+
+
+def test_how_sure_the_choice_is_outlives_a_resume(tmp_path: Path) -> None:
+    method = finished("descriptor")
+    again = methods.config_class("descriptor")().build(toy_context())
+    again.load_state_dict(method.state_dict())
+    assert isinstance(again, ClosedForm)
+    again.programs = False
+    files = again.export(tmp_path)
+    sure = json.loads((tmp_path / files["descriptor"]).read_text())["certainty"]
+    found = method.result
+    assert sure["p_value"] == pytest.approx(found.evidence.p_value)
+    assert sure["standard_error"] == pytest.approx(found.choice.standard_error)
+    names = [factor.value for factor in method.task.extractor.family.factors]
+    ends = [[sure[f"{end}/{name}"] for name in names] for end in ("low", "high")]
+    assert ends == [pytest.approx(found.choice.low.tolist()), pytest.approx(found.choice.high.tolist())]
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "ldam"])
+def test_the_papers_method_leaves_its_network_and_no_bound(tmp_path: Path, loss: str) -> None:
+    method = finished("hyperinvariances", epochs=3, imbalance={"loss": loss})
+    descriptor, head = method._descriptor.detach(), method._head()
+    files = export(method.task, Chosen(descriptor, head, None, True), tmp_path, program=False)
+    card = json.loads((tmp_path / files["descriptor"]).read_text())
+    assert card["bound"] is None
+    named = {name: value["entry"] for name, value in card["descriptor"].items()}
+    assert named == pytest.approx(method.task.extractor.family.named(descriptor))
+    x = toy_context().problem.labelled().x[:9]
+    network = SpecialisedNetwork(method.task.extractor, torch.zeros(7), head)
+    network.load_state_dict(torch.load(tmp_path / files["weights"], weights_only=True))
+    assert_close(network(x), method.predict(x), rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(SpecialisedNetwork(method.task.extractor, 1 - descriptor, head)(x), network(x), atol=1e-3)
+    assert isinstance(method.warnings(), list)
+
+
+def test_wrong_descriptors_and_images_are_told() -> None:
+    extractor: Extractor = finished("descriptor").task.extractor
+    x = toy_context().problem.labelled().x[:2]
+    response = extractor.respond(x)
+    for wrong in (torch.full((7,), 3.0), torch.full((7,), float("nan"))):
+        with pytest.raises(ValueError, match=r"lie in \[0, 1\]"):
+            extractor.bake(wrong)
+    for short in (torch.ones(5), torch.ones(1, 7)):
+        with pytest.raises(ValueError, match="has 7 entries"):
+            extractor.bake(short)
+    with pytest.raises(ValueError, match="has 7 entries"):
+        extractor.finish(response, torch.ones(2, 5))
+    with pytest.raises(ValueError, match="that it was trained on"):
+        extractor.respond(torch.zeros(2, 1, 28, 28))
+    with pytest.raises(ValueError, match="must name every entry"):
+        finished("descriptor", descriptor={"rotation": 1.0})
