@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 from search.break_even import BreakEven, break_even
 from search.made import Made
 from search.row import Row
-from search.words import duration
+from search.words import duration, listed
 from tracking.record import Stage
+
+MOST_SENTENCES = 12  # one for every pair; for more pairs there is one for every row, and the table has the intervals
 
 
 def made_line(found: Made) -> str:
@@ -23,7 +25,12 @@ def made_line(found: Made) -> str:
 
 def pretraining_sentences(rows: Sequence[Row]) -> list[str]:
     """On one problem: every row with pre-training with and without it, then its break-even against every other."""
-    return [*_with_and_without(rows), *(_break_even_sentence(found, rows) for found in break_even(rows))]
+    pairs = break_even(rows)
+    if len(pairs) > MOST_SENTENCES:
+        methods = dict.fromkeys(found.method for found in pairs)
+        together = [_together([found for found in pairs if found.method == method], rows) for method in methods]
+        return [*_with_and_without(rows), *together]
+    return [*_with_and_without(rows), *(_break_even_sentence(found, rows) for found in pairs)]
 
 
 def _with_and_without(rows: Iterable[Row]) -> list[str]:
@@ -53,6 +60,21 @@ def _break_even_sentence(found: BreakEven, rows: Sequence[Row]) -> str:
     return (
         f"{found.problem}: {found.method} is no dearer than {found.rival} from {tasks} on: a task (tuning and one "
         f"training) costs {cost} against {rivals}, after a pre-training of {_plain(row, found.pretraining_flops)}."
+    )
+
+
+def _together(pairs: Sequence[BreakEven], rows: Sequence[Row]) -> str:
+    """One row against all others, those that it overtakes first in front."""
+    first = pairs[0]
+    row = next(r for r in rows if (r.method, r.way) == (first.method, Stage.RERUN))
+    pays = sorted((found for found in pairs if found.tasks is not None), key=lambda found: found.tasks or 0)
+    reached = [f"{found.rival} ({found.tasks})" for found in pays]
+    said = [f"is no dearer, from so many tasks on, than {listed(reached)}"] if reached else []
+    if never := [found.rival for found in pairs if found.tasks is None]:
+        said.append(f"never becomes cheaper than {listed(never)}")
+    return (
+        f"{first.problem}: {first.method}, whose pre-training costs {_plain(row, first.pretraining_flops)} and a task "
+        f"(tuning and one training) {_plain(row, first.task_flops)}, {' and '.join(said)}."
     )
 
 

@@ -16,16 +16,19 @@ from search.row import Row
 from search.statistics import Estimate
 from tracking.record import Stage
 
-DODGE_POINTS = 3.0
-LEGEND_INCHES = 0.2  # a line of the legend below a panel
+DODGE_POINTS, MOST_POINTS = 3.0, 16.0  # between marks of one cost, and from the first of them to the last
+ALIKE = 1.1          # costs that differ by less stand in each other's way
+LEGEND_INCHES, LETTER_INCHES, BESIDE_INCHES = 0.2, 0.075, 0.6  # a legend's line, a letter of it, mark and margins
+LEGEND: dict[str, Any] = {"fontsize": 8, "frameon": False}
+OWN_LEGEND = 10      # rows that a panel has a legend of its own for; more share one below all panels
 
 
 def picture(rows: Sequence[Row], only: str | None = None) -> Figure:
     """One panel per problem, side by side: test score with its interval against cost in plain trainings.
 
     Every row is drawn twice: a small mark at the cost of one final training, a large one with the interval
-    at everything that led to it. Open marks are replays. Large marks are shifted a few points sideways, so
-    that intervals at the same cost can be told apart. The dotted line is the front, by means.
+    at everything that led to it. Open marks are replays. Large marks at about the same cost are shifted a few
+    points sideways, so that their intervals can be told apart. The dotted line is the front, by means.
 
     Args:
         rows: all of the report, so that a method looks the same everywhere.
@@ -35,16 +38,27 @@ def picture(rows: Sequence[Row], only: str | None = None) -> Figure:
     across = max(1, min(2, len(problems)))
     down = max(1, -(-len(problems) // across))
     most = max((sum(row.problem == problem for row in rows) for problem in problems), default=0)
-    figure = sheet(4.4 * across, (3.4 + LEGEND_INCHES * (most / 2)) * down)
+    shared = most > OWN_LEGEND
+    width = max(4.4 * across, 6.6 if shared else 0.0)
+    longest = max((len(row.label) for row in rows), default=0)
+    columns = max(1, int(width / (BESIDE_INCHES + LETTER_INCHES * longest)))
+    legends = LEGEND_INCHES * (-(-most // columns) + 1 if shared else down * most / 2)
+    figure = sheet(width, 3.4 * down + legends)
     panels = figure.subplots(down, across, squeeze=False).ravel()
     looks = styles(rows)
+    known: dict[str, Artist] = {}
     for panel, problem in zip(panels, problems, strict=False):
-        _panel(panel, [row for row in rows if row.problem == problem], looks)
+        marks = _panel(panel, [row for row in rows if row.problem == problem], looks)
+        known = {**marks, **known}
+        if marks and not shared:
+            panel.legend(marks.values(), marks, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.25), **LEGEND)
     for panel in panels[len(problems) :]:
         panel.set_axis_off()
     if not problems:
         panels[0].set_axis_off()
         empty(panels[0])
+    if shared and known:
+        figure.legend(known.values(), known, ncols=columns, loc="outside lower center", **LEGEND)
     return figure
 
 
@@ -59,7 +73,8 @@ def describe(rows: Sequence[Row]) -> str:
     return "Test score against total cost: " + ("; ".join(parts) if parts else "no results yet") + "."
 
 
-def _panel(panel: Axes, rows: Sequence[Row], looks: Mapping[str, Style]) -> None:
+def _panel(panel: Axes, rows: Sequence[Row], looks: Mapping[str, Style]) -> dict[str, Artist]:
+    """The rows of one problem; label -> its large mark."""
     drawn = [(row, row.test, row.multiples(row.total.flops)) for row in rows]
     known = [(row, test, cost) for row, test, cost in drawn if test is not None and cost]
     free = [plain(row.label) for row, test, cost in drawn if test is not None and not cost]
@@ -70,11 +85,12 @@ def _panel(panel: Axes, rows: Sequence[Row], looks: Mapping[str, Style]) -> None
     frame(panel, rows[0].problem, costs, f"{score}, 95 % interval")
     if not known:
         empty(panel)
-        return
-    handles = [
-        _mark(panel, row, test, cost, looks[row.method], (place - (len(known) - 1) / 2) * DODGE_POINTS)
-        for place, (row, test, cost) in enumerate(known)
-    ]
+        return {}
+    shifts = dodged([cost for _, _, cost in known])
+    marks = {
+        plain(row.label): _mark(panel, row, test, cost, looks[row.method], shift)
+        for (row, test, cost), shift in zip(known, shifts, strict=True)
+    }
     best = front(rows)
     on = sorted((cost, test.mean) for row, test, cost in known if any(row is one for one in best))
     scale = 100.0 if any(row.accuracy for row in rows) else 1.0
@@ -82,10 +98,24 @@ def _panel(panel: Axes, rows: Sequence[Row], looks: Mapping[str, Style]) -> None
                linewidth=0.8, linestyle=":", zorder=0)
     costs_across(panel)
     panel.margins(x=0.12)
-    panel.legend(
-        handles, [plain(row.label) for row, _, _ in known], fontsize=8, frameon=False, ncols=2,
-        loc="upper center", bbox_to_anchor=(0.5, -0.25),
-    )
+    return marks
+
+
+def dodged(costs: Sequence[float]) -> list[float]:
+    """Points to the right for each mark: among costs that are about the same evenly around the middle, else nothing."""
+    order = sorted(range(len(costs)), key=lambda place: costs[place])
+    groups: list[list[int]] = []
+    for place in order:
+        if groups and costs[place] < ALIKE * costs[groups[-1][0]]:
+            groups[-1].append(place)
+        else:
+            groups.append([place])
+    found = [0.0] * len(costs)
+    for group in groups:
+        step = min(DODGE_POINTS, MOST_POINTS / max(1, len(group) - 1))
+        for number, place in enumerate(sorted(group)):
+            found[place] = (number - (len(group) - 1) / 2) * step
+    return found
 
 
 def _mark(panel: Axes, row: Row, test: Estimate, cost: float, style: Style, shift: float) -> Artist:

@@ -17,6 +17,7 @@ import pytest
 from rich.console import Console
 
 from search import looking
+from search import pretraining_sentences as pretraining_sentences_module
 from search.account import Cost
 from search.analysis import decision_table, rows
 from search.break_even import break_even, task_flops
@@ -180,6 +181,17 @@ def test_the_sentences() -> None:
     assert made_line(found) == (
         f"pre-training: extractor on digits, 1e+07 FLOPs in 1 min 30 s, 1,400 images read without labels; key {KEY}; "
         f"/sweeps/artefacts/{KEY}"
+    )
+
+
+def test_many_pairs_are_one_sentence_for_each_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that twenty methods do not fill pages; the same numbers as above."""
+    monkeypatch.setattr(pretraining_sentences_module, "MOST_SENTENCES", 2)
+    _, together = pretraining_sentences(rows(using("augnet", 10 * UNIT_FLOPS)))
+    assert together == (
+        "digits-rotated: augnet, whose pre-training costs 10 plain trainings and a task (tuning and one training) 6.08 "
+        "plain trainings, is no dearer, from so many tasks on, than unrolled (2) and never becomes cheaper than plain "
+        "and trivial_augment."
     )
 
 

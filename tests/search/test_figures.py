@@ -10,7 +10,7 @@ from matplotlib._pylab_helpers import Gcf
 
 from search.account import Cost
 from search.analysis import rows
-from search.figures.accuracy_cost import describe, picture
+from search.figures.accuracy_cost import describe, dodged, picture
 from search.figures.learned import picture as learned_picture
 from search.figures.learned import planted
 from search.figures.style import COLOURS, MARKERS, png, svg
@@ -40,6 +40,27 @@ def test_large_marks_stand_at_mean_and_total_cost_inside_the_axes() -> None:
     left, right = panel.get_xlim()
     assert left < min(x for x, _ in drawn)
     assert max(x for x, _ in drawn) < right
+
+
+def test_marks_move_only_where_they_would_hide_each_other() -> None:
+    """Twenty rows once stood up to an inch from their costs: every mark was shifted by its place in the table."""
+    assert dodged([1.0, 10.0, 100.0]) == [0, 0, 0]
+    assert dodged([10.0, 1.0, 10.2]) == [-1.5, 0, 1.5]
+    many = dodged([15.0 + k / 1000 for k in range(40)])
+    assert many == sorted(many) and many[-1] - many[0] == pytest.approx(16) and sum(many) == pytest.approx(0)
+
+
+def test_many_rows_share_one_legend_that_fits_on_the_page() -> None:
+    scores = {f"a rather long name of a method {k}": (0.8 + k / 100, 0.81) for k in range(12)}
+    figure = picture(rows(journal({"one": scores, "two": scores}, replays=())))
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == list(scores)
+    assert all(panel.get_legend() is None for panel in figure.axes)
+    png(figure)  # places everything
+    box, page = legend.get_window_extent(), figure.bbox
+    assert page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0
+    few = picture(rows(journal({"one": {"plain": (0.8, 0.81)}}, replays=())))
+    assert not few.legends and few.axes[0].get_legend() is not None
 
 
 def test_a_row_without_a_cost_is_named_and_not_drawn() -> None:
