@@ -14,6 +14,7 @@ from scipy.stats import t as student
 
 from tests.support.planted import BILEVEL, HELD_OUT, digits, learned, strength, trained
 from trainables.method import MethodConfig
+from trainables.methods import implicit, score_function, unrolled
 from trainables.problems.array_problem import ArrayProblem
 from trainables.problems.array_view import Rows
 from trainables.problems.digits import Config as Digits
@@ -54,7 +55,12 @@ def in_errors(values: list[float]) -> float:
     return abs(statistics.fmean(values)) / (statistics.stdev(values) / math.sqrt(len(values)))
 
 
-@BILEVEL
+@pytest.mark.parametrize("config", [
+    unrolled.Config(), score_function.Config(),
+    pytest.param(implicit.Config(), marks=pytest.mark.xfail(
+        strict=True, reason="narrows rotation below the gap between labels, and then draws it more often",
+    )),
+], ids=["unrolled", "score_function", "implicit"])
 def test_a_rotation_that_destroys_the_label_falls(config: MethodConfig) -> None:
     """Its expected strength, probability times range, to less than half of that at the start."""
     start, end = trained(config, which_rotation(), 0)
