@@ -144,8 +144,8 @@ class Config(MakerConfig):
             raise UserError("an extractor needs images (C, H, W) from 8 x 8 on", shape, "name a source of images")
         family = self.family(shape[0])
         self.fixed_descriptor(family)
-        foreign = [name.value for name in self.emphasis if name not in family.factors]
-        if "emphasis" in self.model_fields_set and foreign:
+        own = {name for name, weight in self.emphasis.items() if weight != EMPHASIS.get(name)}
+        if foreign := sorted(own - set(family.factors)):
             raise UserError("emphasis is for factors of the family", ", ".join(foreign))
         with torch.device("meta"):
             ConditionedExtractor(self.extractor(family, shape))

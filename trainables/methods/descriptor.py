@@ -53,6 +53,9 @@ class Config(ClosedFormConfig):
     settings: SearchConfig = SearchConfig()
     descriptor: dict[str, float] | None = None
 
+    def named(self) -> Sequence[str]:
+        return [*self.default, *(self.descriptor or ())]
+
     def needs(self, problem: ProblemSpec, data_seed: int) -> Mapping[str, ArtefactSpec]:
         return {NAME: self.extractor.spec(problem, data_seed)}
 

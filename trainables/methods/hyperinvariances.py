@@ -76,9 +76,10 @@ class Config(MethodConfig):
     imbalance: ImbalanceConfig = ImbalanceConfig()
 
     def fits(self, problem: View, network: NetworkBuilder) -> None:
-        """Raises UserError where `imbalance` needs classes that are not there."""
+        """Raises UserError where extractor or descriptor do not fit, or `imbalance` needs classes."""
         super().fits(problem, network)
         self.imbalance.require(problem)
+        self.extractor.require(problem, tuple(self.descriptor or ()))
 
     @classmethod
     def quick(cls) -> Self:

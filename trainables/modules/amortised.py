@@ -5,7 +5,7 @@ Axes: M descriptors, n images, K factors, D features, c outputs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -14,17 +14,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Generator, Tensor
 from torch.nn.functional import cross_entropy
 
+from spaces.descriptors import Factor, standard_family
 from tracking.cost import Phase
-from tracking.errors import UserError
+from tracking.errors import UserError, nearest
 from trainables.artefact import ArtefactSpec
 from trainables.method import Context, State
 from trainables.modules.corners import balanced_rows
 from trainables.modules.evaluated import Targets
-from trainables.modules.extractor import Extractor
+from trainables.modules.extractor import Extractor, not_served
 from trainables.modules.imbalance import ImbalanceConfig, example_weights
 from trainables.modules.ridge import RidgeHead, fit, loo_residuals
-from trainables.problems.problem import Kind
+from trainables.problems.problem import Kind, View
 from trainables.problems.spec import ProblemSpec
+from trainables.problems.store import cache_folder
 
 NAME = "extractor"  # what methods call the artefact that they need
 MOST_LABELS = 2000  # labelled images that a search looks at
@@ -87,6 +89,24 @@ class ExtractorChoice(BaseModel):
         return ArtefactSpec(
             maker="amortised_extractor", settings=settings, source=source, data_seed=data_seed, seed=self.seed
         )
+
+
+    def require(self, problem: View, entries: Sequence[str] | None = None) -> None:
+        """Raises UserError where the source's images are not of the problem's shape, or an entry is of no factor.
+
+        Asked before the pre-training, which may take long; what is asked of the extractor itself comes after it.
+
+        Args:
+            entries: names that a descriptor has.
+        """
+        if self.source is not None:
+            trained = self.source.build(0, 0, cache_folder()).shape
+            if tuple(trained) != tuple(problem.shape):
+                raise not_served(problem.shape, trained)
+        factors = self.settings.get("factors") or standard_family(problem.shape[0]).factors
+        names = [Factor(factor).value for factor in factors]
+        if unknown := sorted(set(entries or ()) - set(names)):
+            raise UserError("a descriptor must fit its extractor", ", ".join(unknown), nearest(unknown[0], names))
 
 
 class AmortisedTask:

@@ -41,9 +41,14 @@ class ClosedFormConfig(MethodConfig):
     imbalance: ImbalanceConfig = ImbalanceConfig()
 
     def fits(self, problem: View, network: NetworkBuilder) -> None:
-        """Raises UserError where the rule for imbalanced classes has a loss, or needs classes that are not there."""
+        """Raises UserError where the extractor's source, a descriptor or the rule for classes does not fit."""
         super().fits(problem, network)
         self.require_rule(problem)
+        self.extractor.require(problem, self.named())
+
+    def named(self) -> Sequence[str]:
+        """Entries that a setting names."""
+        return ()
 
     def require_rule(self, problem: View) -> None:
         """The same, for who builds without asking whether it fits."""
@@ -184,9 +189,10 @@ def best_of(task: AmortisedTask, descriptors: Tensor, settings: SearchConfig, ph
 def checked(task: AmortisedTask, entries: Mapping[str, float]) -> Tensor:
     """A descriptor of the task's extractor (K,); UserError where an entry is missing, or a name or a value is wrong."""
     family = task.extractor.family
-    if missing := [factor.value for factor in family.factors if factor.value not in entries]:
-        raise UserError("a descriptor must name every entry of its extractor", f"nothing for {', '.join(missing)}")
     try:
-        return family.descriptor(entries)
+        made = family.descriptor(entries)
     except ValueError as error:
         raise UserError("a descriptor must fit its extractor", error) from None
+    if missing := [factor.value for factor in family.factors if factor.value not in entries]:
+        raise UserError("a descriptor must name every entry of its extractor", f"nothing for {', '.join(missing)}")
+    return made

@@ -5,7 +5,7 @@ Axes: M descriptors, n images, K factors, D features.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -74,10 +74,7 @@ class Extractor:
     def require(self, shape: tuple[int, ...]) -> None:
         """Raises UserError where images of this shape are not what the extractor was trained on."""
         if tuple(shape) != self.shape:
-            raise UserError(
-                "an extractor serves images of the channels and the size that it was trained on",
-                f"{tuple(shape)} for one trained on {self.shape}", "pre-train one on images of this shape",
-            )
+            raise not_served(shape, self.shape)
 
     def respond(self, x: Tensor) -> Tensor:
         """The descriptor-free part, once per image: (n, C, H, W) -> (n, C', H', W'); UserError for other images."""
@@ -112,6 +109,14 @@ class Extractor:
                 f"a descriptor of this extractor has {len(factors)} entries ({names})",
                 f"one of shape {tuple(descriptors.shape[1:])}",
             )
+
+
+def not_served(shape: Sequence[int], trained: Sequence[int]) -> UserError:
+    """For images of a shape, and an extractor that was trained, or would be, on others."""
+    return UserError(
+        "an extractor serves images of the channels and the size that it was trained on",
+        f"{tuple(shape)} for one trained on {tuple(trained)}", "pre-train one on images of this shape",
+    )
 
 
 class Baked(nn.Module):

@@ -152,7 +152,8 @@ class Pretraining:
             weights = (1.0, config.sensitivity, config.calibration, config.leakage, config.erasure)
             total = sum(weight * loss for weight, loss in zip(weights, losses, strict=True))
             parameters = list(self._model.parameters())
-            gradients = torch.autograd.grad(total, parameters)
+            # Zeros for what reads parameters off the features, where no loss asks for it.
+            gradients = torch.autograd.grad(total, parameters, materialize_grads=True)
             losses = losses.detach()
             team.average((*gradients, losses))  # every loss is a mean over groups, so this is that of all groups
             for parameter, gradient in zip(parameters, gradients, strict=True):

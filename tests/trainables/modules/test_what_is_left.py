@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from tracking.errors import UserError
 from trainables import methods
 from trainables.contract_toy import toy_context
 from trainables.modules.closed_form import ClosedForm
@@ -106,3 +107,14 @@ def test_wrong_descriptors_and_images_are_told() -> None:
         extractor.respond(torch.zeros(2, 1, 28, 28))
     with pytest.raises(ValueError, match="must name every entry"):
         finished("descriptor", descriptor={"rotation": 1.0})
+
+
+@pytest.mark.parametrize("name", ["descriptor", "hyperinvariances"])
+def test_what_an_extractor_would_not_serve_is_told_before_it_is_trained(name: str) -> None:
+    """Digits are 8 x 8, the toy's images are not; the family has no such factor."""
+    context, make = toy_context(), methods.config_class(name).model_validate
+    make({}).fits(context.problem, context.network)
+    with pytest.raises(UserError, match="that it was trained on"):
+        make({"extractor": OWN_SOURCE}).fits(context.problem, context.network)
+    with pytest.raises(UserError, match="did you mean `rotation`"):
+        make({"descriptor": {"rotatoin": 1.0}}).fits(context.problem, context.network)
