@@ -97,6 +97,7 @@ class Against(NamedTuple):
 
     Args:
         horizons: by shots.
+        rising: whether a rival's best is the longest that was tried, so that it might have become better still.
         difference: of accuracies, descriptor minus rival.
         cost_ratio: FLOPs of the rival over those of the descriptor, per task; the pre-training apart.
         seconds_ratio: the same of wall time.
@@ -105,6 +106,7 @@ class Against(NamedTuple):
     """
 
     horizons: Mapping[int, int]
+    rising: bool
     difference: Interval
     cost_ratio: float
     seconds_ratio: float
@@ -126,6 +128,8 @@ def against(amortised: Sequence[Row], rivals: Sequence[Row], name: str, pretrain
         shots: charged([row for row in mine if row["shots"] == shots]) for shots in sorted({r["shots"] for r in mine})
     }
     kept = [row for row in mine if row["horizon"] == horizons[row["shots"]]]
+    longest = max(row["horizon"] for row in mine)
+    rising = longest > min(row["horizon"] for row in mine) and longest in horizons.values()
     spread = over_seeds(kept, lambda row: ours[cell(row)]["accuracy"]["descriptor"] - row["accuracy"])
     assert spread is not None
     sums = {
@@ -135,7 +139,7 @@ def against(amortised: Sequence[Row], rivals: Sequence[Row], name: str, pretrain
     saved = (sums["flops"][0] - sums["flops"][1]) / len(kept)
     even = None if pretraining is None else pretraining / saved if saved > 0 else math.inf
     ratios = {what: theirs / own for what, (theirs, own) in sums.items()}
-    return Against(horizons, spread, ratios["flops"], ratios["seconds"], even, len(kept))
+    return Against(horizons, rising, spread, ratios["flops"], ratios["seconds"], even, len(kept))
 
 
 def figures(rows: Sequence[Row]) -> dict[str, float | None]:
@@ -147,6 +151,10 @@ def figures(rows: Sequence[Row]) -> dict[str, float | None]:
     pretraining = statistics.fmean(costs) if costs else None
     for name in sorted({row["method"] for row in part["rival"]} | {"unrolled"}):
         found |= _against(name, against(part["amortised"], part["rival"], name, pretraining))
+        for sort in SORTS:  # where an invariance helps and where it harms are different questions
+            mine = [row for row in part["amortised"] if row["sort"] == sort]
+            if (apart := against(mine, part["rival"], name, pretraining)) is not None:
+                found |= {f"{key}_{sort}": value for key, value in _against(name, apart).items()}
     return found
 
 
@@ -161,6 +169,7 @@ def _against(name: str, found: Against | None) -> dict[str, float | None]:
         cost: found.cost_ratio, cost.replace("cost", "seconds"): found.seconds_ratio,
         gain: found.difference.mean, f"{gain}_low": low, f"{gain}_high": found.difference.high,
         f"no_worse_than_{name}": None if low is None else float(low > -EQUAL), f"cells_vs_{name}": found.cells,
+        f"still_rising_{name}": float(found.rising),
         **({} if name.endswith("_trunk") else {even: found.break_even}),
         **{f"horizon_{name}_at_{shots}": horizon for shots, horizon in found.horizons.items()},
     }
@@ -210,6 +219,11 @@ def _differences(rows: Sequence[Row]) -> dict[str, float | None]:
     }
     for sort in SORTS:
         mine = [row for row in rows if row["sort"] == sort]
+        for shots in sorted({row["shots"] for row in mine}):
+            some = [row for row in mine if row["shots"] == shots]
+            found[f"within_one_se_fraction_{sort}_at_{shots}"] = statistics.fmean(
+                row["behind"] <= row["behind_error"] for row in some
+            )
         for other in CONTROLS:
             between = difference(mine, other)
             if between is not None:

@@ -10,9 +10,16 @@ from typing import Any
 
 import amortised as benchmark
 import pytest
+import torch
+from amortised_rows import _behind
 from amortised_table import against, charged, difference, figures, interval, tables, worst_leak
 from row_book import Book, Job, read
 from scipy.stats import ttest_1samp
+from torch import Tensor
+
+from trainables.modules.amortised import Head
+from trainables.modules.closed_form import ClosedForm
+from trainables.problems.problem import Split
 
 Row = dict[str, Any]
 
@@ -85,6 +92,57 @@ def test_a_rival_is_compared_where_both_were_measured() -> None:
     assert found.seconds_ratio == pytest.approx(2.0 / 0.5)
     assert found.break_even == pytest.approx(5700 / 1900)
     assert against(mine, rival, "plain", 1.0) is None
+
+
+def test_a_rival_at_its_longest_budget_is_said_to_rise_still() -> None:
+    mine = [ours("a", seed, 0.8) for seed in range(3)]
+    rising, level = (
+        [theirs("a", seed, horizon, slope * horizon + seed / 100, 0.7) for seed in range(3) for horizon in (100, 200)]
+        for slope in (0.001, 0.0)
+    )
+    found, other = (against(mine, rival, "unrolled", None) for rival in (rising, level))
+    assert found is not None and other is not None
+    assert (found.rising, other.rising) == (True, False)
+
+
+def test_helpful_and_harmful_tasks_are_told_apart() -> None:
+    mine = [ours("a", seed, 0.8) for seed in range(2)] + [ours("b", seed, 0.5, "harmful") for seed in range(2)]
+    mine[3]["behind"] = 0.3  # further than its error
+    found = figures(mine + [theirs(task, seed, 100, 0.5, 0.6) for task in "ab" for seed in range(2)])
+    assert found["accuracy_difference_vs_unrolled_helpful"] == pytest.approx(0.2)
+    assert found["accuracy_difference_vs_unrolled_harmful"] == pytest.approx(-0.1)
+    assert found["within_one_se_fraction_helpful_at_10"] == 1.0
+    assert (found["within_one_se_fraction_harmful_at_10"], found["within_one_se_fraction"]) == (0.5, 0.75)
+
+
+class Fixed(ClosedForm):
+    """Says the same whatever it is shown."""
+
+    def __init__(self, outputs: Tensor) -> None:
+        self.outputs, self.head = outputs, Head(torch.zeros(2, 1), torch.zeros(2), torch.tensor(2.0))
+
+    def predict(self, x: Tensor, support: Any = None) -> Tensor:
+        return 2.0 * self.outputs
+
+
+class Three:
+    """Three test images of two classes."""
+
+    outputs = 2
+
+    def examples(self, split: Split) -> tuple[Tensor, Tensor]:
+        assert split is Split.TEST
+        return torch.zeros(3, 1), torch.tensor([0, 1, 1])
+
+
+def test_behind_is_how_much_more_the_chosen_descriptor_loses() -> None:
+    """One image is put half wrong by the chosen one: its squared error is .5 there, and 0 for the corner."""
+    right = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    wrong = right.clone()
+    wrong[0] = 0.5
+    row = _behind(Three(), Fixed(wrong), Fixed(right))  # type: ignore[arg-type]
+    assert row["behind"] == pytest.approx(0.5 / 3)
+    assert row["behind_error"] == pytest.approx(torch.tensor([0.5, 0, 0]).std().item() / 3**0.5)
 
 
 def test_break_even_is_never_where_a_task_costs_the_rival_less() -> None:
