@@ -22,14 +22,13 @@ from trainables.artefact_store import ArtefactError, ArtefactStore
 from trainables.making import made
 from trainables.method import Context, Method, MethodConfig, NetworkBuilder, stable_seed
 from trainables.methods import augnet, descriptor, fixed_descriptor, hyperinvariances, plain, unconditional, unrolled
-from trainables.modules.amortised import NAME, AmortisedTask, ExtractorChoice
+from trainables.modules.amortised import NAME, AmortisedTask
 from trainables.modules.choice import paired
-from trainables.modules.closed_form import ClosedForm, Selected, best_of
+from trainables.modules.closed_form import ClosedForm, ClosedFormConfig, Selected, best_of
 from trainables.modules.control import Probe, features, invariance_curves, leakage, monotony, readability
 from trainables.modules.corners import all_corners
 from trainables.modules.descriptor_search import SearchConfig, SearchKind
 from trainables.modules.extractor import Extractor
-from trainables.modules.imbalance import ImbalanceConfig
 from trainables.modules.risk_bound import risk_bound
 from trainables.modules.spectrum import effective_rank, norm_ratio
 from trainables.problems.problem import Problem, Split
@@ -113,10 +112,8 @@ class Cell:
         return run(config, problem, self.seed, horizon, network, artefacts)
 
 
-class Every(MethodConfig):
+class Every(ClosedFormConfig):
     """All corners of the cube, each judged by leave-one-out on all labels: the search that nothing is skipped in."""
-
-    extractor: ExtractorChoice
 
     def needs(self, problem: Any, data_seed: int) -> Mapping[str, ArtefactSpec]:
         return {NAME: self.extractor.spec(problem, data_seed)}
@@ -125,7 +122,7 @@ class Every(MethodConfig):
         def select(task: AmortisedTask, phase: Phase) -> Selected:
             return best_of(task, all_corners(len(task.extractor.family.factors)), SearchConfig(), phase)
 
-        return ClosedForm(context, ImbalanceConfig(), select, Phase.SEARCH)
+        return ClosedForm(context, self, select, Phase.SEARCH)
 
 
 def amortised(cell: Cell, shop: Workshop, papers: bool, brief: bool = False) -> Row:

@@ -35,18 +35,19 @@ def judged(made: Sequence[Row]) -> list[Row]:
 
 
 def best_control(made: Sequence[Row]) -> Row | None:
-    """The control of the highest mean among those that lost the fewest seeds.
+    """The control of the highest mean among those that failed on the fewest seeds.
 
-    A control that failed on hard seeds has its mean over easy ones, and nobody could rely on it. One with a single
-    seed cannot be tested against at all.
+    One that failed on hard seeds has its mean over easy ones, and nobody could rely on it. One with a single seed
+    cannot be tested against at all. Seeds that have not run yet are no failures.
     """
     candidates = [row for row in made if row.control and row.test is not None]
     return max(candidates, key=_standing, default=None)
 
 
-def _standing(row: Row) -> tuple[int, float]:
+def _standing(row: Row) -> tuple[bool, int, float]:
     estimate = row.estimates[Averaging.NONE]
-    return estimate.count, estimate.mean
+    failed = sum(trial.stage is row.way for trial in row.failures)
+    return estimate.count > 1, -failed, estimate.mean
 
 
 def _against(own: Mapping[int, float], control: Mapping[int, float]) -> Paired | None:

@@ -11,13 +11,14 @@ from typing import Any
 import amortised as benchmark
 import pytest
 import torch
-from amortised_rows import _behind
+from amortised_rows import Every, _behind
 from amortised_table import against, charged, difference, figures, interval, tables, worst_leak
 from row_book import Book, Job, read
 from scipy.stats import ttest_1samp
 from torch import Tensor
 
-from trainables.modules.amortised import Head
+from trainables.contract_toy import toy_context
+from trainables.modules.amortised import ExtractorChoice, Head
 from trainables.modules.closed_form import ClosedForm
 from trainables.problems.problem import Split
 
@@ -143,6 +144,12 @@ def test_behind_is_how_much_more_the_chosen_descriptor_loses() -> None:
     row = _behind(Three(), Fixed(wrong), Fixed(right))  # type: ignore[arg-type]
     assert row["behind"] == pytest.approx(0.5 / 3)
     assert row["behind_error"] == pytest.approx(torch.tensor([0.5, 0, 0]).std().item() / 3**0.5)
+
+
+def test_the_search_that_skips_nothing_runs() -> None:
+    method = Every(extractor=ExtractorChoice()).build(toy_context())
+    method.step()
+    assert method.choices == 128
 
 
 def test_break_even_is_never_where_a_task_costs_the_rival_less() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from search.account import Trial
 from search.row import Verdict
 from search.verdicts import best_control, judged
 from tests.support.rows import row, seeds
+from tracking.record import Stage, Status
 
 
 def test_the_reference_is_the_control_with_the_highest_mean() -> None:
@@ -27,11 +31,14 @@ def test_a_control_with_one_seed_yields_to_one_that_can_be_tested_against() -> N
     assert reference.method == "plain"
 
 
-def test_a_control_that_lost_seeds_yields_to_one_that_lost_none() -> None:
-    made = [row("plain", {1: 0.8, 2: 0.81, 3: 0.7}, True), row("trivial_augment", {1: 0.9, 2: 0.91}, True)]
-    reference = best_control(made)
-    assert reference is not None
-    assert reference.method == "plain"
+def test_a_control_that_failed_yields_and_one_that_is_not_done_does_not() -> None:
+    """Its mean is over the seeds that it survived; seeds to come are no failures."""
+    lost = Trial("x", "one", "trivial_augment", Stage.RERUN, 3, {}, status=Status.FAILED)
+    steady, better = row("plain", seeds(0.8, 0.81, 0.7), True), row("trivial_augment", {1: 0.9, 2: 0.91}, True)
+    for other, expected in ((better, "trivial_augment"), (replace(better, failures=(lost,)), "plain")):
+        reference = best_control([steady, other])
+        assert reference is not None
+        assert reference.method == expected
 
 
 def test_seeds_are_paired_by_number_not_by_place() -> None:

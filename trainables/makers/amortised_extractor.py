@@ -102,9 +102,8 @@ class Config(MakerConfig):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        weights = self.emphasis.values()
-        if not all(0 <= weight < math.inf for weight in weights) or (weights and sum(weights) == 0):
-            raise UserError("emphasis counts how often: not negative, and not all zero", dict(self.emphasis))
+        if not all(0 <= weight < math.inf for weight in self.emphasis.values()):
+            raise UserError("emphasis counts how often: it is not negative", dict(self.emphasis))
         if self.fixed and self.descriptors is not Descriptors.FIXED:
             raise UserError("`fixed` is of one descriptor", self.descriptors.value, "set descriptors: fixed")
         if self.heads is Heads.PER_CORNER and self.descriptors is not Descriptors.CORNERS:
@@ -147,6 +146,8 @@ class Config(MakerConfig):
         own = {name for name, weight in self.emphasis.items() if weight != EMPHASIS.get(name)}
         if foreign := sorted(own - set(family.factors)):
             raise UserError("emphasis is for factors of the family", ", ".join(foreign))
+        if not any(self.emphasis.get(factor, 1.0) for factor in family.factors):
+            raise UserError("some factor of the family must have emphasis", "all are zero")
         with torch.device("meta"):
             ConditionedExtractor(self.extractor(family, shape))
 

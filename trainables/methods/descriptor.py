@@ -10,7 +10,7 @@ ours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -53,8 +53,8 @@ class Config(ClosedFormConfig):
     settings: SearchConfig = SearchConfig()
     descriptor: dict[str, float] | None = None
 
-    def named(self) -> Sequence[str]:
-        return [*self.default, *(self.descriptor or ())]
+    def named(self) -> tuple[Iterable[str], Mapping[str, float] | None]:
+        return self.default, self.descriptor
 
     def needs(self, problem: ProblemSpec, data_seed: int) -> Mapping[str, ArtefactSpec]:
         return {NAME: self.extractor.spec(problem, data_seed)}

@@ -79,7 +79,7 @@ class Config(MethodConfig):
         """Raises UserError where extractor or descriptor do not fit, or `imbalance` needs classes."""
         super().fits(problem, network)
         self.imbalance.require(problem)
-        self.extractor.require(problem, tuple(self.descriptor or ()))
+        self.extractor.require(problem, whole=self.descriptor)
 
     @classmethod
     def quick(cls) -> Self:

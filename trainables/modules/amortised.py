@@ -5,8 +5,9 @@ Axes: M descriptors, n images, K factors, D features, c outputs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Generator, Tensor
 from torch.nn.functional import cross_entropy
 
-from spaces.descriptors import Factor, standard_family
+from spaces.descriptors import Family
 from tracking.cost import Phase
 from tracking.errors import UserError, nearest
 from trainables.artefact import ArtefactSpec
@@ -24,9 +25,11 @@ from trainables.modules.evaluated import Targets
 from trainables.modules.extractor import Extractor, not_served
 from trainables.modules.imbalance import ImbalanceConfig, example_weights
 from trainables.modules.ridge import RidgeHead, fit, loo_residuals
+from trainables.plugins import maker_config
 from trainables.problems.problem import Kind, View
 from trainables.problems.spec import ProblemSpec
 from trainables.problems.store import cache_folder
+from trainables.problems.validation import validated
 
 NAME = "extractor"  # what methods call the artefact that they need
 MOST_LABELS = 2000  # labelled images that a search looks at
@@ -91,22 +94,44 @@ class ExtractorChoice(BaseModel):
         )
 
 
-    def require(self, problem: View, entries: Sequence[str] | None = None) -> None:
-        """Raises UserError where the source's images are not of the problem's shape, or an entry is of no factor.
+    def require(self, problem: View, named: Iterable[str] = (), whole: Mapping[str, float] | None = None) -> None:
+        """Raises UserError where the source's images are not of the problem's shape, or an entry does not fit.
 
         Asked before the pre-training, which may take long; what is asked of the extractor itself comes after it.
 
         Args:
-            entries: names that a descriptor has.
+            named: entries that settings name.
+            whole: a descriptor that is given.
         """
         if self.source is not None:
-            trained = self.source.build(0, 0, cache_folder()).shape
-            if tuple(trained) != tuple(problem.shape):
+            trained = _shape(self.source.model_dump_json())
+            if trained != tuple(problem.shape):
                 raise not_served(problem.shape, trained)
-        factors = self.settings.get("factors") or standard_family(problem.shape[0]).factors
-        names = [Factor(factor).value for factor in factors]
-        if unknown := sorted(set(entries or ()) - set(names)):
+        settings = {**SETTINGS[self.quality], **self.settings}
+        maker: Any = validated(maker_config("amortised_extractor"), settings, "extractor")
+        family: Family = maker.family(problem.shape[0])
+        names = [factor.value for factor in family.factors]
+        if unknown := sorted({*named, *(whole or ())} - set(names)):
             raise UserError("a descriptor must fit its extractor", ", ".join(unknown), nearest(unknown[0], names))
+        if whole is not None:
+            complete(family, whole)
+
+
+@cache
+def _shape(source: str) -> tuple[int, ...]:
+    """Of one input of a source, given as JSON; it is read once."""
+    return tuple(ProblemSpec.model_validate_json(source).build(0, 0, cache_folder()).shape)
+
+
+def complete(family: Family, entries: Mapping[str, float]) -> Tensor:
+    """A descriptor (K,); UserError where an entry is missing, or a name or a value is wrong."""
+    try:
+        made = family.descriptor(entries)
+    except ValueError as error:
+        raise UserError("a descriptor must fit its extractor", error) from None
+    if missing := [factor.value for factor in family.factors if factor.value not in entries]:
+        raise UserError("a descriptor must name every entry of its extractor", f"nothing for {', '.join(missing)}")
+    return made
 
 
 class AmortisedTask:

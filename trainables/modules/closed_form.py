@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -14,7 +14,7 @@ from torch import Tensor
 from tracking.cost import Phase
 from tracking.errors import UserError
 from trainables.method import Context, MethodConfig, NetworkBuilder, Slice, State
-from trainables.modules.amortised import AmortisedTask, ExtractorChoice, Head
+from trainables.modules.amortised import AmortisedTask, ExtractorChoice, Head, complete
 from trainables.modules.counted_features import CountedFeatures
 from trainables.modules.descriptor_search import SearchConfig
 from trainables.modules.evaluated import Judge
@@ -44,11 +44,11 @@ class ClosedFormConfig(MethodConfig):
         """Raises UserError where the extractor's source, a descriptor or the rule for classes does not fit."""
         super().fits(problem, network)
         self.require_rule(problem)
-        self.extractor.require(problem, self.named())
+        self.extractor.require(problem, *self.named())
 
-    def named(self) -> Sequence[str]:
-        """Entries that a setting names."""
-        return ()
+    def named(self) -> tuple[Iterable[str], Mapping[str, float] | None]:
+        """Entries that settings name, and a whole descriptor that is given."""
+        return (), None
 
     def require_rule(self, problem: View) -> None:
         """The same, for who builds without asking whether it fits."""
@@ -100,7 +100,8 @@ class ClosedForm:
         self, context: Context, config: ClosedFormConfig, select: Select, phase: Phase = Phase.TRAIN
     ) -> None:
         self.task = AmortisedTask(context, config.imbalance)
-        self._independent, self._certainty = config.extractor.source is not None, dict[str, float]()
+        self._independent = config.extractor.source is not None
+        self._certainty: dict[str, float] = {}
         self._context, self._select, self._phase = context, select, phase
         self.descriptor, self.choices = torch.zeros(len(self.task.extractor.family.factors)), 1
         outputs, features = context.problem.outputs, self.task.extractor.features
@@ -142,12 +143,14 @@ class ClosedForm:
         return drift(self.task)
 
     def state_dict(self) -> State:
+        certainty = json.dumps(self._certainty)  # as text: which entries there are differs from search to search
         return {
-            "descriptor": self.descriptor.clone(), "choices": self.choices, "certainty": json.dumps(self._certainty),
+            "descriptor": self.descriptor.clone(), "choices": self.choices, "certainty": certainty,
             "head": self.head.state_dict(),
         }
 
     def load_state_dict(self, state: State) -> None:
+        state = {"certainty": "{}", **state}  # states of before have none
         require_like(self.state_dict(), state)
         self.descriptor, self.choices = state["descriptor"].cpu().clone(), state["choices"]
         self._certainty = json.loads(state["certainty"])
@@ -188,11 +191,4 @@ def best_of(task: AmortisedTask, descriptors: Tensor, settings: SearchConfig, ph
 
 def checked(task: AmortisedTask, entries: Mapping[str, float]) -> Tensor:
     """A descriptor of the task's extractor (K,); UserError where an entry is missing, or a name or a value is wrong."""
-    family = task.extractor.family
-    try:
-        made = family.descriptor(entries)
-    except ValueError as error:
-        raise UserError("a descriptor must fit its extractor", error) from None
-    if missing := [factor.value for factor in family.factors if factor.value not in entries]:
-        raise UserError("a descriptor must name every entry of its extractor", f"nothing for {', '.join(missing)}")
-    return made
+    return complete(task.extractor.family, entries)

@@ -31,7 +31,7 @@ Product = Callable[[Weights], Weights]  # u -> (H + shift I) u
 # |Ht|^2 / <t, Ht> bounds alpha, but has no bound itself where <t, Ht> is nearly zero. |Ht| / |t| is at most the largest
 # curvature; so is the first where H is positive definite, and it is the better estimate. No more than twice the second.
 BLUNT = 2.0
-_TINY = 1e-30
+_TINY, _HUGE = 1e-30, 1e30
 
 
 class Solver(StrEnum):
@@ -123,6 +123,7 @@ def neumann(product: Product, v: Weights, products: int, alpha: float) -> tuple[
         bent = bent + (cut & ~(along > 0))
         stretched = inner_product(bend, bend)
         sharpness = (stretched / along.clamp(min=_TINY)).clamp(max=BLUNT * (stretched / square).sqrt())
+        sharpness = sharpness.nan_to_num(nan=_HUGE, posinf=_HUGE).clamp(max=_HUGE)
         curvature = torch.where(cut & (along > 0), sharpness, curvature)
         going = going & ~cut
         square = torch.where(going, length, square)

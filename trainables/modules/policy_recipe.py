@@ -69,7 +69,7 @@ class BilevelConfig(SearchConfig):
         if size < least:
             raise UserError(
                 f"the outer loss of a search needs {LEAST_OUTER} validation examples per class on average",
-                f"{size} in `outer` for {least // LEAST_OUTER}", "more labels, or more of them in `outer` by `shares`",
+                f"{size} in `outer`, {least} are needed", "more labels, or more of them in `outer` by `shares`",
             )
         if read > MOST_REPEATS * size:
             raise UserError(

@@ -82,6 +82,8 @@ class RecipeConfig(MethodConfig):
         """Raises UserError where `imbalance` needs classes, or a last linear layer, that are not there."""
         super().fits(problem, network)
         self.imbalance.require(problem)
+        if self.pretrained is not None:
+            self.pretrained.require(problem)
         if self.imbalance.loss is Loss.LDAM and self.pretrained is None:
             headed = with_cosine_head(network, self.imbalance.scale)
             drawn(lambda: headed(problem.shape, problem.outputs), seed=0)

@@ -114,3 +114,17 @@ def test_without_its_weight_the_cross_entropy_moves_nothing() -> None:
     search = critic_search(templates(), classification=0.0)
     search.update()
     assert flips(search) == pytest.approx(0.5, abs=1e-3 * RATE)
+
+
+def test_the_classifier_learns_the_labels_of_the_reference() -> None:
+    """Held-out bars are upside down here, so that those of `train` would teach it other labels."""
+    context, view = recorded(40, {Split.OUTER: upside_down}, softmax_regression)
+    config = Config(
+        batch_size=32, reference=Reference.OUTER, classification=1.0, penalty=0.0, critic_learning_rate=0.02,
+    )
+    search, (x, y) = DensityMatching(context, config, OPERATIONS, 40), view.labelled(Split.OUTER)
+    before = float(cross_entropy(search.predict(upside_down(x)), y))
+    while search.left:
+        search.update()
+    assert float(cross_entropy(search.predict(upside_down(x)), y)) < before - 0.5, "in nats"
+    assert float(cross_entropy(search.predict(x), y)) > before, "and those of `train` it gets wrong"

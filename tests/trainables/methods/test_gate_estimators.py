@@ -127,10 +127,12 @@ def hessian(theta: Tensor, batch: Batch) -> Tensor:
     return h.view(classes * width, -1)
 
 
-ALL = [(e, p, helpful) for e in (UNROLLED, IMPLICIT) for p in (0.1, 0.5, 0.9) for helpful in (True, False)]
+ESTIMATORS = pytest.mark.parametrize("estimator", [UNROLLED, IMPLICIT], ids=["unrolled", "implicit"])
 
 
-@pytest.mark.parametrize(("estimator", "p", "helpful"), ALL)
+@ESTIMATORS
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("helpful", [True, False], ids=["helpful", "harmful"])
 def test_the_drawn_gate_agrees_with_enumeration_and_points_the_right_way(
     estimator: Estimator, p: float, helpful: bool
 ) -> None:
@@ -143,7 +145,7 @@ def test_the_drawn_gate_agrees_with_enumeration_and_points_the_right_way(
     torch.testing.assert_close(found.found[0], -found.found[1], rtol=1e-3, atol=0.0)
 
 
-@pytest.mark.parametrize("estimator", [UNROLLED, IMPLICIT])
+@ESTIMATORS
 @pytest.mark.parametrize("scale", [-1.0, 0.0, 0.5, 2.0])
 def test_the_check_rejects_a_gate_that_is_flipped_closed_or_scaled(estimator: Estimator, scale: float) -> None:
     """Scales by p or by 1 / p among them, at p = 1/2."""

@@ -169,6 +169,20 @@ def test_negative_curvature_is_told_from_divergence_and_everything_stays_finite(
     assert all(torch.isfinite(part).all() for part in (total[0], series, exploding[0], told))
 
 
+def test_curvature_that_overflows_stays_a_number() -> None:
+    """It is a metric, and one that is not finite would fail a trial whose estimate is sound."""
+    for steep in (1e15, 1e25, 1e30):
+        _, series = neumann(linear(torch.diag(torch.tensor([steep, steep / 1e5]))), (torch.ones(2),), 2, 0.1)
+        assert bool(series.isfinite().all()) and float(series[2]) > 0
+
+
+def test_one_nearly_flat_direction_does_not_decide_the_alpha() -> None:
+    """<t, Ht> is nearly zero, |Ht|^2 is not: their ratio would be 5,000 where the largest curvature is 10."""
+    matrix, v = torch.diag(torch.tensor([10.0, -9.99])), (torch.ones(2),)
+    _, series = neumann(linear(matrix), v, 1, 0.5)
+    assert float(series[0]) == 1 and 10 <= float(series[2]) <= 20
+
+
 def test_damping_is_added_to_the_diagonal_and_the_gradient_is_taken_at_theta() -> None:
     """Away from the optimum, where a look-ahead would differ: (A B)^T (A + (wd + damping) I)^-1 (theta - c)."""
     problem = Quadratic(2)

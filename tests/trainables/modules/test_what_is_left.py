@@ -21,6 +21,9 @@ from trainables.modules.report_card import Chosen, SpecialisedNetwork, export, p
 OWN_SOURCE: dict[str, Any] = {"source": {"label": "other", "source": {"name": "digits"}}}
 
 
+FACTORS = ("rotation", "translation", "scale", "shear", "brightness", "contrast", "blur")
+
+
 def finished(name: str, **settings: Any) -> Any:
     method = methods.config_class(name).model_validate(settings).build(toy_context())
     while not method.step().done:
@@ -118,3 +121,23 @@ def test_what_an_extractor_would_not_serve_is_told_before_it_is_trained(name: st
         make({"extractor": OWN_SOURCE}).fits(context.problem, context.network)
     with pytest.raises(UserError, match="did you mean `rotation`"):
         make({"descriptor": {"rotatoin": 1.0}}).fits(context.problem, context.network)
+    for whole, said in (({"rotation": 1.0}, "must name every entry"), (dict.fromkeys(FACTORS, 1.5), r"\[0, 1\]")):
+        with pytest.raises(UserError, match=said):
+            make({"descriptor": whole}).fits(context.problem, context.network)
+    with pytest.raises(UserError, match="rotatoin"):
+        make({"extractor": {"settings": {"factors": ["rotatoin"]}}}).fits(context.problem, context.network)
+
+
+def test_training_from_a_trunk_is_told_of_its_shape_too() -> None:
+    context = toy_context()
+    with pytest.raises(UserError, match="that it was trained on"):
+        methods.config_class("plain").model_validate({"pretrained": OWN_SOURCE}).fits(context.problem, context.network)
+
+
+def test_states_of_before_still_load() -> None:
+    method = finished("descriptor")
+    state = dict(method.state_dict())
+    del state["certainty"]
+    again = methods.config_class("descriptor")().build(toy_context())
+    again.load_state_dict(state)
+    assert torch.equal(again.descriptor, method.descriptor)  # type: ignore[attr-defined]
