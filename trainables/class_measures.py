@@ -102,4 +102,6 @@ def _nuisance(problem: Problem) -> Sampler:
     truth, bank = problem.truth, problem.transform_bank
     if truth is not None and truth.invariant:
         return planted_sampler(bank, truth.invariant)
-    return common_sampler(bank, {} if truth is None else truth.harmful)
+    # What the label is made of changes it: an answer that follows is right, not a lack of invariance.
+    harmful = {} if truth is None else truth.harmful
+    return common_sampler(tuple(action for action in bank if action.name not in harmful), {})

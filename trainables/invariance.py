@@ -127,11 +127,11 @@ def fitted_temperature(outputs: Tensor, y: Tensor) -> float:
 def size_slope(values: Tensor, sizes: Tensor) -> float | None:
     """b of the least-squares line log value = a + b log n over classes; None where sizes are too alike for one.
 
-    Sizes have to differ by two to one: over nearly equal ones the slope is noise. Values below 1e-9 count as that:
-    float32 tells no smaller divergence from none.
+    Sizes have to differ by two to one: over nearly equal ones the slope is noise. Classes with values below 1e-9 are
+    left out: float32 tells no smaller divergence from none, and one logarithm of nothing would decide the line.
     """
-    known = values.isfinite() & (sizes > 0)
-    n, v = sizes[known].double().log(), values[known].double().clamp(min=1e-9).log()
+    known = values.isfinite() & (values >= 1e-9) & (sizes > 0)
+    n, v = sizes[known].double().log(), values[known].double().log()
     if len(n) < 2 or float(n.max() - n.min()) < math.log(2) - 1e-9:
         return None
     n = n - n.mean()

@@ -104,6 +104,9 @@ def test_the_slope_is_the_exponent_of_a_power_law() -> None:
     assert size_slope(torch.tensor([1.0, 2.0]), torch.tensor([5, 5])) is None
     assert size_slope(torch.tensor([1.0, 2.0]), torch.tensor([106, 110])) is None, "noise, and no tail"
     assert size_slope(torch.tensor([2.0, 1.0]), torch.tensor([5, 10])) == pytest.approx(-1.0)
+    power = 3 * sizes.double() ** -0.6
+    power[0] = 0.0  # one class without any divergence does not turn the line
+    assert size_slope(power, sizes) == pytest.approx(-0.6)
     assert size_slope(torch.tensor([1.0, math.nan, 1.0]), torch.tensor([5, 7, 50])) == pytest.approx(0.0)
 
 
@@ -185,3 +188,26 @@ def test_image_i_is_moved_by_the_problems_nuisance_and_compared_with_itself(tmp_
     by_hand = class_invariance(nearest, x, y, sample, 2, Generator().manual_seed(0), 10)
     for name, values in (("ekld", by_hand.ekld), ("js", by_hand.divergence), ("consistency", by_hand.consistency)):
         assert [found[f"classes/{name}/of_{k}"] for k in range(10)] == pytest.approx(values.tolist())
+
+
+def test_what_the_label_is_made_of_is_no_nuisance(tmp_path: Path) -> None:
+    """Rotation is the label: a network that tells the angle and nothing else has no divergence under the rest."""
+    turned = {"name": "transform_label", "operation": "rotation", "values": [-30.0, 30.0]}
+    spec = ProblemSpec.model_validate({"label": "x", "source": {"name": "digits"}, "wrappers": [turned]})
+    problem = spec.build(0, 0, tmp_path)
+    moved: list[Tensor] = []
+
+    def watched(x: Tensor) -> Tensor:
+        moved.append(x)
+        return torch.zeros(len(x), 2)
+
+    test = problem.examples(Split.TEST)
+    outputs, generator = watched(test.x), Generator().manual_seed(0)
+    class_measures(problem, watched, test, outputs, (outputs, test.y), 20, 6, generator)
+    others = tuple(action for action in problem.transform_bank if action.name != "rotation")
+    assert len(others) == len(problem.transform_bank) - 1
+    x = torch.cat([test.x[test.y == k][:20] for k in range(2)])
+    generator = Generator().manual_seed(0)
+    expected = [common_sampler(others, {})(x, generator) for _ in range(6)]
+    seen = [images for images in moved if len(images) == len(x)]
+    assert all(any(torch.equal(one, images) for images in seen) for one in expected)

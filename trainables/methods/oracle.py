@@ -20,7 +20,9 @@ from trainables.problems.problem import View
 class Config(TailRecipe):
     """The shared recipe, and the ranges it is told, as for the problem's own `nuisance`.
 
-    No control: what it knows no method can know, so that it is never the row that others have to beat.
+    No control: what it knows no method can know, so that it is never the row that others have to beat. Where training
+    images carry the nuisance already (long tails), it acts a second time: of full turns that is the same again, of
+    backgrounds and strokes it is another distribution, and no bound.
 
     Args:
         ranges: action of the problem's transform bank -> half-width r in its unit; strengths are uniform in [-r, r], or

@@ -88,9 +88,14 @@ class DensityMatching:
         return fixed_policy(self._learned.operations, choice, ranges)
 
     def predict(self, x: Tensor) -> Tensor:
-        """The classifier on the critic's trunk."""
-        with torch.no_grad():
-            return torch.cat([self._critic(chunk)[0] for chunk in torch.split(x, PREDICT_CHUNK)])
+        """The classifier on the critic's trunk, in evaluation mode; changes nothing."""
+        training = self._critic.training
+        self._critic.eval()
+        try:
+            with torch.no_grad():
+                return torch.cat([self._critic(chunk)[0] for chunk in torch.split(x, PREDICT_CHUNK)])
+        finally:
+            self._critic.train(training)
 
     def state_dict(self) -> State:
         return {

@@ -6,9 +6,10 @@ Axes: B examples, K classes, n_c learnable examples of class c.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Generator, Tensor
 from torch.nn.functional import one_hot
 
@@ -73,6 +74,15 @@ class ImbalanceConfig(BaseModel):
     scale: float = Field(default=30.0, gt=0, allow_inf_nan=False)
     gamma: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     delay: float = Field(default=0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _delays_something(self) -> Self:
+        if self.delay > 0 and not self.weighs:
+            raise UserError(
+                "`delay` is of sampling and weighting; a loss is there from the start", f"delay: {self.delay:g}",
+                "set `sampling` or `weighting`",
+            )
+        return self
 
     @property
     def empirical(self) -> bool:

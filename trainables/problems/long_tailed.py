@@ -72,6 +72,11 @@ class Config(WrapperConfig):
         """Of each class (K,), by label."""
         sizes = np.bincount(dataset.pool_y, minlength=dataset.outputs)
         available = int(sizes.min()) - self.select
+        if available < LEARNABLE_LEAST:
+            raise UserError(
+                f"`select` must leave {LEARNABLE_LEAST} images of every class to learn from",
+                f"select: {self.select}, and the smallest class has {sizes.min()}", "lower `select`",
+            )
         largest = self.largest or max(available, LEARNABLE_LEAST)
         order = np.arange(dataset.outputs)
         if self.order is not None:
@@ -83,6 +88,11 @@ class Config(WrapperConfig):
             raise UserError(
                 f"the smallest class of the tail needs {LEARNABLE_LEAST} examples, one for train and one for outer",
                 falling[-1], "raise `ratio` or `largest`",
+            )
+        if self.draws is not None and falling[-1] < self.draws:
+            raise UserError(
+                "with `draws` every class has as many images, and the smallest one as many transform draws at least",
+                f"draws: {self.draws}, and the smallest class has {falling[-1]}", "lower `draws`, or raise `ratio`",
             )
         wanted = np.empty(dataset.outputs, np.int64)
         wanted[order] = falling

@@ -61,7 +61,7 @@ def test_operations_without_a_sign_take_the_size_alone(operation: Operation) -> 
 
 
 def test_drawn_strengths_are_uniform_on_both_sides() -> None:
-    """|v| <= r limit; 200 images: a side has fewer than 60 once in 10^8 draws, and no tenth at an end has none."""
+    """|v| <= r limit. Of 200 draws fewer than 60 fall on a side, or none in the last tenth at an end, once in 10^8."""
     policy = only(Operation.BRIGHTNESS)
     x = torch.full((SIZE, 1, 4, 4), 0.5, dtype=torch.float64)
     made = policy.augment(x, policy.draw(SIZE, Generator().manual_seed(0))).detach()

@@ -34,6 +34,14 @@ from trainables.problems.problem import LEARNABLE, Split, View
 BOTH = [train + train // 2 for train in SIZES]  # train + outer: 60, 18, 6
 
 
+@pytest.mark.parametrize("settings", [{}, {"loss": "ldam"}, {"loss": "focal"}])
+def test_a_delay_of_nothing_is_told(settings: dict[str, str]) -> None:
+    """LDAM-DRW is `weighting` with a delay; the loss alone is there from the start."""
+    with pytest.raises(ValueError, match="set `sampling` or `weighting`"):
+        ImbalanceConfig.model_validate({**settings, "delay": 0.6})
+    assert ImbalanceConfig.model_validate({**settings, "weighting": "effective", "delay": 0.6}).delay == 0.6
+
+
 def rule(**settings: object) -> ImbalanceRule:
     return ImbalanceRule(imbalanced_context(), ImbalanceConfig.model_validate(settings))
 

@@ -1,0 +1,44 @@
+"""The recipes of long tails say what the sheet says: cutoff, delay, planted and wrong nuisances."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from search import recipes
+from search.study import Comparison
+from search.tail_parts import DELAY, NUISANCES, SMALL
+
+TRANSFERS = ("git", "git-all", "trivial-tail", "oracle-tail", "wrong-tail")
+
+
+def rows(recipe: str) -> dict[str, Any]:
+    """Every row's validated configuration, by label."""
+    made = Comparison.model_validate(recipes.get(recipe))
+    return {spec.key: spec.config_class().model_validate(spec.settings) for spec in made.methods}
+
+
+@pytest.mark.parametrize("nuisance", NUISANCES)
+def test_the_cutoff_is_active_and_all_of_the_tail_waits_alike(nuisance: str) -> None:
+    """The published code's cutoff never acted: only `git-all` may be without one."""
+    found = rows(f"git_{nuisance}")
+    assert {label: found[label].cutoff for label in TRANSFERS} == {
+        label: None if label == "git-all" else SMALL for label in TRANSFERS
+    }
+    for label in TRANSFERS:
+        assert found[label].start == DELAY == found[label].imbalance.delay
+        assert found[label].imbalance.sampling == "balanced"
+
+
+@pytest.mark.parametrize("nuisance", NUISANCES)
+def test_the_oracle_is_told_what_is_planted_and_the_wrong_row_something_else(nuisance: str) -> None:
+    found = rows(f"git_{nuisance}")
+    (problem, *_) = Comparison.model_validate(recipes.get(f"git_{nuisance}")).problems
+    assert found["oracle-tail"].ranges == problem.wrappers[0]["ranges"] == NUISANCES[nuisance]
+    assert not set(found["wrong-tail"].ranges) & set(NUISANCES[nuisance])
+
+
+def test_turns_are_learned_by_the_spatial_generator_alone() -> None:
+    kinds = {nuisance: rows(f"git_{nuisance}")["git"].generator.kind for nuisance in NUISANCES}
+    assert kinds == {"background": "style", "stroke": "style", "rotation": "spatial"}
