@@ -150,7 +150,6 @@ class ClosedForm:
         }
 
     def load_state_dict(self, state: State) -> None:
-        state = {"certainty": "{}", **state}  # states of before have none
         require_like(self.state_dict(), state)
         self.descriptor, self.choices = state["descriptor"].cpu().clone(), state["choices"]
         self._certainty = json.loads(state["certainty"])

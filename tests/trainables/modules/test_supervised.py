@@ -154,7 +154,12 @@ def test_drops_of_ones_own_and_none_in_a_search() -> None:
     assert rates == [(1.0, 1.0)] * 7 + [(0.5, 1.0)] * 3
 
 
-@pytest.mark.parametrize("drops", [(0.9, 0.8), (0.5, 0.5), (0.0, 0.5), (0.5, 1.0), (float("nan"),)])
+def test_a_drop_that_is_no_number_is_refused() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        Config(drops=(float("nan"),))
+
+
+@pytest.mark.parametrize("drops", [(0.9, 0.8), (0.5, 0.5), (0.0, 0.5), (0.5, 1.0)])
 def test_drops_that_do_not_rise_within_the_horizon_are_refused(drops: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="must rise"):
         Config(drops=drops)

@@ -133,11 +133,3 @@ def test_training_from_a_trunk_is_told_of_its_shape_too() -> None:
     with pytest.raises(UserError, match="that it was trained on"):
         methods.config_class("plain").model_validate({"pretrained": OWN_SOURCE}).fits(context.problem, context.network)
 
-
-def test_states_of_before_still_load() -> None:
-    method = finished("descriptor")
-    state = dict(method.state_dict())
-    del state["certainty"]
-    again = methods.config_class("descriptor")().build(toy_context())
-    again.load_state_dict(state)
-    assert torch.equal(again.descriptor, method.descriptor)  # type: ignore[attr-defined]
