@@ -52,7 +52,7 @@ SPECS: dict[str, dict[str, Any]] = {
     },
     "digits, few draws in the tail": {
         "source": DIGITS,
-        "wrappers": [{"name": "long_tailed", "largest": 40, "ratio": 0.1, "draws": 5, "ranges": {"rotation": 60.0}}],
+        "wrappers": [{"name": "long_tailed", "largest": 40, "ratio": 0.1, "draws": 4, "ranges": {"rotation": 60.0}}],
     },
     "digits, all wrappers": {
         "source": DIGITS,
