@@ -87,5 +87,5 @@ def transfers(nuisance: str, kind: str = "style", cutoff: int = SMALL) -> list[d
         {"name": "git", "label": "git-all", "settings": generator},
         {"name": "trivial_augment", "label": "trivial-tail", "settings": tail},
         {"name": "oracle", "label": "oracle-tail", "settings": {**tail, "ranges": NUISANCES[nuisance]}},
-        {"name": "oracle", "label": "wrong-tail", "settings": {**tail, "ranges": wrong}},
+        {"name": "oracle", "label": "wrong-tail", "settings": {**tail, "ranges": wrong, "redraws": False}},
     ]

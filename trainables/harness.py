@@ -23,7 +23,7 @@ from trainables.judging import Judged, judged, outcome, structure
 from trainables.judging import score as mean_score
 from trainables.keeping import Keeper
 from trainables.method import Augments, Context, Describes, Finds, Method, MethodConfig, Slice, stable_seed
-from trainables.problems.problem import Batch, Kind, Problem, Split
+from trainables.problems.problem import Batch, Kind, Planted, Problem, Split
 from trainables.problems.store import cache_folder
 from trainables.takeaway import take_away
 
@@ -110,6 +110,7 @@ class Harness:
             meter=self.meter,
             network=plugins.network_builder(self.assignment.protocol.network),
             artefacts=artefacts,
+            originals=self.problem.originals() if self.config.told and isinstance(self.problem, Planted) else None,
         )
 
     def _judged(self, split: Split, limit: int | None) -> Iterator[Judged]:

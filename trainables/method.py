@@ -142,6 +142,8 @@ class Context:
         meter: charged by the method through `meter.unit(...)`.
         network: builds the network that all methods of a comparison share.
         artefacts: what the method's `needs` asked for, by the names it gave.
+        originals: `problem` with inputs as they were before a planted nuisance, row for row; only for methods that are
+            `told`, and None where nothing was planted.
     """
 
     problem: View
@@ -152,6 +154,7 @@ class Context:
     meter: Meter
     network: NetworkBuilder
     artefacts: Mapping[str, Artefact] = field(default_factory=dict)
+    originals: View | None = None
 
     def generator(self, role: Role, index: int = 0) -> Generator:
         """A fresh CPU generator for one role."""
@@ -186,6 +189,7 @@ class MethodConfig(BaseModel):
     `adapts` marks a method of problems made of tasks: `predict` is given a support set for each task, x (T, S, *shape)
     and y, with queries (T, Q, *shape), and returns (T, Q, outputs). Others see the examples of all tasks mixed.
     `images` marks a method of images (C, H, W).
+    `told` marks a bound that knows what was planted: it alone is given the `originals`.
     `scales_with_horizon` is False where a training takes the same work whatever the horizon is (a head in closed form);
     such a training may be a single slice.
     A house method lives in `trainables/methods/NAME.py` as `Config`; a user's method sets `name`.
@@ -198,6 +202,7 @@ class MethodConfig(BaseModel):
     random_control: ClassVar[str | None] = None
     adapts: ClassVar[bool] = False
     images: ClassVar[bool] = False
+    told: ClassVar[bool] = False
     scales_with_horizon: ClassVar[bool] = True
 
     def needs(self, problem: ProblemSpec, data_seed: int) -> Mapping[str, ArtefactSpec]:

@@ -21,18 +21,21 @@ class Config(TailRecipe):
     """The shared recipe, and the ranges it is told, as for the problem's own `nuisance`.
 
     No control: what it knows no method can know, so that it is never the row that others have to beat. Where training
-    images carry the nuisance already (long tails), it acts a second time: of full turns that is the same again, of
-    backgrounds and strokes it is another distribution, and no bound.
+    images carry a nuisance already, the ranges act on what the images were before it (`redraws`).
 
     Args:
         ranges: action of the problem's transform bank -> half-width r in its unit; strengths are uniform in [-r, r], or
             in [0, r] where the action has no sign, and flips are drawn by a coin; all actions act on every input. None
             is plain training.
+        redraws: whether images that carry a planted nuisance are taken as they were before it, so that what is trained
+            on is a new draw of T. Without it the ranges act on top: twice T is not T, but for full turns.
     """
 
     space: ClassVar[Space] = Space(RECIPE_DOMAINS)
+    told: ClassVar[bool] = True
 
     ranges: dict[str, float] = Field(default_factory=dict)
+    redraws: bool = True
 
     @classmethod
     def quick(cls) -> Config:
@@ -59,7 +62,8 @@ class Oracle(Supervised):
     def __init__(self, context: Context, config: Config) -> None:
         config.fits(context.problem, context.network)
         self._planted = planted_sampler(context.problem.transform_bank, config.ranges)
-        super().__init__(context, config, self.sample, Mixing.of(context, config))
+        originals = context.originals if config.redraws and config.ranges else None
+        super().__init__(context, config, self.sample, Mixing.of(context, config), originals)
 
     def sample(self, x: Tensor, generator: Generator) -> Tensor:
         return self._planted(x, generator)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Generator, Tensor, nn
@@ -14,7 +15,7 @@ from trainables.modules.recipe import RecipeConfig
 from trainables.modules.state import generators_state, load_generators, require_like
 from trainables.modules.tail_augmentation import Mixing
 from trainables.modules.trunk import Trunk
-from trainables.problems.problem import Batch
+from trainables.problems.problem import Batch, View
 
 Augment = Callable[[Tensor, Generator], Tensor]  # (B, *shape) -> (B, *shape), drawn from the generator
 
@@ -30,14 +31,20 @@ class Supervised:
         recipe: the shared training recipe.
         augment: what each batch goes through; None means nothing.
         mixing: which examples do so; None means all.
+        originals: what the augmentation is applied to, in place of the examples themselves: the same rows in another
+            form. None: the examples.
     """
 
     def __init__(
-        self, context: Context, recipe: RecipeConfig, augment: Augment | None = None, mixing: Mixing | None = None
+        self, context: Context, recipe: RecipeConfig, augment: Augment | None = None, mixing: Mixing | None = None,
+        originals: View | None = None,
     ) -> None:
         self._context, self._recipe, self._augment, self._mixing = context, recipe, augment, mixing
         self.trunk = Trunk(recipe.network(context), recipe, context.horizon)
         self._rule = ImbalanceRule(context, recipe.imbalance)
+        self._originals = None
+        if originals is not None:
+            self._originals = ImbalanceRule(replace(context, problem=originals), recipe.imbalance)
         self._order, self._noise = context.generator(Role.ORDER), context.generator(Role.AUGMENT)
 
     def step(self) -> Slice:
@@ -65,24 +72,33 @@ class Supervised:
 
     def _update(self) -> Tensor:
         progress = self.trunk.progress
-        x, y = self._rule.batch(self._order, self._recipe.batch_size, progress)
+        source, x, y = self._drawn(progress)
         if self._mixing is not None:
-            x = self._mixed(self._mixing, x, y, progress)
+            x = self._mixed(self._mixing, source, x, y, progress)
         with self._context.meter.unit("update", x.shape, phase=Phase.TRAIN, examples=len(x)):
             if self._augment is not None and self._mixing is None:
-                x = self._augment(x, self._noise)
+                x = self._augment(source, self._noise)
             loss = self._rule.loss(self.trunk.outputs(x), y, progress).mean()
             self.trunk.update(torch.autograd.grad(loss, tuple(self.trunk.network.parameters())))
         return loss.detach()
 
-    def _mixed(self, mixing: Mixing, x: Tensor, y: Tensor, progress: float) -> Tensor:
+    def _drawn(self, progress: float) -> tuple[Tensor, Tensor, Tensor]:
+        """What is augmented, the examples, and their labels; rows are the same in both."""
+        size, before = self._recipe.batch_size, self._order.get_state()
+        x, y = self._rule.batch(self._order, size, progress)
+        if self._originals is None:
+            return x, x, y
+        self._order.set_state(before)
+        return self._originals.batch(self._order, size, progress).x, x, y
+
+    def _mixed(self, mixing: Mixing, source: Tensor, x: Tensor, y: Tensor, progress: float) -> Tensor:
         """The batch with the chosen examples augmented. A unit of its own: how many they are differs by batch."""
         rows = mixing.rows(y, progress, self._noise)
         if self._augment is None or len(rows) == 0:
             return x
         here, x = rows.to(x.device), x.clone()
         with self._context.meter.unit("augment", (len(rows), *x.shape[1:]), phase=Phase.TRAIN):
-            x[here] = self._augment(x[here], self._noise)
+            x[here] = self._augment(source[here], self._noise)
         return x
 
 

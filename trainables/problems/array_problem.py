@@ -6,11 +6,10 @@ Axes: B batch, N rows of a split, K outputs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from trainables.problems.array_view import ArrayView, Description, Rows, as_input
 from trainables.problems.problem import LEARNABLE, Batch, Split, Truth
@@ -27,10 +26,9 @@ class ArrayProblem(ArrayView):
         description: what everybody may know.
         truth: the planted answer, where there is one.
         notes: what the user should know about the data.
-        clean_x: the test inputs before planted nuisances; None: as they are.
     """
 
-    __slots__ = ("_clean_x", "_rows", "_truth", "notes")
+    __slots__ = ("_rows", "_truth", "notes")
 
     def __init__(
         self,
@@ -38,10 +36,8 @@ class ArrayProblem(ArrayView):
         description: Description,
         truth: Truth | None = None,
         notes: tuple[str, ...] = (),
-        clean_x: NDArray[Any] | None = None,
     ) -> None:
         super().__init__(rows, description)
-        self._clean_x = clean_x
         self._rows = {split: rows[split] for split in Split}
         self._truth = truth
         self.notes = notes
@@ -55,20 +51,29 @@ class ArrayProblem(ArrayView):
 
     def examples(self, split: Split, limit: int | None = None) -> Batch:
         """The first `limit` examples in a fixed order (random with respect to class)."""
-        x, y = self._rows[split]
+        x, y, _ = self._rows[split]
         return Batch(as_input(np.array(x[:limit])), torch.from_numpy(np.array(y[:limit])))
 
     @property
     def planted(self) -> bool:
         """Whether test inputs are kept as they were before a planted nuisance."""
-        return self._clean_x is not None
+        return self._rows[Split.TEST].clean is not None
 
     def untouched(self, per_class: int) -> Batch:
         """Test examples as they were before planted nuisances, the first `per_class` of each class; by class."""
-        x, y = self._rows[Split.TEST]
+        x, y, clean = self._rows[Split.TEST]
         chosen = np.concatenate([np.flatnonzero(y == label)[:per_class] for label in range(self.outputs)])
-        inputs = x if self._clean_x is None else self._clean_x
+        inputs = x if clean is None else clean
         return Batch(as_input(np.array(inputs[chosen])), torch.from_numpy(np.array(y[chosen])))
 
     def view(self, meter: Meter | None = None) -> ArrayView:
         return ArrayView(self._learnable, self._description, meter)
+
+    def originals(self) -> ArrayView | None:
+        """The view over inputs as they were before planted nuisances, row for row; counts nothing on any meter.
+
+        For methods that are told what was planted (`MethodConfig.told`). None where nothing was planted in them.
+        """
+        rows = {split: self._rows[split] for split in LEARNABLE}
+        clean = {split: Rows(row.clean, row.y) for split, row in rows.items() if row.clean is not None}
+        return ArrayView(clean, self._description) if len(clean) == len(rows) else None

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.nn.functional import one_hot
 
-from trainables.problems.problem import LEARNABLE, ForbiddenSplitError, Kind, Problem, Split, Truth, View
+from trainables.problems.problem import LEARNABLE, ForbiddenSplitError, Kind, Planted, Problem, Split, Truth, View
 from trainables.problems.reachable import arrays, rows_of, walk
 
 Build = Callable[[int, int], Problem]
@@ -167,18 +167,24 @@ def check_view_forbids(build: Build) -> None:
 
 
 def check_view_cannot_reach(build: Build) -> None:
-    """No chain of attributes, items or closures leads from a view to the truth, to select or to test."""
+    """No chain leads from a view to the truth, to select, to test or to inputs before a planted nuisance.
+
+    A chain is made of attributes, items and closures.
+    """
     problem = build(0, 0)
     view = problem.view()
     inputs = {split: set(rows_of(problem.examples(split).x.numpy())) for split in Split}
     visible = inputs[Split.TRAIN] | inputs[Split.OUTER]
-    hidden = (inputs[Split.SELECT] | inputs[Split.TEST]) - visible
+    hidden = inputs[Split.SELECT] | inputs[Split.TEST]
+    if isinstance(problem, Planted) and (originals := problem.originals()) is not None:
+        hidden |= set(rows_of(originals.labelled().x.numpy()))
+    hidden -= visible
     for found in walk(view):
         assert not isinstance(found, Truth), "the view leads to the truth"
         assert found is not problem, "the view leads to the problem"
     for array in arrays(view):
         leaked = len(hidden.intersection(rows_of(array, problem.shape)))
-        assert not leaked, f"the view leads to an array with {leaked} examples of select or test"
+        assert not leaked, f"the view leads to an array with {leaked} examples of select or test, or before a nuisance"
 
 
 def check_mapped_once(build: Build) -> None:

@@ -44,6 +44,7 @@ class Dataset:
         bank: (shape, limits) -> the group actions the problem is probed with.
         select: pool rows (N,) that are the select split in every partition; None: every partition draws its own.
         clean_x: the test inputs before planted nuisances, where there are any; read by the harness alone.
+        clean_pool: the pool's inputs (N, *shape) before them; for methods that are told what was planted.
         balanced: whether the score is the mean over classes of the share that is recognised.
     """
 
@@ -60,6 +61,7 @@ class Dataset:
     bank: BankBuilder = standard_bank
     select: Array | None = None
     clean_x: Array | None = None
+    clean_pool: Array | None = None
     balanced: bool = False
 
     @property
@@ -87,16 +89,25 @@ class Dataset:
                             "change the order of the problem's `wrappers`")
 
     def map_pool(self, change: Callable[[Array], Array], on: frozenset[Split] = frozenset(POOL)) -> Dataset:
-        """Change the pool inputs of some splits; an array they share is changed once and stays shared."""
+        """Change the pool inputs of some splits; an array they share is changed once and stays shared.
+
+        What changes all of them changes `clean_pool` as well; a nuisance puts back what was there before.
+        """
         done: dict[int, Array] = {}
-        pool = dict(self.pool)
+        pool, clean = dict(self.pool), self.clean_pool
         for split in POOL:
             if split in on:
                 before = self.pool[split]
                 if id(before) not in done:
                     done[id(before)] = change(before)
                 pool[split] = done[id(before)]
-        return replace(self, pool=pool)
+        if clean is not None and on.issuperset(POOL):
+            clean = done[id(clean)] if id(clean) in done else change(clean)
+        return replace(self, pool=pool, clean_pool=clean)
+
+    def before_nuisances(self) -> Array:
+        """The pool's inputs as they were before any planted nuisance (N, *shape)."""
+        return self.pool[Split.TRAIN] if self.clean_pool is None else self.clean_pool
 
 
 def labelled(

@@ -60,11 +60,13 @@ class Config(WrapperConfig):
         rows = np.concatenate((learned, held))
         x, y = np.asarray(dataset.pool[Split.TRAIN])[rows], dataset.pool_y[rows]
         reserved = np.arange(len(rows)) >= len(learned)
+        varied = bool(self.ranges) or dataset.clean_pool is not None
         truth = Truth({**before.invariant, **widest(self.ranges, before.invariant)}, before.harmful)
         return replace(
             dataset.map_pool(lambda _: self._varied(dataset, "pool", x, seed)),
             pool_y=y, select=reserved, test_x=self._varied(dataset, "test", dataset.test_x, seed),
             clean_x=dataset.test_x if dataset.clean_x is None else dataset.clean_x,
+            clean_pool=np.asarray(dataset.before_nuisances())[rows] if varied else None,
             truth=truth if self.ranges or dataset.truth else None, balanced=True,
         )
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tracking.errors import UserError, nearest
 from trainables.problems.bank import SWITCHES, apply_jointly
-from trainables.problems.dataset import Array, Dataset, WrapperConfig, stream
+from trainables.problems.dataset import POOL, Array, Dataset, WrapperConfig, stream
 from trainables.problems.problem import Action, Split, Truth
 
 CHUNK = 4096  # images transformed at once: bounds the memory of a large data set
@@ -55,6 +55,7 @@ class Config(WrapperConfig):
             changed,
             test_x=test_x,
             clean_x=clean if Split.TEST in self.on else dataset.clean_x,
+            clean_pool=dataset.before_nuisances() if set(self.on).intersection(POOL) else dataset.clean_pool,
             truth=Truth({**truth.invariant, **widest(self.ranges, truth.invariant)}, truth.harmful),
         )
 

@@ -12,18 +12,18 @@ from trainables.problems.dataset import POOL, Dataset
 from trainables.problems.problem import Kind, Split, Truth
 from trainables.problems.store import Arrays
 
-OPTIONAL = ("select", "clean_x")  # arrays that not every data set has
+OPTIONAL = ("select", "clean_x", "clean_pool")  # arrays that not every data set has
 
 
 def columns(rows: Mapping[Split, Rows]) -> Arrays:
-    """Splits as arrays named `train_x`, `train_y`, ..."""
+    """Splits as arrays named `train_x`, `train_y`, ..., and `train_clean`, ... where there are any."""
     pairs = [(split, axis, array) for split, pair in rows.items() for axis, array in pair._asdict().items()]
-    return {f"{split}_{axis}": array for split, axis, array in pairs}
+    return {f"{split}_{axis}": array for split, axis, array in pairs if array is not None}
 
 
 def split_rows(arrays: Arrays) -> dict[Split, Rows]:
     """The inverse of `columns` for train, outer and select."""
-    return {split: Rows(arrays[f"{split}_x"], arrays[f"{split}_y"]) for split in POOL}
+    return {split: Rows(arrays[f"{split}_x"], arrays[f"{split}_y"], arrays.get(f"{split}_clean")) for split in POOL}
 
 
 def packed(dataset: Dataset) -> Arrays:
@@ -64,4 +64,5 @@ def unpacked(arrays: Arrays) -> Dataset:
         balanced=facts["balanced"],
         select=arrays.get("select"),
         clean_x=arrays.get("clean_x"),
+        clean_pool=arrays.get("clean_pool"),
     )

@@ -125,6 +125,16 @@ class Problem(View, Protocol):
     def view(self, meter: Meter | None = None) -> View: ...  # no path to select, test or truth
 
 
+@runtime_checkable
+class Planted(Protocol):
+    """Optional for a problem: its learnable inputs as they were before a planted nuisance, row for row.
+
+    None where nothing was planted. The rows, labels and draws are those of `view()`; nothing is counted on a meter.
+    """
+
+    def originals(self) -> View | None: ...
+
+
 class ForbiddenSplitError(PermissionError):
     """A method asked for a split that it must not see."""
 

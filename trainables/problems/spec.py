@@ -147,7 +147,7 @@ def _problem(
     dataset: Dataset, rows: Mapping[Split, Rows], seed: int,
     parts: tuple[SourceConfig | WrapperConfig, ...] = (),
 ) -> Problem:
-    everything = {**rows, Split.TEST: Rows(dataset.test_x, dataset.test_y)}
+    everything = {**rows, Split.TEST: Rows(dataset.test_x, dataset.test_y, dataset.clean_x)}
     bank = dataset.bank(dataset.input_shape, dataset.limits)
     for part in parts[-1:]:
         if (made := part.assemble(everything, dataset, seed, bank)) is not None:
@@ -164,11 +164,12 @@ def _problem(
         target_variance=variance,
         balanced=dataset.balanced,
     )
-    return ArrayProblem(everything, description, dataset.truth, dataset.notes, dataset.clean_x)
+    return ArrayProblem(everything, description, dataset.truth, dataset.notes)
 
 
 def _picked(dataset: Dataset, split: Split, rows: Array) -> Rows:
-    return Rows(dataset.pool[split][rows], dataset.pool_y[rows])
+    clean = None if dataset.clean_pool is None or split not in LEARNABLE else dataset.clean_pool[rows]
+    return Rows(dataset.pool[split][rows], dataset.pool_y[rows], clean)
 
 
 def _part(values: Mapping[str, Any], part: Part) -> Any:

@@ -91,8 +91,8 @@ def test_only_small_classes_are_changed(make: Make) -> None:
     seen: list[tuple[Tensor, Tensor, Tensor]] = []
 
     class Watched(oracle.Oracle):
-        def _mixed(self, mixing: Mixing, x: Tensor, y: Tensor, progress: float) -> Tensor:
-            mixed = super()._mixed(mixing, x, y, progress)
+        def _mixed(self, mixing: Mixing, source: Tensor, x: Tensor, y: Tensor, progress: float) -> Tensor:
+            mixed = super()._mixed(mixing, source, x, y, progress)
             seen.append((x, mixed, y))
             return mixed
 

@@ -242,6 +242,10 @@ REJECTED: Mapping[str, tuple[Check, Build]] = {
         contract.check_view_cannot_reach,
         partial(Broken, view=Leaky, given=leaking(lambda problem: lambda x=problem._rows[Split.TEST].x: x)),
     ),
+    "view keeps images before the nuisance": (
+        contract.check_view_cannot_reach,
+        partial(Broken, view=Leaky, given=leaking(lambda problem: [problem._rows[Split.OUTER].clean])),
+    ),
     "view keeps a bound method": (
         contract.check_view_cannot_reach,
         partial(Broken, view=Leaky, given=leaking(lambda problem: problem.examples)),
