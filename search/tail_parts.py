@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 # Zhou et al. (2022): levels up to 99 of 255; dilations up to 4 pixels and erosions of 2; any turn.
@@ -13,16 +14,23 @@ DELAY = 0.6  # of the training, then classes are resampled and the tail is augme
 DELAYED = {"sampling": "balanced", "delay": DELAY}
 
 
-def mnist_tail(nuisance: str, order: int) -> dict[str, Any]:
-    """MNIST with 1,500 examples of the largest class and 8 of the smallest, all varied alike."""
+EXPONENTIAL: dict[str, Any] = {"largest": 1500, "ratio": 8 / 1500}
+ZIPF: dict[str, Any] = {"tail": "zipf", "largest": 4800, "exponent": 2.0, "least": 5}  # the first ten of K49-LT
+
+
+def mnist_tail(nuisance: str, order: int, sizes: Mapping[str, Any] = EXPONENTIAL) -> dict[str, Any]:
+    """MNIST with few large classes and many small ones, all varied alike.
+
+    Args:
+        sizes: by default 1,500 examples of the largest class and 8 of the smallest.
+    """
     return {
         "label": f"mnist-{nuisance}-{order}",
         "source": {"name": "torchvision", "dataset": "MNIST", "root": "data"},
         "actions": ["background", "stroke"],
         "limits": {"rotation": 180.0},
         "wrappers": [{
-            "name": "long_tailed", "largest": 1500, "ratio": 8 / 1500, "order": order, "select": 30,
-            "ranges": NUISANCES[nuisance],
+            "name": "long_tailed", **sizes, "order": order, "select": 30, "ranges": NUISANCES[nuisance],
         }],
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from search.tail_parts import DELAYED, cifar_tail, digits_step, losses, mnist_tail, rules, transfers
+from search.tail_parts import DELAYED, ZIPF, cifar_tail, digits_step, losses, mnist_tail, rules, transfers
 
 
 def tails() -> dict[str, Any]:
@@ -20,6 +20,14 @@ def tails_digits() -> dict[str, Any]:
     return {
         "problems": [digits_step(order) for order in range(10)],
         "methods": rules(), **_tail_protocol(), "horizon": 240,
+    }
+
+
+def tails_zipf() -> dict[str, Any]:
+    """The same with random backgrounds under the class sizes of K49-LT, 4,800 to 48; three orders."""
+    return {
+        "problems": [mnist_tail("background", order, ZIPF) for order in range(3)],
+        "methods": rules(), **_tail_protocol(),
     }
 
 
@@ -47,7 +55,11 @@ def git_rotation() -> dict[str, Any]:
 
 
 def git_cifar10() -> dict[str, Any]:
-    """CIFAR-10-LT, 100 to 1, a ResNet-18, for a GPU; downloads to `data`."""
+    """CIFAR-10-LT, 100 to 1, a ResNet-18, for a GPU; downloads to `data`.
+
+    Published are a ResNet-32, and resampling and generated images from .8 of the training on, with the first drop of
+    the rate; here they begin at .6, as on MNIST, so that a schedule and a method do not begin together.
+    """
     rows = [*rules(), *losses(), {"name": "augnet"}, *transfers("background", cutoff=500)[:3]]
     batch = {"batch_size": 128, "learning_rate_decay": "steps"}
     return {

@@ -9,6 +9,8 @@ import pytest
 from search import recipes
 from search.study import Comparison
 from search.tail_parts import DELAY, NUISANCES, SMALL
+from trainables.problems.long_tailed import Config as LongTailed
+from trainables.problems.tails import tail_sizes
 
 TRANSFERS = ("git", "git-all", "trivial-tail", "oracle-tail", "wrong-tail")
 
@@ -42,3 +44,20 @@ def test_the_oracle_is_told_what_is_planted_and_the_wrong_row_something_else(nui
 def test_turns_are_learned_by_the_spatial_generator_alone() -> None:
     kinds = {nuisance: rows(f"git_{nuisance}")["git"].generator.kind for nuisance in NUISANCES}
     assert kinds == {"background": "style", "stroke": "style", "rotation": "spatial"}
+
+
+def test_sizes_of_the_zipf_recipe_are_the_first_ten_of_the_published_ones() -> None:
+    (problem, *others) = Comparison.model_validate(recipes.get("tails_zipf")).problems
+    _, (tail,) = problem.parts()
+    assert isinstance(tail, LongTailed) and tail.largest is not None
+    sizes = tail_sizes(tail.tail, 10, tail.largest, tail.ratio, tail.exponent, tail.least)
+    assert sizes == [4800, 1200, 533, 300, 192, 133, 97, 75, 59, 48]
+    assert {problem.wrappers[0]["order"] for problem in (problem, *others)} == {0, 1, 2}
+
+
+def test_the_exponential_recipe_goes_down_to_eight() -> None:
+    (problem, *_) = Comparison.model_validate(recipes.get("tails")).problems
+    _, (tail,) = problem.parts()
+    assert isinstance(tail, LongTailed) and tail.largest is not None
+    sizes = tail_sizes(tail.tail, 10, tail.largest, tail.ratio, tail.exponent, tail.least)
+    assert sizes == [1500, 838, 468, 262, 146, 81, 45, 25, 14, 8]

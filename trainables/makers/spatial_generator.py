@@ -33,7 +33,7 @@ class Config(MakerConfig):
         weight_decay: of D, as an L2 penalty.
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     horizon: int = Field(default=1500, ge=1)
     batch_size: int = Field(default=64, ge=2)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Generator, Tensor
 
 from spaces.domain import Space
 from tracking.errors import UserError, nearest
+from trainables.idle_fields import refuse_idle
 from trainables.invariance import planted_sampler
 from trainables.method import Context, NetworkBuilder
 from trainables.modules.recipe import RECIPE_DOMAINS
@@ -36,6 +37,12 @@ class Config(TailRecipe):
 
     ranges: dict[str, float] = Field(default_factory=dict)
     redraws: bool = True
+
+    @model_validator(mode="after")
+    def _acts_on_something(self) -> Self:
+        if not self.ranges:
+            refuse_idle(self, ("cutoff", "replaced", "start"), "what the `ranges` act on", "name `ranges`")
+        return self
 
     @classmethod
     def quick(cls) -> Config:

@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import one_hot
 
 from tracking.errors import UserError
+from trainables.idle_fields import refuse_idle
 from trainables.method import Context
 from trainables.problems.problem import LEARNABLE, Batch, ByClass, Kind, Split, View
 
@@ -82,6 +83,16 @@ class ImbalanceConfig(BaseModel):
                 "`delay` is of sampling and weighting; a loss is there from the start", f"delay: {self.delay:g}",
                 "set `sampling` or `weighting`",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_is_idle(self) -> Self:
+        if self.sampling is not Sampling.EFFECTIVE and self.weighting is not Weighting.EFFECTIVE:
+            refuse_idle(self, ("beta",), "effective numbers", "set `sampling` or `weighting` to `effective`")
+        if self.loss is not Loss.LDAM:
+            refuse_idle(self, ("margin", "scale"), "LDAM", "set `loss: ldam`")
+        if self.loss is not Loss.FOCAL:
+            refuse_idle(self, ("gamma",), "the focal loss", "set `loss: focal`")
         return self
 
     @property

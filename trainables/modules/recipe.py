@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
 from itertools import pairwise
+from typing import Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import nn
 
 from spaces.domain import Domain, Float
 from tracking.errors import UserError
 from trainables.artefact import ArtefactSpec
+from trainables.idle_fields import refuse_idle
 from trainables.method import Context, MethodConfig, NetworkBuilder, drawn
 from trainables.modules.amortised import NAME, ExtractorChoice
 from trainables.modules.cosine_head import with_cosine_head
@@ -74,6 +76,12 @@ class RecipeConfig(MethodConfig):
         if not all(before < after for before, after in pairwise((0.0, *drops, 1.0))):
             raise UserError("drops of the learning rate must rise within (0, 1)", ", ".join(f"{d:g}" for d in drops))
         return drops
+
+    @model_validator(mode="after")
+    def _drops_are_of_steps(self) -> Self:
+        if self.learning_rate_decay is not Decay.STEPS:
+            refuse_idle(self, ("drops", "drop_factor"), "rates that fall in steps", "set `learning_rate_decay: steps`")
+        return self
 
     def needs(self, problem: ProblemSpec, data_seed: int) -> Mapping[str, ArtefactSpec]:
         return {} if self.pretrained is None else {NAME: self.pretrained.spec(problem, data_seed)}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tracking.errors import UserError
+from trainables.idle_fields import refuse_idle
 from trainables.problems.dataset import Array, Dataset, WrapperConfig, stream
 from trainables.problems.nuisance import check_ranges, strengths, transformed, widest
 from trainables.problems.problem import Kind, Split, Truth
@@ -51,6 +52,14 @@ class Config(WrapperConfig):
     select: int = Field(default=30, ge=1)
     ranges: dict[str, float] = Field(default_factory=dict)
     draws: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _nothing_is_idle(self) -> Self:
+        if self.tail is Tail.ZIPF:
+            refuse_idle(self, ("ratio",), "exponential and step tails", "of a Zipf tail set `exponent` and `least`")
+        else:
+            refuse_idle(self, ("exponent", "least"), "Zipf tails", "set `tail: zipf`, or `ratio`")
+        return self
 
     def wrap(self, dataset: Dataset, seed: int) -> Dataset:
         _check_data(dataset)

@@ -145,7 +145,7 @@ def test_thirds_keep_equal_sizes_together() -> None:
     [
         ({"largest": 5000}, "images that the tail and `select` ask for.*of 5010"),
         ({"largest": 60, "ratio": 0.01}, "smallest class of the tail needs 2"),
-        ({"tail": "zipf", "largest": 3, "least": 20}, "`least` is a size of the tail"),
+        ({"tail": "zipf", "ratio": 0.01, "largest": 3, "least": 20}, "`least` is a size of the tail"),
         ({"draws": 400}, "lower `draws`"),
         ({"draws": 30, "largest": 60, "ranges": {"rotation": 60.0}}, "draws: 30, and the smallest class has 6"),
         ({"select": 500}, "`select` must leave 2 images"),

@@ -130,6 +130,9 @@ class SpatialTraining:
         generator = self._context.generator(Role.AUGMENT, 1)
         widths = torch.tensor(list(self._widths().values()), device=x.device)
         first, second = (moved(x, uniform(len(x), generator).to(x) * widths) for _ in range(2))
-        loss = discriminator_loss(self._judge(x), self._judge(first))
+        # The discriminator is asked about what it was trained on: both sides moved by the jitter.
+        jitter = [uniform(len(x), generator).to(x) * self._jitter * self._caps for _ in range(2)]
+        made = moved(x, uniform(len(x), generator).to(x) * widths + jitter[0])
+        loss = discriminator_loss(self._judge(moved(x, jitter[1])), self._judge(made))
         diversity, spread, last = torch.stack((2 * l1(first, second), 2 * l1(x, x.roll(1, 0)), loss)).tolist()
         return Measures(diversity, spread, spread, 0.0, last)
