@@ -14,7 +14,7 @@ from trainables.artefact import Artefact
 from trainables.invariance import averaged
 from trainables.method import Augments, Context, Method, MethodConfig, NetworkBuilder, stable_seed
 from trainables.modules.networks import builder
-from trainables.problems.problem import Problem, Split
+from trainables.problems.problem import Planted, Problem, Split
 
 SLICES = 4
 
@@ -60,6 +60,7 @@ def run(
     context = Context(
         problem=problem.view(meter), horizon=horizon, slice_updates=-(-horizon // SLICES), seed=seed,
         device=torch.device("cpu"), meter=meter, network=network or builder("small_cnn"), artefacts=artefacts or {},
+        originals=problem.originals() if config.told and isinstance(problem, Planted) else None,
     )
     method = config.build(context)
     began = time.perf_counter()

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import git_transfer
 import pytest
+from alone import run
+from torch import Tensor
 
 from search.row import Row
 from tests.support.rows import row, seeds
+from trainables.problems.spec import ProblemSpec
 
 
 def line(method: str, order: int, *tails: float) -> Row:
@@ -33,6 +40,47 @@ def test_differences_are_of_the_same_order_and_seed() -> None:
     assert git_transfer.against(DRS, DRS, "ekld/tail") == (None, None), "a row is not compared with itself"
     short = replace(GIT[0], classes={"ekld/tail": {2: 0.5}})
     assert git_transfer.against([short], DRS, "ekld/tail")[1].count == 1
+
+
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Callable[[Tensor], Tensor]], float]:
+    """The share that is kept by a transfer, on a tail of digits and after few updates; and how the judge is trained."""
+    def tail(nuisance: str, order: int) -> dict[str, Any]:
+        wrapper = {"name": "long_tailed", "largest": 60, "ratio": 0.1, "select": 10, "ranges": {"rotation": 20.0}}
+        return {"label": "x", "source": {"name": "digits"}, "wrappers": [wrapper]}
+
+    def share(transfer: Callable[[Tensor], Tensor]) -> float:
+        problem = ProblemSpec.model_validate(tail("rotation", 0)).build(0, 0, tmp_path)
+        sampler = SimpleNamespace(sample=lambda x, generator: transfer(x))
+        return git_transfer.label_kept(problem, "rotation", Path(), tmp_path, sampler)
+
+    monkeypatch.setattr(git_transfer, "mnist_tail", tail)
+    monkeypatch.setattr(git_transfer, "_at", lambda problem, root: problem)
+    monkeypatch.setattr(git_transfer, "NUISANCES", {"rotation": {"rotation": 20.0}})
+    monkeypatch.setattr(git_transfer, "JUDGE_UPDATES", 150)
+    return share
+
+
+def test_a_judge_tells_what_keeps_the_class_from_what_does_not(
+    judged: Callable[[Callable[[Tensor], Tensor]], float]
+) -> None:
+    """Nothing done: nearly all; one image for all: one class of ten; images of other classes: hardly any."""
+    assert judged(lambda x: x) > 0.85
+    assert judged(lambda x: x[:1].expand_as(x)) == pytest.approx(0.1, abs=0.001)
+    assert judged(lambda x: x.roll(100, 0)) < 0.1
+
+
+def test_the_judge_learns_on_balanced_images_under_the_nuisance(
+    judged: Callable[[Callable[[Tensor], Tensor]], float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spied(config: Any, problem: Any, *rest: Any) -> Any:
+        assert config.ranges == {"rotation": 20.0}, "drawn anew for each update"
+        assert problem.truth is None, "images as they are, not varied twice"
+        assert problem.class_sizes().tolist() == [60] * 10
+        return run(config, problem, *rest)
+
+    monkeypatch.setattr(git_transfer, "run", spied)
+    judged(lambda x: x)
 
 
 def test_a_problem_is_named_without_its_order() -> None:

@@ -81,6 +81,8 @@ def test_balanced_classes_are_drawn_by_label() -> None:
     assert figure.axes[0].get_xlabel() == "training examples of the class"
     points = figure.axes[0].lines[0].get_xydata()
     assert [tuple(point) for point in points] == [(10.0, 0.5), (100.0, pytest.approx(0.05))]
+    assert [(panel.get_xscale(), panel.get_yscale()) for panel in figure.axes] == [("log", "log"), ("log", "linear")]
+    assert [panel.get_xscale() for panel in picture(even, "one").axes] == ["linear", "linear"]
     assert png(figure).startswith(b"\x89PNG")
     assert "slope of log eKLD on log class size: plain -1, git -1" in describe(made())
 

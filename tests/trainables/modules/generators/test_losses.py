@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 from trainables.method import drawn as seeded
 from trainables.modules.generators.losses import APART, adversarial_loss, discriminator_loss, diversity_loss, l1
 from trainables.modules.generators.measures import Measures, diversity_ratio
+from trainables.modules.generators.optimiser import cosine
 from trainables.modules.generators.style_network import StyleNetwork, StyleNetworkConfig, adain, instance_norm, padded
 
 
@@ -20,6 +21,14 @@ def fresh() -> StyleNetwork:
     made = seeded(lambda: StyleNetwork(1, StyleNetworkConfig(width=4)), 0)
     assert isinstance(made, StyleNetwork)
     return made.requires_grad_(False)
+
+
+def test_the_rate_rises_and_falls_to_a_twentieth() -> None:
+    """1/50 at first, all of it after the rise at a long horizon, half way down in the middle, .05 at the end."""
+    assert cosine(0, 10_000) == pytest.approx(1 / 50)
+    assert cosine(100, 10_000) == pytest.approx(1, abs=1e-3)
+    assert cosine(5000, 10_000) == pytest.approx((1 + 0.05) / 2)
+    assert cosine(10_000, 10_000) == pytest.approx(0.05)
 
 
 def test_least_squares_by_hand() -> None:

@@ -7,8 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Generator, Tensor
 
 from tracking.cost import Meter
@@ -193,6 +195,39 @@ def test_files_for_people(tmp_path: Path) -> None:
     assert torch.equal(again.sample(x, Generator().manual_seed(0)), generator.sample(x, Generator().manual_seed(0)))
     sheet = contact_sheet(generator, x)
     assert torch.equal(sheet[0], x[0]) and torch.equal(sheet[8], x[1])
+
+
+def test_the_picture_shows_the_classes_that_it_says(tmp_path: Path) -> None:
+    """The first column are stored images, to be found among the problem's by their pixels: their labels are known."""
+    context = toy_context()
+    state = context.artefacts[NAME].state
+    export(context, load_transfer(state, context.problem.shape, CPU), state, tmp_path)
+    shown = json.loads((tmp_path / "generator.json").read_text())["shown_classes"]
+    x, y = context.problem.labelled()
+    label = {(255 * image).round().byte().numpy().tobytes(): int(k) for image, k in zip(x, y, strict=True)}
+    sheet = torch.from_numpy(np.array(Image.open(tmp_path / "transfer.png").convert("L")))
+    side = context.problem.shape[1]
+    firsts = [sheet[top : top + side, 2 : 2 + side] for top in range(2, sheet.shape[0] - side, side + 2)]
+    assert [label[tile.contiguous().numpy().tobytes()] for tile in firsts] == [one["class"] for one in shown]
+    sizes = context.problem.class_sizes()  # type: ignore[attr-defined]
+    assert [one["size"] for one in shown] == sizes[[one["class"] for one in shown]].tolist()
+
+
+def test_what_is_exported_is_the_average_of_the_weights() -> None:
+    """w <- w + min(1, 20 / horizon) (w_t - w) after every update, from the first weights on, by hand."""
+    horizon = 40
+    config = config_class("style_generator").model_validate({**SMALL, "horizon": horizon})
+    maker: Any = config.build(MakerContext(
+        problem=Squares(), horizon=horizon, slice_updates=1, seed=0, device=CPU, meter=Meter("cpu"),
+    ))
+    average: dict[str, Tensor] = {}
+    for _ in range(horizon):
+        maker.step()
+        now = {name: value.clone() for name, value in maker._network.state_dict().items()}
+        average = {name: average[name].lerp(now[name], 0.5) for name in now} if average else now
+    exported = maker.result()["weights"]
+    assert all(torch.allclose(exported[name], average[name], atol=1e-6) for name in average)
+    assert any(not torch.allclose(exported[name], now[name], atol=1e-4) for name in now), "the last weights are others"
 
 
 @pytest.mark.parametrize("kind", ["style", "spatial"])
