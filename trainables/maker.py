@@ -113,7 +113,8 @@ class MakerContext:
 class Maker(Protocol):
     """Trains in bounded slices; the promises of `Method` on resuming hold for it too.
 
-    Every slice is charged to `Phase.PRETRAIN`; `Slice.ready` means nothing here.
+    Every slice is charged to `Phase.PRETRAIN`; `Slice.ready` means nothing here. A maker may have `warnings` as methods
+    have (`Warns`), which are asked for after `result`.
     """
 
     def step(self) -> Slice: ...

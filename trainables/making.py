@@ -22,7 +22,7 @@ from trainables.assignment import Making, Report
 from trainables.harness import MisplacedCostError, resolve_device
 from trainables.keeping import Keeper
 from trainables.maker import Maker, MakerContext, pool_of
-from trainables.method import Slice, State
+from trainables.method import Slice, State, Warns
 from trainables.problems.store import cache_folder
 from trainables.ranks import Ranks
 from trainables.team import ALONE, Team
@@ -126,13 +126,15 @@ class MakerHarness:
 
     def _report(self, piece: Slice, ledger: Ledger, manifest: Manifest | None) -> Report:
         updates = (self._keeper.index + 1) * _slice_updates(self.making.spec.config().horizon)
+        notes = [self._keeper.note(), *(self.maker.warnings() if piece.done and isinstance(self.maker, Warns) else ())]
         progress = 1.0 if piece.done else min(1.0, updates / self.making.spec.config().horizon)
         return Report(
             uid=self.making.uid, index=self._keeper.index,
             status=Status.COMPLETE if piece.done else Status.RUNNING, ready=False, score=None,
             flops=ledger.phases[Phase.PRETRAIN].flops,
             metrics={**piece.metrics, PROGRESS: progress, **ledger.metrics()},
-            ledger=ledger.to_json() if piece.done else None, note=self._keeper.note(),
+            ledger=ledger.to_json() if piece.done else None,
+            note="; ".join(note for note in notes if note is not None) or None,
             artefact=None if manifest is None else {
                 "key": manifest.key, "sha256": manifest.sha256, "size": manifest.size, "ledger": manifest.ledger,
             },

@@ -60,6 +60,18 @@ def test_everything_is_charged_to_pre_training(tmp_path: Path) -> None:
     assert stored(tmp_path).load(spec().key()).ledger.phases[Phase.PRETRAIN] == cost
 
 
+@pytest.mark.parametrize("start", [0.0, 0.5])
+def test_a_collapsed_generator_is_told_before_anything_is_trained_with_it(tmp_path: Path, start: float) -> None:
+    """Warps of no width change nothing; wide ones do."""
+    settings = {"horizon": 2, "start": start, "learning_rate": 1e-9}
+    described = making(tmp_path, spec(maker="spatial_generator", settings=settings))
+    reports = finish(MakerHarness(described))
+    assert all(report.note is None for report in reports[:-1])
+    note = reports[-1].note
+    assert (note is None) is (start > 0)
+    assert note is None or "the generator has collapsed to the identity" in note
+
+
 def test_a_long_making_reports_so_often_and_no_oftener(tmp_path: Path) -> None:
     reports = finish(MakerHarness(making(tmp_path, spec(settings={"horizon": 101}))))
     assert len(reports) == -(-101 // -(-101 // SLICES)) <= SLICES

@@ -7,6 +7,7 @@ Axes: B images, Q warps.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -57,6 +58,7 @@ class SpatialTraining:
         self._tail = TailAverage([self._shares])
         self._order, self._noise = context.generator(Role.ORDER), context.generator(Role.AUGMENT)
         self._cursor = 0
+        self._measures: Measures | None = None
 
     def step(self) -> Slice:
         updates = min(self._context.slice_updates, self._context.horizon - self._cursor)
@@ -90,11 +92,16 @@ class SpatialTraining:
         context = self._context
         x = context.problem.balanced(context.generator(Role.ORDER, 1), MEASURED).to(context.device)
         with torch.no_grad(), context.meter.unit("measure", x.shape, phase=Phase.PRETRAIN):
-            measures = self._measured(x)
+            self._measures = self._measured(x)
         return {
             "kind": GeneratorKind.SPATIAL.value, "shape": list(context.problem.shape), "widths": self._widths(),
-            "measures": measures.state(),
+            "measures": self._measures.state(),
         }
+
+    def warnings(self) -> Sequence[str]:
+        """Why what was made is not to be used, before anything is trained with it."""
+        said = None if self._measures is None else self._measures.collapsed()
+        return () if said is None else (said,)
 
     def _update(self) -> Tensor:
         """Losses of both sides (2,)."""

@@ -7,6 +7,7 @@ Axes: B images, C channels, H height, W width, D style dimensions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -66,6 +67,7 @@ class StyleTraining:
         )
         self._order, self._styles = context.generator(Role.ORDER), context.generator(Role.AUGMENT)
         self._cursor = 0
+        self._measures: Measures | None = None
 
     def step(self) -> Slice:
         updates = min(self._context.slice_updates, self._context.horizon - self._cursor)
@@ -98,12 +100,17 @@ class StyleTraining:
         context = self._context
         x = scaled(context.problem.balanced(context.generator(Role.ORDER, 1), MEASURED).to(context.device))
         with torch.no_grad(), context.meter.unit("measure", x.shape, phase=Phase.PRETRAIN):
-            measures = measured(self._average, self._discriminator, x, context.generator(Role.AUGMENT, 1))
+            self._measures = measured(self._average, self._discriminator, x, context.generator(Role.AUGMENT, 1))
         return {
             "kind": GeneratorKind.STYLE.value, "shape": list(context.problem.shape),
             "network": self._config.network.model_dump(mode="json"), "weights": module_state(self._average),
-            "measures": measures.state(),
+            "measures": self._measures.state(),
         }
+
+    def warnings(self) -> Sequence[str]:
+        """Why what was made is not to be used, before anything is trained with it."""
+        said = None if self._measures is None else self._measures.collapsed()
+        return () if said is None else (said,)
 
     def _modules(self) -> dict[str, nn.Module]:
         return {"network": self._network, "average": self._average, "discriminator": self._discriminator}
