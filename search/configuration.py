@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from search import recipes
+from search.picking import picked
 from search.study import Comparison
 from tracking.errors import UserError, nearest
 from tracking.journal import Event
@@ -44,7 +45,8 @@ def load(source: str, overrides: Sequence[str] = (), modules: Sequence[Path] = (
 
     Args:
         source: a recipe's name, or the path of a YAML file with the fields of `Comparison`.
-        overrides: "dotted.key=value"; list elements by number (`problems.0.label=x`); values are YAML.
+        overrides: "dotted.key=value"; list elements by number (`problems.0.label=x`); values are YAML. Rows and
+            problems of a recipe may be named (`methods=[plain, git]`), see `picking`.
         modules: the user's own plug-in files.
 
     Raises:
@@ -63,9 +65,10 @@ def fields(
     """
     data = _from_file(Path(source)) if _looks_like_file(source) else recipe(source)
     data["plugins"] = [*(data.get("plugins") or []), *plugin_files(modules)]
+    before = dict(data)
     for override in overrides:
         _apply(data, override)
-    return data
+    return picked(data, before)
 
 
 def overridden(

@@ -35,6 +35,27 @@ def test_overrides() -> None:
     assert made.methods[0].settings == {"batch_size": 32}
 
 
+def test_rows_and_problems_of_a_recipe_are_named_by_their_labels() -> None:
+    whole = configuration.load("git_stroke")
+    some = configuration.load("git_stroke", ["methods=[oracle-tail, drs]", "problems=[mnist-stroke-1]", "budget=1.5"])
+    rows = {spec.key: spec for spec in whole.methods}
+    assert list(some.methods) == [rows["oracle-tail"], rows["drs"]]
+    assert list(some.problems) == [whole.problems[1]]
+
+
+def test_a_method_that_is_no_row_is_itself_at_its_defaults() -> None:
+    made = configuration.load("smoke", ["methods=[plain, lila, {name: plain, label: other}]"])
+    assert [(spec.key, spec.name, spec.settings) for spec in made.methods] == [
+        ("plain", "plain", {}), ("lila", "lila", {}), ("other", "plain", {}),
+    ]
+
+
+def test_a_file_may_name_methods(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump({**recipes.get("smoke"), "methods": ["plain", "augnet"]}))
+    assert [spec.key for spec in configuration.load(str(path)).methods] == ["plain", "augnet"]
+
+
 def test_asha_can_be_switched_off() -> None:
     assert configuration.load("smoke", ["asha=null"]).asha is None
 
@@ -81,6 +102,9 @@ def test_a_file_holds_the_fields(tmp_path: Path) -> None:
         ("smoke", ["problems.5.label=x"], ["0 to 0", "problems.5"]),
         ("smoke", ["problems.0.label=a/b"], ["label", "a/b"]),
         ("smoke", ["problems=[]"], ["problems"]),
+        ("smoke", ["problems=[digit]"], ["one of the recipe's", "digit", "did you mean"]),
+        ("smoke", ["methods=[plane]"], ["no method of that name", "plane", "did you mean `plain`"]),
+        ("git_stroke", ["methods=[drs, oracle-tai]"], ["no method of that name", "oracle-tai"]),
     ],
 )
 def test_each_fault_is_one_message(source: str, overrides: list[str], words: list[str]) -> None:
