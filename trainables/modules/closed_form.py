@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,8 @@ from trainables.modules.counted_features import CountedFeatures
 from trainables.modules.descriptor_search import SearchConfig
 from trainables.modules.evaluated import Judge
 from trainables.modules.imbalance import ImbalanceConfig, Loss
-from trainables.modules.report_card import Chosen, drift, export
+from trainables.modules.report_card import Chosen, bounded, drift, export
+from trainables.modules.risk_bound import RiskBound
 from trainables.modules.state import require_like
 from trainables.problems.problem import Batch, View
 
@@ -102,6 +104,7 @@ class ClosedForm:
         self.task = AmortisedTask(context, config.imbalance)
         self._independent = config.extractor.source is not None
         self._certainty: dict[str, float] = {}
+        self._bound: dict[str, float] = {}
         self._context, self._select, self._phase = context, select, phase
         self.descriptor, self.choices = torch.zeros(len(self.task.extractor.family.factors)), 1
         outputs, features = context.problem.outputs, self.task.extractor.features
@@ -120,6 +123,7 @@ class ClosedForm:
         with self._context.meter.unit("head", (count,), phase=phase, examples=count), torch.no_grad():
             features = task.features(self.descriptor[None], None)[0]
             self.head = Head.fitted(features, task.targets, selected.log_penalty)
+        self._bound = self._terms(bounded(task, features, self.head, self.choices))
         return Slice(dict(selected.notes), phase, ready=True, done=True)
 
     def predict(self, x: Tensor, support: Batch | None = None) -> Tensor:
@@ -129,7 +133,8 @@ class ClosedForm:
 
     def describe(self) -> Mapping[str, float]:
         family = self.task.extractor.family
-        return {f"descriptor/{name}": value for name, value in family.named(self.descriptor).items()}
+        entries = {f"descriptor/{name}": value for name, value in family.named(self.descriptor).items()}
+        return {**entries, **{f"bound/{name}": value for name, value in self._bound.items()}}
 
     def export(self, folder: Path) -> Mapping[str, str]:
         """See `report_card`; after the last step, also in another process than that one's."""
@@ -143,17 +148,26 @@ class ClosedForm:
         return drift(self.task)
 
     def state_dict(self) -> State:
-        certainty = json.dumps(self._certainty)  # as text: which entries there are differs from search to search
+        # As text: which entries there are differs from search to search.
+        certainty, bound = json.dumps(self._certainty), json.dumps(self._bound)
         return {
-            "descriptor": self.descriptor.clone(), "choices": self.choices, "certainty": certainty,
+            "descriptor": self.descriptor.clone(), "choices": self.choices, "certainty": certainty, "bound": bound,
             "head": self.head.state_dict(),
         }
 
     def load_state_dict(self, state: State) -> None:
         require_like(self.state_dict(), state)
         self.descriptor, self.choices = state["descriptor"].cpu().clone(), state["choices"]
-        self._certainty = json.loads(state["certainty"])
+        self._certainty, self._bound = json.loads(state["certainty"]), json.loads(state["bound"])
         self.head = Head(**{name: value.clone() for name, value in state["head"].items()})
+
+    def _terms(self, bound: RiskBound) -> dict[str, float]:
+        """The risk bound by terms, with probability .95 on new images; `holds` is 0 where its assumption does not."""
+        terms = {
+            "total": bound.total, "empirical": bound.empirical, "complexity": bound.complexity, "choice": bound.price,
+            "holds": float(self._independent),
+        }
+        return {name: value for name, value in terms.items() if math.isfinite(value)}
 
 
 class ClosedFormSearch(ClosedForm):

@@ -26,7 +26,7 @@ from trainables.modules.descriptor_search import SearchConfig
 from trainables.modules.evaluated import Evaluated, Judge
 from trainables.modules.extractor import Extractor
 from trainables.modules.factor_tests import factor_tests, split
-from trainables.modules.risk_bound import risk_bound
+from trainables.modules.risk_bound import RiskBound, risk_bound
 from trainables.program import NAME
 from trainables.program import program as made_program
 
@@ -128,13 +128,17 @@ def _bound(task: AmortisedTask, chosen: Chosen) -> dict[str, Any] | None:
     """The terms, whether they say anything, and whether they may be believed; None for a continuum of descriptors."""
     if chosen.family_size is None:
         return None
-    features = task.features(chosen.descriptor[None], None)[0]
-    bound = risk_bound(features, chosen.head.ridge, task.targets, chosen.family_size, feature_norm=1.0)
+    bound = bounded(task, task.features(chosen.descriptor[None], None)[0], chosen.head, chosen.family_size)
     holds = "" if chosen.independent else (
         "does not hold: the extractor was pre-trained on the task's own source, and may have seen these very images; "
         "name another `source`"
     )
     return {**asdict(bound), "total": bound.total, "vacuous": bound.vacuous, "assumption": holds or "holds"}
+
+
+def bounded(task: AmortisedTask, features: Tensor, head: Head, family_size: int) -> RiskBound:
+    """The risk bound of a head on the task's features (n, d) under a descriptor that was chosen among `family_size`."""
+    return risk_bound(features, head.ridge, task.targets, family_size, feature_norm=1.0)  # features are normalised
 
 
 def probed(task: AmortisedTask) -> Probe:

@@ -61,6 +61,24 @@ def test_the_bound_says_whether_its_assumption_holds(tmp_path: Path) -> None:
     assert said[0].startswith("does not hold") and said[1] == "holds"
 
 
+def test_the_report_has_the_bound_that_the_card_has(tmp_path: Path) -> None:
+    """By terms, of a head that was fitted here; whether its assumption holds; and after a resume too."""
+    for place, settings in enumerate(({}, {"extractor": OWN_SOURCE})):
+        method = finished("descriptor", **settings)
+        files = method.export(tmp_path / str(place))
+        card = json.loads((tmp_path / str(place) / files["descriptor"]).read_text())["bound"]
+        again = methods.config_class("descriptor").model_validate(settings).build(toy_context())
+        assert not any(name.startswith("bound/") for name in again.describe()), "nothing was fitted yet"
+        again.load_state_dict(method.state_dict())
+        for said in (method.describe(), again.describe()):
+            for name, term in {"total": "total", "empirical": "empirical", "complexity": "complexity",
+                               "choice": "price"}.items():
+                assert said[f"bound/{name}"] == pytest.approx(card[term])
+            assert said["bound/holds"] == (card["assumption"] == "holds") == bool(settings)
+        assert said["bound/total"] == pytest.approx(
+            said["bound/empirical"] + said["bound/complexity"] + said["bound/choice"])
+
+
 def test_how_sure_the_choice_is_outlives_a_resume(tmp_path: Path) -> None:
     method = finished("descriptor")
     again = methods.config_class("descriptor")().build(toy_context())
