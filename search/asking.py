@@ -7,7 +7,7 @@ from dataclasses import replace
 from enum import StrEnum
 
 from search.course import Asked, Course
-from search.jobs import UNIT_ROW, Jobs
+from search.jobs import Jobs
 from search.lines import Line
 from search.preparation import Making as Stand
 from search.preparation import Preparation
@@ -15,7 +15,6 @@ from search.wanted import Study
 from tracking.errors import UserError
 from tracking.journal import Event
 from tracking.record import Stage
-from trainables import plugins
 from trainables.assignment import Assigned, Making
 
 
@@ -51,9 +50,7 @@ class Asking:
         problem = self._preparation.next_unit()
         if problem is not None:
             self._preparation.ask_unit(problem)
-            plain = plugins.method_config("plain")().model_dump(mode="json")
-            asked = Asked(f"{problem}/unit", Stage.UNIT, 0, plain)
-            return self._jobs.assignment(problem, UNIT_ROW, "plain", asked)
+            return self._jobs.unit(problem)
         waiting = [course for course in self._courses.values() if course.may_ask]
         if not waiting:
             return None

@@ -18,7 +18,6 @@ from search.timed_probe import Measured, measure
 from search.tuning import Verdict
 from search.tunings import tuning_of
 from search.wanted import wanted_of
-from trainables import plugins
 from trainables.evolving import EvolvingConfig
 from trainables.problems.spec import ProblemSpec
 
@@ -101,7 +100,7 @@ def estimate(
     jobs = {one.job: Job(one.seconds) for one in makings.values()}
     studies = []
     unit_trials, unit_flops = 0, 0.0
-    plain = plugins.method_config("plain")().model_dump(mode="json")
+    plain = comparison.unit()
     for problem in comparison.problems:
         unit = probed(problem, "plain", plain)
         if isinstance(unit, Measured):

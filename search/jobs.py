@@ -36,6 +36,11 @@ class Jobs:
         self._networks = {method.key: method.network for method in comparison.methods}
         self._store = str(ArtefactStore.beside(place).place)
 
+    def unit(self, problem: str) -> Assignment:
+        """The plain training that the problem's budgets are counted in."""
+        asked = Asked(f"{problem}/unit", Stage.UNIT, 0, self._comparison.unit())
+        return self.assignment(problem, UNIT_ROW, "plain", asked)
+
     def assignment(self, problem: str, row: str, method: str, asked: Asked) -> Assignment:
         """A trial of a study, or a budget unit."""
         confirm = asked.stage in CONFIRM_STAGES

@@ -210,7 +210,7 @@ def benchmark_cifar10() -> dict[str, Any]:
             {**row, "settings": {**row.get("settings", {}), **batch}}
             for row in everything("standard") if row["name"] not in small
         )],
-        "budget": 6.0,
+        "budget": 12.0,  # two trials of the dearest searches
         "confirm_seeds": 5,
     }
 

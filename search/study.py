@@ -35,7 +35,7 @@ class Comparison(Frozen):
         network: the network all methods share.
         horizon: updates of one training.
         slices: reports per training.
-        budget: tuning budget of each study, in multiples of one plain training of its problem.
+        budget: tuning budget of each study, in multiples of one plain training of its problem (see `unit`).
         max_trials: no study asks more than this many.
         confirm_seeds: S fresh seeds of the confirm stage.
         replay: whether what a search found is also trained from scratch, frozen.
@@ -152,6 +152,16 @@ class Comparison(Frozen):
     def replays(self) -> int:
         """Trainings of what each search found."""
         return self.replay_trainings if self.replay else 0
+
+    def unit(self) -> dict[str, Any]:
+        """Settings of the plain training that a budget is counted in: those of the row `plain`, where there is one.
+
+        So a batch size that all rows have counts in the unit too. An extractor it would start from does not: a unit
+        waits for nothing.
+        """
+        given = next((row.settings for row in self.methods if row.key == row.name == "plain"), {})
+        fields = {name: value for name, value in given.items() if name != "pretrained"}
+        return plugins.method_config("plain").model_validate(fields).model_dump(mode="json")
 
     def protocol(self, network: str = "") -> Protocol:
         """What every trial of this comparison shares.
