@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,12 @@ def fields(
     """
     data = _from_file(Path(source)) if _looks_like_file(source) else recipe(source)
     data["plugins"] = [*(data.get("plugins") or []), *plugin_files(modules)]
-    before = dict(data)
+    recipe_fields = deepcopy(data)
+    data = picked(data, {})
     for override in overrides:
         _apply(data, override)
-    return picked(data, before)
+        data = picked(data, recipe_fields)  # at once, so that the next override finds what a word stands for
+    return data
 
 
 def overridden(

@@ -33,6 +33,7 @@ from search.status import RUNNING, Standing
 from search.sweep import Sweep
 from search.sweep_log import NAME as LOG_NAME
 from search.tables import record, seed_records
+from search.warned import warned
 from tracking.errors import StorageError, UserError
 from tracking.journal import Event, held
 from tracking.lease import holder
@@ -216,7 +217,7 @@ def _reported(made: Sweep) -> Mapping[str, Any]:
     return {
         "name": made.name, "rows": [record(row) for row in found], "seeds": seed_records(found),
         "conclusions": {p: list(conclusions([row for row in found if row.problem == p])) for p in problems},
-        "missing": list(notices(found, events)),
+        "missing": list(notices(found, events)), "warnings": list(warned(events)),
         "waste": {"flops": wasted.flops, "wall_seconds": wasted.wall_seconds},
         "artefacts": [artefact_record(one) for one in all_made(events).values()],
         "break_even": [one.to_json() for one in break_even(found)],

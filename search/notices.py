@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from search.plan import missing
@@ -10,13 +9,10 @@ from search.row import Row
 from tracking.journal import Event
 from tracking.record import Stage
 
-_TRIAL = re.compile(r"^(.+?)/[a-z]+-\d+: ")  # who said it: problem/method/stage-number
-MOST_TOLD = 12  # warnings that a report repeats
-
 
 def notices(rows: Sequence[Row], events: Sequence[Event]) -> tuple[str, ...]:
     """What lies between the journal and a whole sweep, and what the comparison itself lacks."""
-    return (*missing(events), *_one_seed(rows), *_without_control(rows), *_mixed_hardware(events), *_told(events))
+    return (*missing(events), *_one_seed(rows), *_without_control(rows), *_mixed_hardware(events))
 
 
 def _one_seed(rows: Sequence[Row]) -> list[str]:
@@ -41,12 +37,3 @@ def _mixed_hardware(events: Sequence[Event]) -> list[str]:
     if len(kinds) < 2:
         return []
     return [f"Hardware was mixed ({'; '.join(kinds)}): compare FLOPs, not seconds."]
-
-
-def _told(events: Sequence[Event]) -> list[str]:
-    """What methods and makers warned of while they ran, once for all seeds of a row."""
-    texts = [str(event["text"]) for event in events if event["kind"] == "warning"]
-    told = list(dict.fromkeys(_TRIAL.sub(r"\1: ", text) for text in texts))
-    rest = len(told) - MOST_TOLD
-    more = [f"{rest} further {'warning is' if rest == 1 else 'warnings are'} in the journal."] if rest > 0 else []
-    return [f"Warned while running: {text}" for text in told[:MOST_TOLD]] + more

@@ -30,6 +30,7 @@ from search.sentences import (
 )
 from search.strips import Strip
 from search.summary import ONE_TUNING
+from search.warned import warned
 from tracking.journal import Event
 from tracking.record import Stage
 
@@ -130,7 +131,8 @@ def _rendered(
     }
     everything = overview.overall(rows)
     return environment.get_template("report.html").render(
-        plan=planned, notices=notices(rows, events), overall=everything, overall_said=overview.sentences(everything),
+        plan=planned, notices=(*notices(rows, events), *warned(events)), overall=everything,
+        overall_said=overview.sentences(everything),
         overall_table=overall_table(everything), by_problem=by_problem(rows), by_problem_legend=LEGEND,
         sections=[_section(rows, problem, exhibits, strips, room) for problem in planned.problems],
         studies=[Study(row, exhibits.tuned(row)) for row in rows if row.way is Stage.RERUN],

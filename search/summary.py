@@ -10,6 +10,7 @@ from search.exhibits import Exhibits
 from search.notices import notices
 from search.row import Row
 from search.sentences import conclusions, multiples_text, score_text, verdict_text
+from search.warned import warned
 from tracking.journal import Event
 
 ONE_TUNING = (
@@ -26,7 +27,7 @@ def summary(rows: Sequence[Row], events: Sequence[Event], exhibits: Exhibits) ->
 def _lines(rows: Sequence[Row], events: Sequence[Event], exhibits: Exhibits) -> Iterator[str]:
     yield f"# {_text(exhibits.plan.name or 'Comparison')}"
     yield ""
-    for notice in notices(rows, events):
+    for notice in (*notices(rows, events), *warned(events)):
         yield f"- **Read with care:** {_text(notice)}"
     yield from ("", ONE_TUNING, "")
     if overall := overview.sentences(overview.overall(rows)):

@@ -26,6 +26,7 @@ from search.sentences import (
     truth_text,
     verdict_text,
 )
+from search.warned import warned
 from tracking.journal import Event
 from tracking.record import Stage
 
@@ -34,7 +35,8 @@ LONGEST_NAME = 16  # of a method's words that are never broken: the longest of t
 
 def terminal(rows: Sequence[Row], events: Sequence[Event]) -> list[RenderableType]:
     """What is missing, then per problem a table and its sentences; fits in 110 columns."""
-    shown: list[RenderableType] = [Text(line, style="bold yellow") for line in notices(rows, events)]
+    told = (*notices(rows, events), *warned(events))
+    shown: list[RenderableType] = [Text(line, style="bold yellow") for line in told]
     shown += [Text(made_line(found)) for found in all_made(events).values()]
     random_controls = plan(events).random_controls
     for problem in dict.fromkeys(row.problem for row in rows):

@@ -43,6 +43,15 @@ def test_rows_and_problems_of_a_recipe_are_named_by_their_labels() -> None:
     assert list(some.problems) == [whole.problems[1]]
 
 
+def test_what_a_word_stands_for_can_be_changed_further() -> None:
+    made = configuration.load("git_stroke", ["methods=[drs, git]", "methods.1.settings.cutoff=50",
+                                             "problems=[mnist-stroke-1]", "problems.0.wrappers.0.select=20"])
+    assert made.methods[1].settings["cutoff"] == 50
+    assert made.problems[0].wrappers[0]["select"] == 20
+    again = configuration.load("git_stroke", ["methods.0.settings.batch_size=32", "methods=[plain]"])
+    assert again.methods[0].settings == {}, "words mean the recipe's rows as they were"
+
+
 def test_a_method_that_is_no_row_is_itself_at_its_defaults() -> None:
     made = configuration.load("smoke", ["methods=[plain, lila, {name: plain, label: other}]"])
     assert [(spec.key, spec.name, spec.settings) for spec in made.methods] == [
@@ -105,6 +114,7 @@ def test_a_file_holds_the_fields(tmp_path: Path) -> None:
         ("smoke", ["problems=[digit]"], ["one of the recipe's", "digit", "did you mean"]),
         ("smoke", ["methods=[plane]"], ["no method of that name", "plane", "did you mean `plain`"]),
         ("git_stroke", ["methods=[drs, oracle-tai]"], ["no method of that name", "oracle-tai"]),
+        ("git_stroke", ["methods=[oracle]"], ["by their labels", "oracle-tail, wrong-tail", "{name: oracle}"]),
     ],
 )
 def test_each_fault_is_one_message(source: str, overrides: list[str], words: list[str]) -> None:

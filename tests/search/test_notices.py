@@ -40,17 +40,3 @@ def test_machines_of_two_kinds() -> None:
     assert said(one) == ""
     two = [{**e, "hardware": "B"} if place == ends[-1] else e for place, e in enumerate(one)]
     assert said(two) == "Hardware was mixed (A; B): compare FLOPs, not seconds."
-
-
-def test_what_was_warned_of_is_said_once_for_all_seeds() -> None:
-    """And no more than a dozen of it."""
-    def told(*texts: str) -> list[str]:
-        events = [*journal(), *({"kind": "warning", "seq": 0, "time_ms": 0, "text": text} for text in texts)]
-        return list(notices(rows(events), events))
-
-    assert told("a b/git/rerun-1: it collapsed", "a b/git/rerun-2: it collapsed", "went on") == [
-        "Warned while running: a b/git: it collapsed", "Warned while running: went on",
-    ]
-    many = told(*(f"p/m/tune-{k}: {k}" for k in range(14)))
-    assert len(many) == 13 and many[-1] == "2 further warnings are in the journal."
-    assert told(*(f"p/m/tune-{k}: {k}" for k in range(13)))[-1] == "1 further warning is in the journal."

@@ -28,8 +28,9 @@ class Config(TailRecipe):
         ranges: action of the problem's transform bank -> half-width r in its unit; strengths are uniform in [-r, r], or
             in [0, r] where the action has no sign, and flips are drawn by a coin; all actions act on every input. None
             is plain training.
-        redraws: whether images that carry a planted nuisance are taken as they were before it, so that what is trained
-            on is a new draw of T. Without it the ranges act on top: twice T is not T, but for full turns.
+        redraws: whether images that carry planted nuisances are taken as they were before all of them, those too that
+            `ranges` do not name, so that what is trained on is a new draw of T. Without it the ranges act on top: twice
+            T is not T, but for full turns. They do so, too, where a wrapper changed images after a nuisance.
     """
 
     space: ClassVar[Space] = Space(RECIPE_DOMAINS)
@@ -41,7 +42,7 @@ class Config(TailRecipe):
     @model_validator(mode="after")
     def _acts_on_something(self) -> Self:
         if not self.ranges:
-            refuse_idle(self, ("cutoff", "replaced", "start"), "what the `ranges` act on", "name `ranges`")
+            refuse_idle(self, ("cutoff", "replaced", "start", "redraws"), "what the `ranges` act on", "name `ranges`")
         return self
 
     @classmethod

@@ -166,6 +166,25 @@ def check_view_forbids(build: Build) -> None:
             raise AssertionError(f"the view's `{name}` must raise ForbiddenSplitError for `{split}`")
 
 
+def check_originals_align(build: Build) -> None:
+    """What is given to methods that are told has the view's rows, labels and draws, and its kind of inputs."""
+    problem = build(0, 0)
+    originals = problem.originals() if isinstance(problem, Planted) else None
+    if originals is None:
+        return
+    view = problem.view()
+    assert (originals.kind, originals.shape) == (view.kind, view.shape), "originals must be inputs of the same kind"
+    for split in LEARNABLE:
+        pairs = [(one.labelled(split), one.draw(Generator().manual_seed(0), 32, split)) for one in (view, originals)]
+        for (x, y), (before, labels) in zip(*pairs, strict=True):
+            assert x.shape == before.shape and torch.equal(y, labels), f"originals of {split} must be the view's rows"
+    try:
+        originals.size(Split.TEST)
+    except ForbiddenSplitError:
+        return
+    raise AssertionError("originals must refuse the test split as a view does")
+
+
 def check_view_cannot_reach(build: Build) -> None:
     """No chain leads from a view to the truth, to select, to test or to inputs before a planted nuisance.
 
@@ -205,6 +224,7 @@ ALL_CHECKS: tuple[Check, ...] = (
     check_identity,
     check_loss_and_score,
     check_view_forbids,
+    check_originals_align,
     check_view_cannot_reach,
     check_mapped_once,
 )

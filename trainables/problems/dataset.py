@@ -24,6 +24,23 @@ POOL = (Split.TRAIN, Split.OUTER, Split.SELECT)
 
 
 @dataclass(frozen=True)
+class Originals:
+    """A pool's inputs before planted nuisances, and which pool that is.
+
+    Args:
+        x: (N, *shape), row for row.
+        pool: the arrays that were made of them; of any other pool they are not the originals.
+    """
+
+    x: Array
+    pool: Mapping[Split, Array]
+
+    def belong_to(self, pool: Mapping[Split, Array]) -> bool:
+        """Whether nothing happened to the pool since."""
+        return all(self.pool[split] is pool[split] for split in POOL)
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Everything with a label, before it is divided into train, outer and select.
 
@@ -44,7 +61,7 @@ class Dataset:
         bank: (shape, limits) -> the group actions the problem is probed with.
         select: pool rows (N,) that are the select split in every partition; None: every partition draws its own.
         clean_x: the test inputs before planted nuisances, where there are any; read by the harness alone.
-        clean_pool: the pool's inputs (N, *shape) before them; for methods that are told what was planted.
+        originals: the pool's inputs before them; for methods that are told what was planted.
         balanced: whether the score is the mean over classes of the share that is recognised.
     """
 
@@ -61,7 +78,7 @@ class Dataset:
     bank: BankBuilder = standard_bank
     select: Array | None = None
     clean_x: Array | None = None
-    clean_pool: Array | None = None
+    originals: Originals | None = None
     balanced: bool = False
 
     @property
@@ -79,8 +96,9 @@ class Dataset:
 
     def rows(self, keep: Array) -> Dataset:
         """The same data with only the given pool rows, in that order."""
-        select = None if self.select is None else self.select[keep]
-        return replace(self.map_pool(lambda x: x[keep]), pool_y=self.pool_y[keep], select=select)
+        select, clean = None if self.select is None else self.select[keep], self.clean_pool
+        kept = replace(self.map_pool(lambda x: x[keep]), pool_y=self.pool_y[keep], select=select)
+        return kept if clean is None else replace(kept, originals=Originals(clean[keep], kept.pool))
 
     def require_no_tail(self, wrapper: str) -> None:
         """Raises UserError where classes were given sizes before: `wrapper` would change them, or what they are."""
@@ -89,25 +107,33 @@ class Dataset:
                             "change the order of the problem's `wrappers`")
 
     def map_pool(self, change: Callable[[Array], Array], on: frozenset[Split] = frozenset(POOL)) -> Dataset:
-        """Change the pool inputs of some splits; an array they share is changed once and stays shared.
-
-        What changes all of them changes `clean_pool` as well; a nuisance puts back what was there before.
-        """
+        """Change the pool inputs of some splits; an array they share is changed once and stays shared."""
         done: dict[int, Array] = {}
-        pool, clean = dict(self.pool), self.clean_pool
+        pool = dict(self.pool)
         for split in POOL:
             if split in on:
                 before = self.pool[split]
                 if id(before) not in done:
                     done[id(before)] = change(before)
                 pool[split] = done[id(before)]
-        if clean is not None and on.issuperset(POOL):
-            clean = done[id(clean)] if id(clean) in done else change(clean)
-        return replace(self, pool=pool, clean_pool=clean)
+        return replace(self, pool=pool)
 
-    def before_nuisances(self) -> Array:
-        """The pool's inputs as they were before any planted nuisance (N, *shape)."""
-        return self.pool[Split.TRAIN] if self.clean_pool is None else self.clean_pool
+    @property
+    def clean_pool(self) -> Array | None:
+        """The pool's inputs before its nuisances, row for row (N, *shape).
+
+        None where nothing was planted in them, and where a later wrapper changed them: what the nuisance would have
+        made of other images is not known.
+        """
+        known = self.originals
+        return known.x if known is not None and known.belong_to(self.pool) else None
+
+    def planted(self, pool: Mapping[Split, Array]) -> Originals | None:
+        """The originals of a pool that a nuisance made of this one's; None where there are none to know of."""
+        if self.originals is None:
+            shared = all(self.pool[split] is self.pool[Split.TRAIN] for split in POOL)
+            return Originals(self.pool[Split.TRAIN], pool) if shared else None
+        return None if self.clean_pool is None else Originals(self.clean_pool, pool)
 
 
 def labelled(

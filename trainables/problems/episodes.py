@@ -69,7 +69,7 @@ class Config(WrapperConfig):
         pool, held_out = classes[np.sort(order[test:])], classes[np.sort(order[:test])]
         return replace(
             dataset, pool=dict.fromkeys(POOL, pool), pool_y=np.zeros(len(pool), np.int64), test_x=held_out,
-            clean_x=None, clean_pool=None, test_y=np.zeros(test, np.int64), kind=Kind.EPISODIC, outputs=self.ways,
+            clean_x=None, originals=None, test_y=np.zeros(test, np.int64), kind=Kind.EPISODIC, outputs=self.ways,
             classes=(),
             truth=Truth({**before.invariant, **self.ranges}, before.harmful) if self.ranges or dataset.truth else None,
         )

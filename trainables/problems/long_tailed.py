@@ -13,7 +13,7 @@ from tracking.errors import UserError
 from trainables.idle_fields import refuse_idle
 from trainables.problems.dataset import Array, Dataset, WrapperConfig, stream
 from trainables.problems.nuisance import check_ranges, strengths, transformed, widest
-from trainables.problems.problem import Kind, Split, Truth
+from trainables.problems.problem import Kind, Truth
 from trainables.problems.tails import Tail, tail_sizes
 
 LEARNABLE_LEAST = 2  # one example of every class for train, one for outer
@@ -65,19 +65,32 @@ class Config(WrapperConfig):
         _check_data(dataset)
         before = dataset.truth or Truth()
         check_ranges(self.ranges, dataset.actions(), before)
+        self._check_sums(dataset, before)
         learned, held = self._rows(dataset, self._sizes(dataset, seed), seed)
         rows = np.concatenate((learned, held))
-        x, y = np.asarray(dataset.pool[Split.TRAIN])[rows], dataset.pool_y[rows]
         reserved = np.arange(len(rows)) >= len(learned)
-        varied = bool(self.ranges) or dataset.clean_pool is not None
+        kept = dataset.rows(rows)
+        changed = kept.map_pool(lambda x: self._varied(dataset, "pool", x, seed)) if self.ranges else kept
         truth = Truth({**before.invariant, **widest(self.ranges, before.invariant)}, before.harmful)
         return replace(
-            dataset.map_pool(lambda _: self._varied(dataset, "pool", x, seed)),
-            pool_y=y, select=reserved, test_x=self._varied(dataset, "test", dataset.test_x, seed),
+            changed, select=reserved, test_x=self._varied(dataset, "test", dataset.test_x, seed),
             clean_x=dataset.test_x if dataset.clean_x is None else dataset.clean_x,
-            clean_pool=np.asarray(dataset.before_nuisances())[rows] if varied else None,
+            originals=kept.planted(changed.pool) if self.ranges else kept.originals,
             truth=truth if self.ranges or dataset.truth else None, balanced=True,
         )
+
+    def _check_sums(self, dataset: Dataset, before: Truth) -> None:
+        """Invariance per class is measured within the bank: two nuisances of one name must lie in it together."""
+        if dataset.clean_x is None:
+            return  # what is known to be safe was not drawn
+        for name, reach in self.ranges.items():
+            whole, limit = widest({name: reach}, before.invariant)[name], dataset.actions()[name].limit
+            if whole > limit * (1 + 1e-9):
+                raise UserError(
+                    f"nuisances of one name add up, and what they add up to must lie in the bank: {limit:g}",
+                    f"`{name}` by {before.invariant[name]:g} and by {reach:g}",
+                    f"plant it once, or raise `limits: {{{name}: ...}}`",
+                )
 
     def _sizes(self, dataset: Dataset, seed: int) -> Array:
         """Of each class (K,), by label."""

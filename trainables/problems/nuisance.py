@@ -55,7 +55,7 @@ class Config(WrapperConfig):
             changed,
             test_x=test_x,
             clean_x=clean if Split.TEST in self.on else dataset.clean_x,
-            clean_pool=dataset.before_nuisances() if set(self.on).intersection(POOL) else dataset.clean_pool,
+            originals=dataset.planted(changed.pool) if set(self.on).intersection(POOL) else dataset.originals,
             truth=Truth({**truth.invariant, **widest(self.ranges, truth.invariant)}, truth.harmful),
         )
 
@@ -103,12 +103,6 @@ def check_ranges(ranges: Mapping[str, float], bank: Mapping[str, Action], truth:
             )
         if name in SWITCHES and reach != limit:
             raise UserError(f"`{name}` is on or off: its range is {limit:g}", reach)
-        planted = 0.0 if name in SWITCHES else truth.invariant.get(name, 0.0)
-        if planted + reach > limit:
-            raise UserError(
-                f"nuisances of one name add up, and what they add up to must lie in the bank: {limit:g}",
-                f"`{name}` by {planted:g} and by {reach:g}", f"plant it once, or raise `limits: {{{name}: ...}}`",
-            )
         if name in truth.harmful:
             raise UserError("what tells the classes apart cannot be a nuisance too", name)
 

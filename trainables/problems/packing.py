@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from trainables.problems.array_view import Rows
-from trainables.problems.dataset import POOL, Dataset
+from trainables.problems.dataset import POOL, Dataset, Originals
 from trainables.problems.problem import Kind, Split, Truth
 from trainables.problems.store import Arrays
 
@@ -50,8 +50,9 @@ def packed(dataset: Dataset) -> Arrays:
 def unpacked(arrays: Arrays) -> Dataset:
     """The inverse of `packed`, over maps; the transform bank is the default one."""
     facts = json.loads(arrays["facts"].tobytes())
+    pool = {split: arrays[f"pool_{facts['pool'][split]}"] for split in POOL}
     return Dataset(
-        pool={split: arrays[f"pool_{facts['pool'][split]}"] for split in POOL},
+        pool=pool,
         pool_y=arrays["pool_y"],
         test_x=arrays["test_x"],
         test_y=arrays["test_y"],
@@ -64,5 +65,5 @@ def unpacked(arrays: Arrays) -> Dataset:
         balanced=facts["balanced"],
         select=arrays.get("select"),
         clean_x=arrays.get("clean_x"),
-        clean_pool=arrays.get("clean_pool"),
+        originals=Originals(arrays["clean_pool"], pool) if "clean_pool" in arrays else None,
     )

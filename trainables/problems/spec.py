@@ -149,8 +149,9 @@ def _problem(
 ) -> Problem:
     everything = {**rows, Split.TEST: Rows(dataset.test_x, dataset.test_y, dataset.clean_x)}
     bank = dataset.bank(dataset.input_shape, dataset.limits)
+    bare = {split: Rows(row.x, row.y) for split, row in everything.items()}
     for part in parts[-1:]:
-        if (made := part.assemble(everything, dataset, seed, bank)) is not None:
+        if (made := part.assemble(bare, dataset, seed, bank)) is not None:
             return made
     variance = 1.0
     if dataset.kind is Kind.REGRESSION:

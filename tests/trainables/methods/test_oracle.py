@@ -39,6 +39,16 @@ class Watched(oracle.Oracle):
         return mixed
 
 
+RULES: dict[str, Any] = {"uniform": {}, "resampled": {"imbalance": {"sampling": "balanced", "delay": 0.5}}}
+
+
+@pytest.fixture(params=list(RULES))
+def rule(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """How examples are drawn; the second changes half way."""
+    found: dict[str, Any] = RULES[request.param]
+    return found
+
+
 @pytest.fixture(params=["background", "rotation"])
 def nuisance(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -71,8 +81,7 @@ def levels(x: Tensor) -> Tensor:
 
 
 def test_a_ground_gets_darker_as_often_as_brighter(tmp_path: Path) -> None:
-    """Both levels are uniform in [0, L]: within 4 standard errors of a half, so one false alarm in 16,000; and every
-    pixel that is no ground is that of the original."""
+    """Both levels are uniform in [0, L]: within 4 standard errors of a half, so one false alarm in 16,000."""
     made = context(tmp_path)
     assert isinstance(made.problem, ByClass)
     small = made.problem.class_sizes(*LEARNABLE) <= 20
@@ -97,17 +106,29 @@ def test_other_classes_keep_the_images_that_are_stored(tmp_path: Path, nuisance:
         assert torch.equal(x[~small[y]], mixed[~small[y]])
 
 
-def test_examples_come_in_the_same_order(tmp_path: Path, nuisance: str) -> None:
+def test_examples_come_in_the_same_order(tmp_path: Path, nuisance: str, rule: dict[str, Any]) -> None:
     """Paired with every other method: drawing twice from two forms of the rows moves no stream."""
-    first, second = (watched(context(tmp_path, nuisance), ranges={nuisance: LEVEL}, redraws=r) for r in (True, False))
+    first, second = (
+        watched(context(tmp_path, nuisance), ranges={nuisance: LEVEL}, redraws=r, **rule) for r in (True, False)
+    )
     for (x, _, y), (again, _, labels) in zip(first, second, strict=True):
         assert torch.equal(x, again) and torch.equal(y, labels)
 
 
-def test_everything_is_drawn_anew_without_a_cutoff(tmp_path: Path) -> None:
+def test_what_is_drawn_anew_is_of_the_same_image(tmp_path: Path, rule: dict[str, Any]) -> None:
+    """Grounds have other levels, and every other pixel of an augmented digit is the stored one's."""
+    changed = 0
+    for x, mixed, _ in watched(context(tmp_path), ranges={"background": LEVEL}, **rule):
+        inked = (x != levels(x)[:, None, None, None]) & (mixed != levels(mixed)[:, None, None, None])
+        assert float(((x - mixed) * inked).abs().max()) < 1e-6
+        changed += int((levels(x) != levels(mixed)).sum())
+    assert changed > 50
+
+
+def test_everything_is_drawn_anew_without_a_cutoff(tmp_path: Path, rule: dict[str, Any]) -> None:
     """Nothing of the stored images is left: ranges of 0 train on the originals themselves."""
     def weights(made: Context, **settings: Any) -> Tensor:
-        method = oracle.Config(**settings).build(made)
+        method = oracle.Config(**settings, **rule).build(made)
         while not method.step().done:
             pass
         return torch.cat([p.detach().flatten() for p in method.trunk.network.parameters()])

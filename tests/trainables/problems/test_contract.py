@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 from tests.support.toy_problems import EpisodicToy, image_toy, regression_toy, signal_toy
 from trainables.problems import contract
 from trainables.problems.array_problem import ArrayProblem
-from trainables.problems.array_view import ArrayView
+from trainables.problems.array_view import ArrayView, Rows
 from trainables.problems.contract import ALL_CHECKS, Build, Check
 from trainables.problems.problem import LEARNABLE, Batch, Problem, Split
 from trainables.problems.spec import ProblemSpec, in_memory
@@ -114,6 +114,13 @@ class Broken(ArrayProblem):
 
     def score(self, outputs: Tensor, y: Tensor) -> Tensor:
         return self.changes.get("score", super().score)(outputs, y)
+
+    def originals(self) -> ArrayView | None:
+        found = super().originals()
+        if found is not None and "shifted" in self.changes:
+            moved = {split: Rows(row.x, np.roll(row.y, 1)) for split, row in found._learnable.items()}
+            return ArrayView(moved, self._description)
+        return found
 
     def view(self, meter: object = None) -> ArrayView:
         view: type[ArrayView] = self.changes.get("view", ArrayView)
@@ -242,6 +249,7 @@ REJECTED: Mapping[str, tuple[Check, Build]] = {
         contract.check_view_cannot_reach,
         partial(Broken, view=Leaky, given=leaking(lambda problem: lambda x=problem._rows[Split.TEST].x: x)),
     ),
+    "originals of other rows": (contract.check_originals_align, partial(Broken, shifted=1)),
     "view keeps images before the nuisance": (
         contract.check_view_cannot_reach,
         partial(Broken, view=Leaky, given=leaking(lambda problem: [problem._rows[Split.OUTER].clean])),

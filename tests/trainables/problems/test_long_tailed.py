@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from trainables.problems.few_shot import Config as FewShot
 from trainables.problems.long_tailed import Config as LongTailed
 from trainables.problems.long_tailed import class_groups
 from trainables.problems.nuisance import Config as Nuisance
-from trainables.problems.problem import LEARNABLE, Split
+from trainables.problems.problem import LEARNABLE, Split, Truth
 from trainables.problems.spec import ProblemSpec
 from trainables.problems.tails import Tail, tail_sizes
 from trainables.problems.transform_label import Config as TransformLabel
@@ -172,3 +173,20 @@ def test_one_class_or_a_second_tail_is_refused(digits: Dataset) -> None:
         tail.wrap(tail.wrap(digits, 0), 0)
     with pytest.raises(UserError, match="same images in every split"):
         tail.wrap(Nuisance(ranges={"rotation": 30.0}, on=(Split.SELECT,)).wrap(digits, 0), 0)
+
+
+def test_a_tail_on_top_of_a_nuisance_stays_in_the_bank(digits: Dataset) -> None:
+    """60 and 60 are 120 degrees, beyond the 90 that are measured; 60 and 30 are not, nor is a flip of a flip, nor .1
+    and .2 of .3. A range that is safe and was not drawn counts for nothing."""
+    turned = Nuisance(ranges={"rotation": 60}).wrap(digits, 0)
+    with pytest.raises(UserError, match=r"(?s)add up.*`rotation` by 60 and by 60"):
+        LongTailed(ranges={"rotation": 60}, select=10, ratio=0.1).wrap(turned, 0)
+    made = LongTailed(ranges={"rotation": 30}, select=10, ratio=0.1).wrap(turned, 0)
+    assert made.truth == Truth({"rotation": 90.0}, {})
+    flipped = Nuisance(ranges={"flip_horizontal": 1}).wrap(digits, 0)
+    LongTailed(ranges={"flip_horizontal": 1}, select=10, ratio=0.1).wrap(flipped, 0)
+    narrow = replace(digits, limits={"brightness": 0.3})
+    bright = Nuisance(ranges={"brightness": 0.1}).wrap(narrow, 0)
+    LongTailed(ranges={"brightness": 0.2}, select=10, ratio=0.1).wrap(bright, 0)
+    safe = replace(digits, truth=Truth({"rotation": 60.0}, {}))
+    LongTailed(ranges={"rotation": 60}, select=10, ratio=0.1).wrap(safe, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from torch import Generator
 from tracking.cost import Meter
 from trainables.problems.array_problem import ArrayProblem
 from trainables.problems.array_view import ArrayView
+from trainables.problems.dataset import POOL
+from trainables.problems.nuisance import Config as Nuisance
 from trainables.problems.problem import LEARNABLE, Batch, Problem, Split
-from trainables.problems.spec import ProblemSpec
+from trainables.problems.spec import ProblemSpec, in_memory
 from trainables.problems.strokes import background
 
 TAIL: dict[str, Any] = {"name": "long_tailed", "largest": 60, "ratio": 0.1, "select": 10}
@@ -51,13 +54,12 @@ def test_rows_and_labels_are_those_of_the_view(tmp_path: Path) -> None:
 
 
 def test_they_are_the_images_of_the_problem_without_a_nuisance(tmp_path: Path) -> None:
-    """Also behind wrappers that choose rows and move images by their label."""
-    few = {"name": "few_shot", "shots": 9}
-    turn = {"name": "transform_label", "operation": "rotation", "values": [0, 45]}
-    bright = {"name": "nuisance", "ranges": {"brightness": 0.3}}
-    problem, plain = built(tmp_path, bright, few, turn), built(tmp_path, few, turn)
-    assert torch.equal(originals(problem).labelled().x, plain.view().labelled().x)
-    assert not torch.equal(problem.view().labelled().x, plain.view().labelled().x)
+    """Also where a wrapper chooses rows, before the nuisance or after it, and where there are two nuisances."""
+    few, bright = {"name": "few_shot", "shots": 9}, {"name": "nuisance", "ranges": {"brightness": 0.3}}
+    plain = built(tmp_path, few)
+    for problem in (built(tmp_path, bright, few), built(tmp_path, few, bright)):
+        assert torch.equal(originals(problem).labelled().x, plain.view().labelled().x)
+        assert not torch.equal(problem.view().labelled().x, plain.view().labelled().x)
     tail = built(tmp_path, bright, {**TAIL, "ranges": {"background": LEVEL}})
     assert torch.equal(originals(tail).labelled().x, built(tmp_path, TAIL).view().labelled().x)
 
@@ -71,6 +73,29 @@ def test_a_nuisance_of_some_splits_leaves_train_alone(tmp_path: Path) -> None:
     problem = built(tmp_path, {"name": "nuisance", "ranges": {"rotation": 60.0}, "on": ["outer", "select", "test"]})
     for split, same in ((Split.TRAIN, True), (Split.OUTER, False)):
         assert torch.equal(problem.view().labelled(split).x, originals(problem).labelled(split).x) is same
+
+
+def test_nuisances_of_different_splits_have_one_original(tmp_path: Path) -> None:
+    parts = [{"name": "nuisance", "ranges": {"rotation": 60.0}, "on": on} for on in (["train"], ["outer", "test"])]
+    problem = built(tmp_path, *parts)
+    assert torch.equal(originals(problem).labelled().x, built(tmp_path).view().labelled().x)
+
+
+def test_images_that_were_changed_after_a_nuisance_have_none(tmp_path: Path) -> None:
+    """By their label, by a user's `map_pool`, or in another order: what T would have made of them is not known."""
+    bright = {"name": "nuisance", "ranges": {"brightness": 0.3}}
+    turn = {"name": "transform_label", "operation": "rotation", "values": [0, 45]}
+    assert built(tmp_path, bright, turn).originals() is None
+    assert built(tmp_path, turn, bright).originals() is not None
+    planted = ProblemSpec(label="x", source={"name": "digits"}, wrappers=(bright,)).dataset(0)
+    assert planted.clean_pool is not None and replace(planted, notes=("kept",)).clean_pool is planted.clean_pool
+    negative = planted.map_pool(lambda x: 255 - x)
+    shuffled = replace(planted, pool=dict.fromkeys(POOL, planted.pool[Split.TRAIN][::-1]), pool_y=planted.pool_y[::-1])
+    for changed in (negative, shuffled):
+        assert changed.clean_pool is None and in_memory(changed, 0, 0).originals() is None
+        again = Nuisance(ranges={"contrast": 0.3}).wrap(changed, 0)
+        assert again.clean_pool is None, "a later nuisance does not bring back what is lost"
+    assert in_memory(planted, 0, 0).originals() is not None
 
 
 def test_without_a_nuisance_there_are_none(tmp_path: Path) -> None:

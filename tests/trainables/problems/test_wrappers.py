@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from tests.support.toy_problems import ImageToy, RegressionToy, SignalToy
 from tracking.errors import UserError
 from trainables.problems.dataset import POOL, Dataset
 from trainables.problems.few_shot import Config as FewShot
-from trainables.problems.long_tailed import Config as LongTailed
 from trainables.problems.nuisance import Config as Nuisance
 from trainables.problems.problem import Split, Truth
 from trainables.problems.spec import ProblemSpec
@@ -49,9 +47,9 @@ def test_few_shot_of_regression_is_refused() -> None:
 
 def test_nuisance_shifts_signals_by_known_amounts() -> None:
     """A circular shift by whole samples is np.roll; strengths are those of the seed and lie in [-r, r]."""
-    plain = replace(SignalToy(noise=0).load(0), truth=None)
+    plain = SignalToy(noise=0).load(0)
     moved = Nuisance(ranges={"time_shift": 0.25}).wrap(plain, 0)
-    assert moved.truth == Truth({"time_shift": 0.25}, {})
+    assert moved.truth == Truth({"time_shift": 0.75}, {})  # the toy's own 0.5 and this one add up
     before, after = (np.fft.rfft(data.pool[Split.TRAIN][:, 0]) for data in (plain, moved))
     cycles = plain.pool_y + 1
     rows = np.arange(len(cycles))
@@ -143,18 +141,6 @@ def test_label_and_nuisance_may_not_be_the_same_transform(toy: Dataset) -> None:
         nuisance.wrap(label.wrap(toy, 0), 0)
     with pytest.raises(UserError, match="cannot be the label too"):
         label.wrap(nuisance.wrap(toy, 0), 0)
-
-
-def test_nuisances_of_one_name_must_stay_in_the_bank_together(toy: Dataset) -> None:
-    """60 and 60 are 120 degrees, beyond the 90 that measurements reach; 60 and 30 are not, nor is a flip of a flip."""
-    turned = Nuisance(ranges={"rotation": 60}).wrap(toy, 0)
-    for second in (Nuisance(ranges={"rotation": 60}), LongTailed(ranges={"rotation": 60}, select=2)):
-        with pytest.raises(UserError, match=r"(?s)add up.*`rotation` by 60 and by 60") as told:
-            second.wrap(turned, 0)
-        assert "limits: {rotation: ...}" in told.value.hint
-    assert Nuisance(ranges={"rotation": 30}).wrap(turned, 0).truth == Truth({"rotation": 90.0}, {})
-    flipped = Nuisance(ranges={"flip_horizontal": 1}).wrap(toy, 0)
-    assert Nuisance(ranges={"flip_horizontal": 1}).wrap(flipped, 0).truth == Truth({"flip_horizontal": 1.0}, {})
 
 
 def test_raised_limit_widens_the_bank_and_admits_the_range() -> None:

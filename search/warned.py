@@ -1,0 +1,39 @@
+"""What methods, makers and the machine warned of while a sweep ran, as its report repeats it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from search.made import all_made
+from tracking.journal import Event
+from tracking.record import Stage
+from trainables.artefact_store import FOLDER
+
+MOST = 12  # that a report repeats
+_TRIAL = re.compile(r"^(?P<row>.+)/(?P<stage>[a-z]+)-\d+: (?P<said>.*)$", re.DOTALL)
+_MAKING = re.compile(rf"^{FOLDER}/(?P<key>[0-9a-f]+)(?:-\d+)?: (?P<said>.*)$", re.DOTALL)
+_DRIFT = "went on although the version differs"  # said at the top of a report as mixed versions
+
+
+def warned(events: Sequence[Event]) -> tuple[str, ...]:
+    """Each warning once, whichever seeds of a row gave it; those about results before all others.
+
+    First what makers and confirm trials say, then tuning, then the rest.
+    """
+    labels = {one.key: one.label for one in all_made(events).values()}
+    told = [_placed(str(event["text"]), labels) for event in events if event["kind"] == "warning"]
+    texts = list(dict.fromkeys(text for _, text in sorted(told, key=lambda pair: pair[0]) if _DRIFT not in text))
+    rest = len(texts) - MOST
+    more = (f"{rest} further {'warning is' if rest == 1 else 'warnings are'} in the journal.",) if rest > 0 else ()
+    return (*(f"Warned while running: {text}" for text in texts[:MOST]), *more)
+
+
+def _placed(text: str, labels: Mapping[str, str]) -> tuple[int, str]:
+    """How early it is said, and who says it in words that a reader knows."""
+    if (making := _MAKING.match(text)) is not None:
+        label = next((label for key, label in labels.items() if key.startswith(making["key"])), making["key"])
+        return 0, f"{label}: {making['said']}"
+    if (trial := _TRIAL.match(text)) is not None:
+        return int(trial["stage"] not in (Stage.RERUN, Stage.REPLAY)), f"{trial['row']}: {trial['said']}"
+    return 2, text
