@@ -71,7 +71,8 @@ class Negative(WrapperConfig):
     name: ClassVar[str] = "negative"
 
     def wrap(self, dataset: Dataset, seed: int) -> Dataset:
-        return replace(dataset.map_pool(lambda x: 255 - x), test_x=255 - dataset.test_x)
+        clean = None if dataset.clean_x is None else 255 - dataset.clean_x  # of a nuisance before this wrapper
+        return replace(dataset.map_pool(lambda x: 255 - x), test_x=255 - dataset.test_x, clean_x=clean)
 
 
 def tiny_cnn(shape: tuple[int, ...], outputs: int) -> nn.Module:

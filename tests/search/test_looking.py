@@ -117,9 +117,9 @@ def test_a_report_for_machines(tmp_path: Path, capsys: Captured) -> None:
     looking.report("one", str(tmp_path), as_json=True)
     found = json.loads(capsys.readouterr().out)
     assert found.keys() == {
-        "name", "rows", "seeds", "conclusions", "missing", "waste", "artefacts", "break_even",
+        "name", "rows", "seeds", "conclusions", "missing", "warnings", "waste", "artefacts", "break_even",
     }
-    assert len(found["rows"]) == 10 and found["missing"] == []
+    assert len(found["rows"]) == 10 and found["missing"] == found["warnings"] == []
     assert not made.report.exists(), "it only tells"
 
 
