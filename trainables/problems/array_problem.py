@@ -6,10 +6,11 @@ Axes: B batch, N rows of a split, K outputs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from trainables.problems.array_view import ArrayView, Description, Rows, as_input
 from trainables.problems.problem import LEARNABLE, Batch, Split, Truth
@@ -26,9 +27,11 @@ class ArrayProblem(ArrayView):
         description: what everybody may know.
         truth: the planted answer, where there is one.
         notes: what the user should know about the data.
+        clean: inputs before planted nuisances, row for row, of the splits that have any: test's for the harness,
+            train's and outer's for methods that are told. A split that is not named is as it was.
     """
 
-    __slots__ = ("_rows", "_truth", "notes")
+    __slots__ = ("_clean", "_rows", "_truth", "notes")
 
     def __init__(
         self,
@@ -36,10 +39,11 @@ class ArrayProblem(ArrayView):
         description: Description,
         truth: Truth | None = None,
         notes: tuple[str, ...] = (),
+        clean: Mapping[Split, NDArray[Any]] | None = None,
     ) -> None:
         super().__init__(rows, description)
         self._rows = {split: rows[split] for split in Split}
-        self._truth = truth
+        self._truth, self._clean = truth, dict(clean or {})
         self.notes = notes
 
     @property
@@ -51,19 +55,19 @@ class ArrayProblem(ArrayView):
 
     def examples(self, split: Split, limit: int | None = None) -> Batch:
         """The first `limit` examples in a fixed order (random with respect to class)."""
-        x, y, _ = self._rows[split]
+        x, y = self._rows[split]
         return Batch(as_input(np.array(x[:limit])), torch.from_numpy(np.array(y[:limit])))
 
     @property
     def planted(self) -> bool:
         """Whether test inputs are kept as they were before a planted nuisance."""
-        return self._rows[Split.TEST].clean is not None
+        return Split.TEST in self._clean
 
     def untouched(self, per_class: int) -> Batch:
         """Test examples as they were before planted nuisances, the first `per_class` of each class; by class."""
-        x, y, clean = self._rows[Split.TEST]
+        x, y = self._rows[Split.TEST]
         chosen = np.concatenate([np.flatnonzero(y == label)[:per_class] for label in range(self.outputs)])
-        inputs = x if clean is None else clean
+        inputs = self._clean.get(Split.TEST, x)
         return Batch(as_input(np.array(inputs[chosen])), torch.from_numpy(np.array(y[chosen])))
 
     def view(self, meter: Meter | None = None) -> ArrayView:
@@ -74,6 +78,7 @@ class ArrayProblem(ArrayView):
 
         For methods that are told what was planted (`MethodConfig.told`). None where nothing was planted in them.
         """
-        rows = {split: self._rows[split] for split in LEARNABLE}
-        clean = {split: Rows(row.clean, row.y) for split, row in rows.items() if row.clean is not None}
-        return ArrayView(clean, self._description) if len(clean) == len(rows) else None
+        if not all(split in self._clean for split in LEARNABLE):
+            return None
+        rows = {split: Rows(self._clean[split], self._rows[split].y) for split in LEARNABLE}
+        return ArrayView(rows, self._description)

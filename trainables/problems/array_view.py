@@ -30,14 +30,10 @@ if TYPE_CHECKING:
 
 
 class Rows(NamedTuple):
-    """One split as stored: x (N, *shape) uint8 or float32, y (N,) int64 or (N, K) float32.
-
-    `clean` is x before planted nuisances, where there are any; no view of x leads to it.
-    """
+    """One split as stored: x (N, *shape) uint8 or float32, y (N,) int64 or (N, K) float32."""
 
     x: NDArray[Any]
     y: NDArray[Any]
-    clean: NDArray[Any] | None = None
 
 
 class _ByClass(NamedTuple):
@@ -80,7 +76,7 @@ class ArrayView:
     def __init__(
         self, learnable: Mapping[Split, Rows], description: Description, meter: Meter | None = None
     ) -> None:
-        self._learnable = {split: Rows(learnable[split].x, learnable[split].y) for split in LEARNABLE}
+        self._learnable = {split: learnable[split] for split in LEARNABLE}
         self._description = description
         self._meter = meter
         self._order: dict[tuple[Split, ...], _ByClass] = {}

@@ -8,22 +8,32 @@ from collections.abc import Mapping
 import numpy as np
 
 from trainables.problems.array_view import Rows
-from trainables.problems.dataset import POOL, Dataset, Originals
-from trainables.problems.problem import Kind, Split, Truth
+from trainables.problems.dataset import POOL, Array, Dataset, Originals
+from trainables.problems.problem import LEARNABLE, Kind, Split, Truth
 from trainables.problems.store import Arrays
 
 OPTIONAL = ("select", "clean_x", "clean_pool")  # arrays that not every data set has
 
 
 def columns(rows: Mapping[Split, Rows]) -> Arrays:
-    """Splits as arrays named `train_x`, `train_y`, ..., and `train_clean`, ... where there are any."""
+    """Splits as arrays named `train_x`, `train_y`, ..."""
     pairs = [(split, axis, array) for split, pair in rows.items() for axis, array in pair._asdict().items()]
-    return {f"{split}_{axis}": array for split, axis, array in pairs if array is not None}
+    return {f"{split}_{axis}": array for split, axis, array in pairs}
 
 
 def split_rows(arrays: Arrays) -> dict[Split, Rows]:
     """The inverse of `columns` for train, outer and select."""
-    return {split: Rows(arrays[f"{split}_x"], arrays[f"{split}_y"], arrays.get(f"{split}_clean")) for split in POOL}
+    return {split: Rows(arrays[f"{split}_x"], arrays[f"{split}_y"]) for split in POOL}
+
+
+def clean_columns(clean: Mapping[Split, Array]) -> Arrays:
+    """Inputs before nuisances as arrays named `train_clean`, ..."""
+    return {f"{split}_clean": array for split, array in clean.items()}
+
+
+def clean_splits(arrays: Arrays) -> dict[Split, Array]:
+    """The inverse of `clean_columns`."""
+    return {split: arrays[name] for split in LEARNABLE if (name := f"{split}_clean") in arrays}
 
 
 def packed(dataset: Dataset) -> Arrays:

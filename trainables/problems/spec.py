@@ -16,7 +16,7 @@ from trainables.problems.array_problem import ArrayProblem
 from trainables.problems.array_view import Description, Rows
 from trainables.problems.dataset import POOL, Array, Dataset, SourceConfig, WrapperConfig
 from trainables.problems.discovery import Part, config_class
-from trainables.problems.packing import columns, packed, split_rows, unpacked
+from trainables.problems.packing import clean_columns, clean_splits, columns, packed, split_rows, unpacked
 from trainables.problems.partition import SHARES, partition_rows
 from trainables.problems.problem import LEARNABLE, Kind, Problem, Split
 from trainables.problems.store import cached, content_key
@@ -126,32 +126,33 @@ class ProblemSpec(BaseModel):
         def part(*splits: Split) -> dict[str, Array]:
             dataset = unpacked(whole)
             rows = partition_rows(dataset, seed, partition, self.shares)
-            return columns({split: _picked(dataset, split, rows[split]) for split in splits})
+            picked = columns({split: _picked(dataset, split, rows[split]) for split in splits})
+            return picked | clean_columns(_clean(dataset, {split: rows[split] for split in splits}))
 
         # Two entries, not one: nothing that a method holds shares a file with the select split.
         learnable = cached(cache, content_key("learnable", *divided), lambda: part(*LEARNABLE))
         select = cached(cache, content_key("select", *divided), lambda: part(Split.SELECT))
         dataset = replace(unpacked(whole), bank=extended(source.bank, self.actions))
-        return _problem(dataset, split_rows(learnable | select), seed, (source, *wrappers))
+        return _problem(dataset, split_rows(learnable | select), clean_splits(learnable), seed, (source, *wrappers))
 
 
 def in_memory(dataset: Dataset, seed: int, partition: int) -> ArrayProblem:
     """A problem over arrays in memory: for small data and for tests."""
     rows = partition_rows(dataset, seed, partition)
-    problem = _problem(dataset, {split: _picked(dataset, split, rows[split]) for split in POOL}, seed)
+    picked = {split: _picked(dataset, split, rows[split]) for split in POOL}
+    problem = _problem(dataset, picked, _clean(dataset, rows), seed)
     assert isinstance(problem, ArrayProblem)
     return problem
 
 
 def _problem(
-    dataset: Dataset, rows: Mapping[Split, Rows], seed: int,
+    dataset: Dataset, rows: Mapping[Split, Rows], clean: Mapping[Split, Array], seed: int,
     parts: tuple[SourceConfig | WrapperConfig, ...] = (),
 ) -> Problem:
-    everything = {**rows, Split.TEST: Rows(dataset.test_x, dataset.test_y, dataset.clean_x)}
+    everything = {**rows, Split.TEST: Rows(dataset.test_x, dataset.test_y)}
     bank = dataset.bank(dataset.input_shape, dataset.limits)
-    bare = {split: Rows(row.x, row.y) for split, row in everything.items()}
     for part in parts[-1:]:
-        if (made := part.assemble(bare, dataset, seed, bank)) is not None:
+        if (made := part.assemble(everything, dataset, seed, bank)) is not None:
             return made
     variance = 1.0
     if dataset.kind is Kind.REGRESSION:
@@ -165,12 +166,18 @@ def _problem(
         target_variance=variance,
         balanced=dataset.balanced,
     )
-    return ArrayProblem(everything, description, dataset.truth, dataset.notes)
+    before = {**clean, **({} if dataset.clean_x is None else {Split.TEST: dataset.clean_x})}
+    return ArrayProblem(everything, description, dataset.truth, dataset.notes, before)
 
 
 def _picked(dataset: Dataset, split: Split, rows: Array) -> Rows:
-    clean = None if dataset.clean_pool is None or split not in LEARNABLE else dataset.clean_pool[rows]
-    return Rows(dataset.pool[split][rows], dataset.pool_y[rows], clean)
+    return Rows(dataset.pool[split][rows], dataset.pool_y[rows])
+
+
+def _clean(dataset: Dataset, rows: Mapping[Split, Array]) -> dict[Split, Array]:
+    """Of train and outer, as far as they are asked for; of select nobody needs them."""
+    known = dataset.clean_pool
+    return {} if known is None else {split: known[rows[split]] for split in LEARNABLE if split in rows}
 
 
 def _part(values: Mapping[str, Any], part: Part) -> Any:

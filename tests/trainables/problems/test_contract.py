@@ -102,7 +102,7 @@ class Broken(ArrayProblem):
 
     def __init__(self, seed: int = 0, partition: int = 0, **changes: Any) -> None:
         toy = image_toy(seed, partition)
-        super().__init__(toy._rows, changes.pop("description", toy._description), toy.truth)
+        super().__init__(toy._rows, changes.pop("description", toy._description), toy.truth, clean=toy._clean)
         self.changes = changes
 
     def examples(self, split: Split, limit: int | None = None) -> Batch:
@@ -252,7 +252,7 @@ REJECTED: Mapping[str, tuple[Check, Build]] = {
     "originals of other rows": (contract.check_originals_align, partial(Broken, shifted=1)),
     "view keeps images before the nuisance": (
         contract.check_view_cannot_reach,
-        partial(Broken, view=Leaky, given=leaking(lambda problem: [problem._rows[Split.OUTER].clean])),
+        partial(Broken, view=Leaky, given=leaking(lambda problem: [problem._clean[Split.OUTER]])),
     ),
     "view keeps a bound method": (
         contract.check_view_cannot_reach,
