@@ -13,10 +13,11 @@ from torch.testing import assert_close
 from tracking.errors import UserError
 from trainables import methods
 from trainables.contract_toy import toy_context
+from trainables.modules.amortised import Head
 from trainables.modules.closed_form import ClosedForm
 from trainables.modules.control import invariance
 from trainables.modules.extractor import Extractor
-from trainables.modules.report_card import Chosen, SpecialisedNetwork, export, probed
+from trainables.modules.report_card import SIMILAR_ENOUGH, Chosen, SpecialisedNetwork, export, probed, rounding
 
 OWN_SOURCE: dict[str, Any] = {"source": {"label": "other", "source": {"name": "digits"}}}
 
@@ -110,6 +111,28 @@ def test_the_papers_method_leaves_its_network_and_no_bound(tmp_path: Path, loss:
     assert_close(network(x), method.predict(x), rtol=1e-5, atol=1e-5)
     assert not torch.allclose(SpecialisedNetwork(method.task.extractor, 1 - descriptor, head)(x), network(x), atol=1e-3)
     assert isinstance(method.warnings(), list)
+
+
+def test_weights_that_cancel_are_exported_up_to_rounding_and_no_other_network_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A head of 10^5 along a direction that the compared images do not have: sums of thousands that come to nothing."""
+    method = finished("unconditional")
+    task, head = method.task, method.head
+    assert task.images is not None
+    features = task.extractor.finish(task.respond(task.images[:4]), method.descriptor[None])[0]
+    flat = torch.linalg.svd(features.double(), full_matrices=True).Vh[-1]
+    steep = Head((1e5 * flat).float().expand_as(head.weight).clone(), torch.zeros_like(head.bias), head.sharpness)
+    outputs, usual = (float(one(features).abs().max()) for one in (steep, head))
+    assert rounding(steep, features) > 10 * SIMILAR_ENOUGH * max(1.0, outputs)
+    assert rounding(head, features) < SIMILAR_ENOUGH * max(1.0, usual)
+    chosen = Chosen(method.descriptor, steep, 1, True)
+    export(task, chosen, tmp_path, program=False)
+    bake = type(task.extractor).bake
+    monkeypatch.setattr(type(task.extractor), "bake", lambda self, descriptor: bake(self, 1 - descriptor))
+    for wrong in (chosen, Chosen(method.descriptor, head, 1, True)):
+        with pytest.raises(RuntimeError, match="the baked network must equal"):
+            export(task, wrong, tmp_path, program=False)
 
 
 def test_wrong_descriptors_and_images_are_told() -> None:
