@@ -14,7 +14,8 @@ MARKS = {Verdict.CONTROL: "●", Verdict.BETTER: "▲", Verdict.WORSE: "▼"}  #
 LEGEND = (
     "Test score (accuracies in percent) with half of its 95 % interval over seeds; ● the best control of a problem, "
     "▲ better than it, ▼ worse, no sign: no difference found, or too few seeds to say. Costs are means over the "
-    "problems on which a method has a score, in plain trainings; everything is with tuning and pre-training."
+    "problems on which a method has a score, in plain trainings; everything is with tuning and "
+    "with pre-training, which is charged in full on every problem though problems of one source share it."
 )
 
 

@@ -49,7 +49,8 @@ ACCURACY_COST = (
 ANYTIME = (
     "The best score on the select split by each point of the cost. Left: over the trials of the tuning, all costs of "
     "stopped trials included. Right: within the confirm training of every seed. The test split is in neither. The mean "
-    "over log cost goes from one plain training to the budget; before a study has found anything, its score is 0."
+    "over log cost goes from one plain training to the budget; before a study has found anything, its score is 0. "
+    "Pre-training is on neither axis: it is paid before."
 )
 EXPECTED = (
     "The mean best select score of n trials drawn at random from those of the tuning, without bias (Tang et al. 2020). "
@@ -57,7 +58,7 @@ EXPECTED = (
 )
 LEDGER = (
     "Where the cost went. Search and retraining are the two phases of the confirm trainings. The harness's own scoring "
-    "and trials that failed are in the table."
+    "and trials that failed are in the table. Sweeps that were thrown away while a method was developed are not known."
 )
 TABLED = (
     " In the table kl is the mean divergence in nats, and relative AugNet's metric: 1 where outputs do not move, 0 "
@@ -75,7 +76,8 @@ BARS = "How far predictions stay the same under each action." + TABLED
 LEARNED = "What the methods say they learned, mean over seeds, a panel for each unit; a black bar is what was planted."
 BREAK_EVEN = (
     "What n tasks cost in all: pre-training once, then the tuning and one training for each task. Thick lines: with a "
-    "pre-training."
+    "pre-training. Intervals hold what costs differ by over the seeds, which is little; not the luck of the tuning. A "
+    "cheaper method is not a better one: see the scores."
 )
 FRONT = "Trials of the tuning with two objectives; those on the line are beaten by no other in both."
 

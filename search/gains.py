@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search.row import Averaging, Row
+from search.row import Averaging, Row, Verdict
 from search.sentences import gap_text, p_text
 from search.statistics import ALPHA, Paired, holm, paired
 from tracking.record import Stage
@@ -62,9 +62,10 @@ def sentences(found: Sequence[Gain]) -> list[str]:
         for one in found if one.p_holm <= ALPHA and one.test.difference.mean > 0
     ]
     lost = [one.row.label for one in found if one.p_holm <= ALPHA and one.test.difference.mean < 0]
-    if lost:
-        said.append(f"{problem}: worse than {control}: {', '.join(lost)}.")
-    if not said:
+    if lost and found[0].random.verdict is not Verdict.CONTROL:  # else that is said already, over all rows
+        said.append(f"{problem}: of the searches alone (a family of tests of its own), worse than {control}: "
+                    f"{', '.join(lost)}.")
+    if not said and not lost:
         said.append(f"{problem}: no search was found to gain anything over {control}, its space without a search.")
     return said
 

@@ -20,8 +20,8 @@ def points(rows: Sequence[Row]) -> list[Point]:
 
 
 def front(rows: Sequence[Row]) -> list[Row]:
-    """By means, the cheapest first; of equals the first in the table."""
-    return pareto(points(rows))
+    """By means, the cheapest first; of equals the first in the table. Costs count to the three digits shown."""
+    return pareto([(score, float(f"{cost:.3g}"), row) for score, cost, row in points(rows)])
 
 
 def beaten(rows: Sequence[Row]) -> float | None:
@@ -49,7 +49,10 @@ def sentences(rows: Sequence[Row]) -> list[str]:
         f"{row.label} ({_score(row)} at {multiples_text(row.multiples(row.total.flops))})" for row in on
     ])
     area = beaten(rows)
-    said = "" if area is None else f"; its hypervolume is {area:.3g} (score times plain trainings)"
+    said = "" if area is None else (
+        f"; its hypervolume is {area:.3g} (score times plain trainings, up to a tenth beyond the worst of this table: "
+        "to be compared within it only)"
+    )
     return [f"{rows[0].problem}: on the front of mean test score against everything's cost, in plain trainings: {shown}"
             f"{said}."]
 

@@ -69,14 +69,15 @@ def sentences(found: Sequence[Overall]) -> list[str]:
     first, problems = [one.method for one in ranked if one.rank == ranked[0].rank], ranked[0].ranked
     said = [
         f"Over the {problems} problem{'' if problems == 1 else 's'} on which all methods have scores, the best mean "
-        f"rank {'has' if len(first) == 1 else 'have'} {listed(first)} ({ranked[0].rank:.3g} of {len(ranked)})."
+        f"rank {'has' if len(first) == 1 else 'have'} {listed(first)} ({ranked[0].rank:.3g} of {len(ranked)}; ranks of "
+        "means, without a test)."
     ]
     winning = [f"{one.method} on {one.better} of {one.problems}" for one in found if one.better]
     if winning:
         said.append(f"Better than the best control: {listed(winning)} problems.")
     losing = [f"{one.method} on {one.worse} of {one.problems}" for one in found if one.worse and not one.control]
     if losing:
-        said.append(f"Worse than the best control: {listed(losing)} problems.")
+        said.append(f"Searches worse than the best control: {listed(losing)} problems.")
     return said
 
 

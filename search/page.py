@@ -35,7 +35,6 @@ from tracking.journal import Event
 from tracking.record import Stage
 
 MOST_BYTES = 4_900_000  # of the page
-LARGE_SVG_BYTES = 200_000  # from where on a PNG is the smaller one
 LEFT_OUT = "left out to keep this file small; it is beside it, in figures/"
 
 
@@ -88,11 +87,9 @@ class Room:
     left: int
 
     def image(self, exhibit: Exhibit) -> Shown:
-        """As SVG where that is small, else as PNG; without a picture where there is no room."""
+        """As what is smaller of SVG and PNG; without a picture where there is no room."""
         svg, png = exhibit.images
-        if len(svg) <= LARGE_SVG_BYTES or len(svg) <= len(png):
-            return Shown(exhibit, self.uri(svg, "svg+xml"))
-        return Shown(exhibit, self.uri(png, "png"))
+        return Shown(exhibit, self.uri(svg, "svg+xml") if len(svg) <= len(png) else self.uri(png, "png"))
 
     def uri(self, content: bytes, kind: str) -> str:
         found = f"data:image/{kind};base64,{b64encode(content).decode()}"
@@ -130,11 +127,15 @@ def _rendered(
         "multiples": multiples_text, "amount": amount, "trials": trials_text, "verdict": verdict_text,
     }
     everything = overview.overall(rows)
+    shown = _shown([exhibits.of(problem) for problem in planned.problems], room)
     return environment.get_template("report.html").render(
         plan=planned, notices=(*notices(rows, events), *warned(events)), overall=everything,
         overall_said=overview.sentences(everything),
         overall_table=overall_table(everything), by_problem=by_problem(rows), by_problem_legend=LEGEND,
-        sections=[_section(rows, problem, exhibits, strips, room) for problem in planned.problems],
+        sections=[
+            _section(rows, problem, figures, exhibits, strips, room)
+            for problem, figures in zip(planned.problems, shown, strict=True)
+        ],
         studies=[Study(row, exhibits.tuned(row)) for row in rows if row.way is Stage.RERUN],
         study_line=study_line, front_line=front_line, score_text=score_text, Averaging=Averaging, wasted=waste(events),
         failures=[trial for trial in known if trial.reason], provenance=_flat(planned.provenance),
@@ -166,11 +167,19 @@ def overall_table(found: Sequence[overview.Overall]) -> Table:
     )
 
 
+def _shown(exhibits: Sequence[Sequence[Exhibit]], room: Room) -> list[list[Shown]]:
+    """The figures of each problem. Room goes by kind: the first of every problem before the second of any."""
+    found: list[list[Shown]] = [[] for _ in exhibits]
+    for place in range(max(map(len, exhibits), default=0)):
+        for made, own in zip(exhibits, found, strict=True):
+            own += [room.image(exhibit) for exhibit in made[place : place + 1]]
+    return found
+
+
 def _section(
-    rows: Sequence[Row], problem: str, exhibits: Exhibits, strips: Sequence[Strip], room: Room
+    rows: Sequence[Row], problem: str, figures: list[Shown], exhibits: Exhibits, strips: Sequence[Strip], room: Room
 ) -> Section:
     here = tuple(row for row in rows if row.problem == problem)
-    figures = [room.image(exhibit) for exhibit in exhibits.of(problem)]
     leading = [*winners.summary(here), *gains.sentences(exhibits.gains(here)), *method_front.sentences(here)]
     pictures = [
         (strip.title, uri) for strip in strips if strip.problem == problem and (uri := room.uri(strip.png, "png"))

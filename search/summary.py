@@ -8,6 +8,7 @@ from search import gains, method_front, overview, winners
 from search.by_problem import LEGEND, by_problem
 from search.exhibits import Exhibits
 from search.notices import notices
+from search.pretraining_sentences import pretraining_sentences
 from search.row import Row
 from search.sentences import conclusions, multiples_text, score_text, verdict_text
 from search.warned import warned
@@ -44,8 +45,9 @@ def _lines(rows: Sequence[Row], events: Sequence[Event], exhibits: Exhibits) -> 
         here = [row for row in rows if row.problem == problem]
         yield f"## {_text(problem)}"
         yield ""
-        said = [*winners.summary(here), *gains.sentences(exhibits.gains(here))] or conclusions(here)
-        said += method_front.sentences(here)
+        said = [*winners.summary(here), *gains.sentences(exhibits.gains(here))]
+        said = [*said, *pretraining_sentences(here)] if said else conclusions(here)
+        said = [*said, *method_front.sentences(here)]
         yield from (f"- {_text(sentence)}" for sentence in said)
         yield ""
         yield from _table(here)

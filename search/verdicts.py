@@ -17,8 +17,9 @@ def judged(made: Sequence[Row]) -> list[Row]:
         return [replace(row, verdict=Verdict.ALONE) for row in made] if alone else list(made)
     against = reference.scores[Averaging.NONE]
     tests = [None if row is reference else _against(row.scores[Averaging.NONE], against) for row in made]
-    corrected = iter(holm([test.p for test in tests if test is not None]))
-    count = sum(test is not None for test in tests)
+    # A replay that trained what its search had trained has the search's scores: one test, whatever it is called.
+    distinct = {_scores(row): test.p for row, test in zip(made, tests, strict=True) if test is not None}
+    corrected, count = dict(zip(distinct, holm(list(distinct.values())), strict=True)), len(distinct)
     found = []
     for row, test in zip(made, tests, strict=True):
         if row is reference:
@@ -26,7 +27,7 @@ def judged(made: Sequence[Row]) -> list[Row]:
         elif test is None:
             found.append(row)
         else:
-            p = next(corrected)
+            p = corrected[_scores(row)]
             least = detectable(test.sd, test.difference.count, ALPHA / count)
             needed = pairs_needed(test.sd, test.difference.mean, ALPHA / count)
             contrast = Contrast(reference.label, test, p, least, needed)
@@ -48,6 +49,10 @@ def _standing(row: Row) -> tuple[bool, int, float]:
     estimate = row.estimates[Averaging.NONE]
     failed = sum(trial.stage is row.way for trial in row.failures)
     return estimate.count > 1, -failed, estimate.mean
+
+
+def _scores(row: Row) -> tuple[tuple[int, float], ...]:
+    return tuple(sorted(row.scores[Averaging.NONE].items()))
 
 
 def _against(own: Mapping[int, float], control: Mapping[int, float]) -> Paired | None:

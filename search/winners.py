@@ -101,8 +101,18 @@ def _unseen(rows: Sequence[Row], control: Row) -> list[str]:
     low, high = _number(control, min(least)), _size(control, max(least))
     return [
         f"{said}; only true differences of about {high if low == _number(control, max(least)) else f'{low} to {high}'} "
-        "would have been found in four of five such sweeps."
+        f"would have been found in four of five such sweeps{_would_take(equal)}."
     ]
+
+
+def _would_take(equal: Sequence[Row]) -> str:
+    """How many seeds the widest difference of them would take, were it true; nothing where there is none."""
+    known = [(abs(row.contrast.test.difference.mean), row.contrast.needed, row) for row in equal if row.contrast]
+    widest = max(known, key=lambda one: one[0], default=None)
+    if widest is None or widest[1] is None:
+        return ""
+    size = _size(widest[2], widest[0])
+    return f"; one as large as that of {widest[2].label} ({size}) would take about {widest[1]:,} seeds"
 
 
 def _told_apart(problem: str, compared: Sequence[Pair]) -> list[str]:

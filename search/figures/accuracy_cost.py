@@ -16,7 +16,7 @@ from search.row import Row
 from search.statistics import Estimate
 from tracking.record import Stage
 
-DODGE_POINTS, MOST_POINTS = 3.0, 16.0  # between marks of one cost, and from the first of them to the last
+DODGE_POINTS, MOST_POINTS = 3.0, 10.0  # between marks of one cost, and from the first of them to the last
 ALIKE = 1.1          # costs that differ by less stand in each other's way
 LEGEND_INCHES, LETTER_INCHES, BESIDE_INCHES = 0.2, 0.075, 0.6  # a legend's line, a letter of it, mark and margins
 LEGEND: dict[str, Any] = {"fontsize": 8, "frameon": False}
@@ -102,7 +102,10 @@ def _panel(panel: Axes, rows: Sequence[Row], looks: Mapping[str, Style]) -> dict
 
 
 def dodged(costs: Sequence[float]) -> list[float]:
-    """Points to the right for each mark: among costs that are about the same evenly around the middle, else nothing."""
+    """Points to the right for each mark: among costs that are about the same evenly around the middle, else nothing.
+
+    The cheaper of two never comes to stand on the right.
+    """
     order = sorted(range(len(costs)), key=lambda place: costs[place])
     groups: list[list[int]] = []
     for place in order:
@@ -113,7 +116,7 @@ def dodged(costs: Sequence[float]) -> list[float]:
     found = [0.0] * len(costs)
     for group in groups:
         step = min(DODGE_POINTS, MOST_POINTS / max(1, len(group) - 1))
-        for number, place in enumerate(sorted(group)):
+        for number, place in enumerate(group):  # the cheaper one on the left
             found[place] = (number - (len(group) - 1) / 2) * step
     return found
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from search.class_table import OF, classes_of, drawn, mean_of, tailed
 from search.figures.style import Style, frame, plain, sheet, styles
@@ -36,6 +37,9 @@ def picture(rows: Sequence[Row], only: str) -> Figure:
     if tailed(here):
         left.set_xscale("log")
         right.set_xscale("log")
+    else:
+        for panel in (left, right):
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
@@ -56,6 +60,7 @@ def _line(panel: Axes, row: Row, measure: str, scale: float, look: Style, sizes:
             points.append((size.mean if sizes else float(label), max(value, LEAST) if measure == "ekld" else value))
     if points:
         panel.plot(
-            *zip(*sorted(points), strict=True), marker=look.marker, color=look.colour, linestyle=look.dash,
+            *zip(*sorted(points), strict=True), marker=look.marker, color=look.colour,
+            linestyle=look.dash if sizes else "none",  # nothing lies between two labels
             linewidth=1.0, markersize=4, label=plain(row.label),
         )

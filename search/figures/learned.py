@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from search.figures.style import INK, frame, plain, sheet, styles
 from search.row import Effect, Row
+from tracking.record import Stage
 
 ACROSS, MOST = 3, 9  # panels
 RANGE, WIDTH = "range_", "width_"  # what half-widths are called, before their unit
@@ -29,7 +30,7 @@ class Group(NamedTuple):
 
 
 def groups(rows: Sequence[Row]) -> list[Group]:
-    """Learned quantities by what they measure, the most frequent first.
+    """Learned quantities by what they measure: those that something was planted for first, then the most frequent.
 
     That is their last word where it says so (`rotation/range_deg`), else their first (`descriptor/rotation`).
     """
@@ -37,7 +38,8 @@ def groups(rows: Sequence[Row]) -> list[Group]:
     for row in rows:
         for name in row.learned:
             found.setdefault(_unit(name), {})[name] = None
-    ordered = sorted(found.items(), key=lambda pair: -len(pair[1]))
+    aimed = {unit for unit, names in found.items() if any(planted(name, rows) is not None for name in names)}
+    ordered = sorted(found.items(), key=lambda pair: (pair[0] not in aimed, -len(pair[1])))
     return [Group(unit, list(names)) for unit, names in ordered]
 
 
@@ -48,7 +50,7 @@ def picture(rows: Sequence[Row], only: str) -> Figure:
         rows: all of the report, so that a method looks the same everywhere.
         only: the problem.
     """
-    here = [row for row in rows if row.problem == only and row.learned]
+    here = [row for row in rows if row.problem == only and row.learned and row.way is Stage.RERUN]
     found = groups(here)
     shown, left = found[:MOST], sum(len(group.names) for group in found[MOST:])
     across = max(1, min(ACROSS, len(shown)))
@@ -115,26 +117,30 @@ def _panel(panel: Axes, group: Group, here: Sequence[Row], rows: Sequence[Row]) 
     aims = [(truth, places[name]) for name in group.names if (truth := planted(name, here)) is not None]
     if aims:
         panel.plot(*zip(*aims, strict=True), "|", color=INK, markersize=16, markeredgewidth=2, label="planted")
-    panel.set_yticks(range(len(group.names)), [plain(_short(name)) for name in group.names], fontsize=7)
+    panel.set_yticks(range(len(group.names)), [plain(_short(name)) for name in group.names], fontsize=8)
     panel.set_ylim(len(group.names) - 0.5, -0.5)
 
 
 def _unit(name: str) -> str:
-    """"range_deg" or "probability" where the last word says what is measured, else the first: "descriptor"."""
+    """"range_deg" or "probability" where the last word says what is measured, else the first: "descriptor".
+
+    Widths are ranges: half-widths both, in one panel for a unit.
+    """
     first, last = name.partition("/")[0], name.rpartition("/")[2]
+    if last.startswith(WIDTH):
+        return f"{RANGE}{last.removeprefix(WIDTH)}"
     return last if last.startswith(MEASURED) else first
 
 
 def _title(unit: str) -> str:
     """"range, deg" of "range_deg"."""
-    start = next((start for start in (RANGE, WIDTH) if unit.startswith(start)), None)
-    if start is None:
+    if not unit.startswith(RANGE):
         return TITLES.get(unit, unit)
-    return f"{start[:-1]}, {unit.removeprefix(start).replace('_', ' ')}"
+    return f"half-width, {unit.removeprefix(RANGE).replace('_', ' ')}"
 
 
 def _short(name: str) -> str:
     """Without what the panel's title says, and from its end where it is long."""
-    head = name.rpartition("/")[0] if _unit(name) == name.rpartition("/")[2] else name.partition("/")[2]
+    head = name.rpartition("/")[0] if name.rpartition("/")[2].startswith(MEASURED) else name.partition("/")[2]
     head = head or name
     return head if len(head) <= LONGEST else f"...{head[3 - LONGEST :]}"

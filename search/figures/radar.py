@@ -89,10 +89,16 @@ def _web(panel: Axes, middle: Point, title: str, found: Sequence[Invariance]) ->
         name = one.action if len(one.action) <= LONGEST else f"{one.action[: LONGEST - 1]}."
         known = one.effect is not Effect.UNKNOWN
         panel.text(
-            middle[0] + 1.06 * x, middle[1] + 1.1 * y, plain(name), fontsize=6, color=INKS[one.effect],
+            middle[0] + 1.06 * x, middle[1] + 1.1 * y, f"{plain(name)}{_aim(one)}", fontsize=7, color=INKS[one.effect],
             weight="bold" if known else "normal", ha="left" if x > 0.2 else "right" if x < -0.2 else "center",
             va="center",
         )
+
+
+def _aim(one: Invariance) -> str:
+    """A second line for what was planted: "up to 60 deg", or from where on the label changes."""
+    start = {Effect.HELPS: "up to", Effect.HARMS: "from"}.get(one.effect)
+    return "" if start is None or one.half_width is None else f"\n{start} {one.half_width:g} {plain(one.unit)}".rstrip()
 
 
 def _polygon(panel: Axes, middle: Point, values: Sequence[float], look: Style | None) -> None:

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from PIL import Image
 
 from search.row import Row
 
@@ -22,6 +23,7 @@ DASHES = ("-", "--", ":", "-.")
 GRID, INK = "#dddddd", "#1a1a1a"
 MANY_TICKS = 500.0  # dearest over cheapest from where on only powers of ten are labelled
 DPI = 150
+PNG_COLOURS = 128
 
 
 class Style(NamedTuple):
@@ -82,8 +84,10 @@ def plain(text: str) -> str:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as PNG; the same figure, the same bytes."""
-    return _saved(figure, "png", {"Software": None})
+    """The figure as PNG of at most PNG_COLOURS colours, for its size; the same figure, the same bytes."""
+    drawn, packed = Image.open(io.BytesIO(_saved(figure, "png", {"Software": None}))), io.BytesIO()
+    drawn.convert("RGB").quantize(PNG_COLOURS, dither=Image.Dither.NONE).save(packed, "png", optimize=True)
+    return packed.getvalue()
 
 
 def svg(figure: Figure) -> bytes:

@@ -25,7 +25,7 @@ from search.made import all_made, pretraining
 from search.page import page
 from search.plan import missing
 from search.pretraining_sentences import made_line, pretraining_sentences
-from search.row import Row
+from search.row import Averaging, Row
 from search.tables import record, to_csv
 from search.terminal import terminal
 from tests.support.journals import FACTOR, UNIT_FLOPS, journal, pretrained, stored
@@ -193,6 +193,18 @@ def test_many_pairs_are_one_sentence_for_each_row(monkeypatch: pytest.MonkeyPatc
         "plain trainings, is no dearer, from so many tasks on, than unrolled (2) and never becomes cheaper than plain "
         "and trivial_augment."
     )
+
+
+def test_a_rival_that_is_ahead_in_score_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cheaper from two tasks on is no advice where 14 points are lost."""
+    monkeypatch.setattr(pretraining_sentences_module, "MOST_SENTENCES", 2)
+    made = rows(using("augnet", 10 * UNIT_FLOPS))
+    own = next(one.test.mean for one in made if one.method == "augnet" and one.test is not None)
+    better = [
+        replace(one, scores={**one.scores, Averaging.NONE: {seed: own + 0.14 for seed in one.scores[Averaging.NONE]}})
+        if one.method == "unrolled" else one for one in made
+    ]
+    assert "than unrolled (2, 14.0 points ahead) and never" in pretraining_sentences(better)[1]
 
 
 def test_every_kind_of_report_shows_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

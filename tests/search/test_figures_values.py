@@ -86,7 +86,8 @@ def test_the_corners_of_a_radar_are_as_far_out_as_predictions_agree() -> None:
     check_upright(panel)
     assert webs(panel) == [[[0.4, 0.9, 0.6]], [[0.4, 0.9, 0.6], [1.0, 0.5, 0.2]]]
     names = [text.get_text() for text in panel.texts]
-    assert names == ["plain", "rotation", "shear", "brightness", "git", "rotation", "shear", "brightness"]
+    spokes = ["rotation\nup to 60 deg", "shear\nfrom 0.4", "brightness"]
+    assert names == ["plain", *spokes, "git", *spokes]
     outlines = [line for line in panel.lines if to_hex(line.get_color()) not in (GRID, "#888888")]
     for outline, area in zip(outlines, panel.patches, strict=True):
         assert [tuple(corner) for corner in area.get_xy()] == near(points(outline)), "filled to the line"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
 from search.gains import gains, records, sentences
 from search.plan import plan
+from search.row import Verdict
 from search.runner import _random_controls
 from search.study import Comparison
 from tests.support.journals import journal
@@ -34,7 +37,9 @@ def test_gains_losses_and_nothing_are_said() -> None:
     made = [row("random_policy", BETTER, True), row("unrolled", more), row("worse", less)]
     said = sentences(gains(made, CONTROLS))
     assert said[0].startswith("one: unrolled gains 10.5 points [9.6, 11.4] over random_policy, the same space")
-    assert said[1] == "one: worse than random_policy: worse."
+    best = [replace(made[0], verdict=Verdict.CONTROL), *made[1:]]
+    assert len(sentences(gains(best, CONTROLS))) == 1, "against the best control that is said already, over all rows"
+    assert said[1] == "one: of the searches alone (a family of tests of its own), worse than random_policy: worse."
     same = [row("random_policy", RANDOM, True), row("unrolled", seeds(0.71, 0.71, 0.70, 0.70))]
     assert "no search was found to gain anything" in sentences(gains(same, CONTROLS))[0]
     assert sentences([]) == []

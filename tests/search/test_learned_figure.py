@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from search.figures.learned import MOST, describe, groups, picture
-from search.row import Row
+from search.row import Effect, Invariance, Row
 from tests.support.rows import row, seeds
+from tracking.record import Stage
 
 LEARNED = {
     "descriptor/rotation": 0.9, "descriptor/scale": 0.1, "policy/rotation/range_deg": 40.0,
@@ -23,8 +24,27 @@ def test_quantities_are_grouped_by_what_they_measure() -> None:
     assert found == {
         "descriptor": ["descriptor/rotation", "descriptor/scale"], "range_deg": ["policy/rotation/range_deg"],
         "probability": ["policy/rotation/probability"],
-        "width_fraction_of_width": ["translate_x/width_fraction_of_width"], "rate": ["rate/0.weight"],
+        "range_fraction_of_width": ["translate_x/width_fraction_of_width"], "rate": ["rate/0.weight"],
     }
+
+
+def test_what_was_planted_comes_first_and_widths_stand_beside_ranges() -> None:
+    """Twelve units of nothing planted do not push the one that matters off the picture."""
+    turned = Invariance("rotation", "deg", Effect.HELPS, 60.0, {})
+    many = {f"noise/{k}/range_{'x' * (k + 1)}": 1.0 for k in range(MOST + 3)}
+    many |= {f"noise/{k}/range_x": 1.0 for k in range(5)}
+    first = replace(learner(many | {"rotation/width_deg": 1.9}), invariances=(turned,))
+    second = replace(learner({"policy/rotation/range_deg": 40.0}), method="b", invariances=(turned,))
+    assert groups([first, second])[0].names == ["rotation/width_deg", "policy/rotation/range_deg"]
+    panel = picture([first, second], "one").axes[0]
+    assert panel.get_title(loc="left") == "half-width, deg"
+
+
+def test_a_replay_has_no_marks_of_its_own() -> None:
+    """It is trained with what the search found: the same numbers."""
+    found = learner({"rotation/width_deg": 1.9})
+    figure = picture([found, replace(found, way=Stage.REPLAY)], "one")
+    assert len(figure.axes[0].lines) == 1
 
 
 def test_every_panel_says_its_unit_and_every_mark_its_quantity() -> None:
@@ -34,8 +54,8 @@ def test_every_panel_says_its_unit_and_every_mark_its_quantity() -> None:
         if panel.get_title(loc="left")
     }
     assert panels == {
-        "descriptor (0: not asked for, 1: invariant)": ["rotation", "scale"], "range, deg": ["policy/rotation"],
-        "probability": ["policy/rotation"], "width, fraction of width": ["translate_x"], "rate": ["0.weight"],
+        "descriptor (0: not asked for, 1: invariant)": ["rotation", "scale"], "half-width, deg": ["policy/rotation"],
+        "probability": ["policy/rotation"], "half-width, fraction of width": ["translate_x"], "rate": ["0.weight"],
     }
     assert figure.get_suptitle() == ""
 

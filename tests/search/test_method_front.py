@@ -47,7 +47,8 @@ def test_words_and_table_say_which() -> None:
     rows = [made("plain", 0.70, 4.0), made("a", 0.80, 6.0), made("b", 0.75, 9.0)]
     assert sentences(rows) == [
         "one: on the front of mean test score against everything's cost, in plain trainings: plain (70.0 % at 4.00) "
-        "and a (80.0 % at 6.00); its hypervolume is 0.405 (score times plain trainings)."
+        "and a (80.0 % at 6.00); its hypervolume is 0.405 (score times plain trainings, up to a "
+        "tenth beyond the worst of this table: to be compared within it only)."
     ]
     assert sentences(rows[:1]) == []
     assert [line[-1] for line in accuracy_table(rows).lines] == ["yes", "yes", "no"]

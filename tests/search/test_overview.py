@@ -41,9 +41,10 @@ def test_verdicts_are_counted_and_said() -> None:
     ]
     said = sentences(overall(made))
     assert said == [
-        "Over the 2 problems on which all methods have scores, the best mean rank has b (1.5 of 3).",
+        "Over the 2 problems on which all methods have scores, the best mean rank has b (1.5 of 3; "
+        "ranks of means, without a test).",
         "Better than the best control: b on 1 of 2 and a on 1 of 2 problems.",
-        "Worse than the best control: a on 1 of 2 problems.",
+        "Searches worse than the best control: a on 1 of 2 problems.",
     ]
     assert {line["method"]: line["better_than_best_control"] for line in records(overall(made))} == {
         "a": 1, "b": 1, "plain": 0,
@@ -59,7 +60,8 @@ def test_a_problem_that_a_method_lacks_is_in_no_rank() -> None:
 
 
 def test_ties_are_all_named() -> None:
-    assert "the best mean rank have a and b (1.5 of 2)" in sentences(overall(table(a=(0.5, 0.6), b=(0.6, 0.5))))[0]
+    said = sentences(overall(table(a=(0.5, 0.6), b=(0.6, 0.5))))[0]
+    assert "the best mean rank have a and b (1.5 of 2; ranks" in said
 
 
 def test_scores_of_unlike_units_have_ranks_and_no_mean() -> None:

@@ -13,6 +13,7 @@ from search.analysis import rows
 from search.by_problem import LEGEND, MARKS, by_problem
 from search.exhibits import Exhibits
 from search.figures.style import png, sheet
+from search.page import Room, _shown
 from search.summary import summary
 from tests.support.journals import SCORES, Writer, journal
 from tests.support.pages import KINDS, check_self_contained, content, html, printed, small
@@ -50,6 +51,19 @@ def test_a_page_without_room_for_its_figures_says_where_they_are(monkeypatch: py
     part = html(journal())
     assert len(part.encode()) <= whole - 50_000 + 1000, "a thousand for the words about what is left out"
     assert 0 < part.count("it is beside it") < part.count("<figure>")
+
+
+def test_room_goes_to_the_first_figure_of_every_problem_before_the_second_of_any() -> None:
+    """Where one problem's figures fill the page, the others have their main one all the same."""
+    events = journal()
+    made = Exhibits(rows(events), events)
+    problems = made.plan.problems
+    assert len(problems) > 1
+    firsts = sum(len(Room(10**9).image(made.of(problem)[0]).source) for problem in problems)
+    for spare in (0, 500):
+        room = Room(firsts + spare)
+        shown = _shown([made.of(problem) for problem in problems], room)
+        assert all(own[0].source for own in shown) and not any(one.source for own in shown for one in own[1:])
 
 
 def test_the_images_that_a_method_exports_are_shown(tmp_path: Path) -> None:

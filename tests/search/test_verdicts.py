@@ -58,12 +58,27 @@ def test_holm_takes_back_what_would_stand_alone() -> None:
     """p = 0.03 alone is a difference; one of four comparisons, it is not."""
     control, candidate = seeds(0.80, 0.80, 0.80), seeds(0.830, 0.842, 0.850)
     alone = judged([row("plain", control, True), row("augnet", candidate)])
-    others = [row(f"other{k}", seeds(0.79, 0.80, 0.81)) for k in range(3)]
+    others = [row(f"other{k}", seeds(0.79, 0.80, 0.81 + k / 1000)) for k in range(3)]
     among = judged([row("plain", control, True), row("augnet", candidate), *others])
     assert alone[1].verdict is Verdict.BETTER
     assert among[1].verdict is Verdict.EQUAL
     assert among[1].contrast is not None
     assert among[1].contrast.p_holm == pytest.approx(4 * among[1].contrast.test.p)
+
+
+def test_one_test_under_two_names_is_corrected_for_once() -> None:
+    """A search's replay trains what the search had trained: with its scores there are two tests here, and not four."""
+    control, candidate, other = (seeds(0.80, 0.80, 0.80), seeds(0.830, 0.842, 0.850), seeds(0.79, 0.80, 0.81))
+    made = judged([
+        row("plain", control, True),
+        *(replace(row(name, scores), way=way) for name, scores in (("a", candidate), ("b", other))
+          for way in (Stage.RERUN, Stage.REPLAY)),
+    ])
+    found, again = made[1].contrast, made[2].contrast
+    assert found is not None and again is not None
+    assert found.p_holm == again.p_holm == pytest.approx(2 * found.test.p)
+    alone = judged([row("plain", control, True), row("a", candidate), row("b", other)])[1].contrast
+    assert alone is not None and (alone.detectable, alone.needed) == (found.detectable, found.needed)
 
 
 def false_claims(controls: int, methods: int, sweeps: int, correct: bool = True) -> tuple[float, float]:
