@@ -11,18 +11,21 @@ VARIANTS = (
 )
 
 
-def everything(quality: str) -> list[dict[str, Any]]:
+def everything(quality: str, budget: float) -> list[dict[str, Any]]:
     """Every method that needs not be told the answer and of which a few trials fit in ten plain trainings.
 
-    `lila` is left out: one of its trainings is 22 plain ones (16 copies, and fewer find nothing).
+    `lila` is left out: one of its trainings is 22 plain ones (16 copies, and fewer find nothing). A control that spends
+    the budget on a single long training is in.
 
     Args:
         quality: of the extractors.
+        budget: of the tuning, in plain trainings.
     """
     amortised = ("descriptor", "hyperinvariances", "unconditional")
     layers = ("augnet", "augerino", "learned_ranges", "instance_ranges")
     return [
         *(row for row in policy_rows() if row.get("label") not in VARIANTS),
+        {"name": "plain", "label": "plain-long", "settings": {"length": budget - 1}},
         *({"name": name} for name in layers),
         *({"name": name, "settings": {"extractor": {"quality": quality}}} for name in amortised),
     ]

@@ -179,7 +179,7 @@ def big() -> dict[str, Any]:
 def benchmark_digits() -> dict[str, Any]:
     """The big table: every method on seven planted problems of digits, five seeds; many hours on two cores."""
     return {
-        "problems": planted({"name": "digits"}, "digits"), "methods": everything("standard"),
+        "problems": planted({"name": "digits"}, "digits"), "methods": everything("standard", 10.0),
         "horizon": 240, "budget": 10.0, "confirm_seeds": 5,
     }
 
@@ -188,14 +188,14 @@ def benchmark_mnist() -> dict[str, Any]:
     """A rotation that helps and one that harms on MNIST, one or two methods of each family; downloads to `data`."""
     source = {"name": "torchvision", "dataset": "MNIST", "root": "data", "limit": 5000}
     named = (
-        "plain", "trivial_augment", "random_policy", "unrolled", "score_function", "fixed_policy",
+        "plain", "plain-long", "trivial_augment", "random_policy", "unrolled", "score_function", "fixed_policy",
         "fast_autoaugment-mean", "augnet", "augerino", "learned_ranges", "descriptor", "hyperinvariances",
         "unconditional",
     )
     asked = ("mnist-rotated", "mnist-which-rotation")
     return {
         "problems": [problem for problem in planted(source, "mnist") if problem["label"] in asked],
-        "methods": [row for row in everything("quick") if row.get("label", row["name"]) in named],
+        "methods": [row for row in everything("quick", 10.0) if row.get("label", row["name"]) in named],
         "horizon": 240, "budget": 10.0, "confirm_seeds": 5,
     }
 
@@ -208,7 +208,7 @@ def benchmark_cifar10() -> dict[str, Any]:
         **cifar10(),
         "methods": [crop_and_flip(batch), *(
             {**row, "settings": {**row.get("settings", {}), **batch}}
-            for row in everything("standard") if row["name"] not in small
+            for row in everything("standard", 12.0) if row["name"] not in small
         )],
         "budget": 12.0,  # two trials of the dearest searches
         "confirm_seeds": 5,
