@@ -17,7 +17,7 @@ ACROSS, MOST = 3, 9  # panels
 RANGE, WIDTH = "range_", "width_"  # what half-widths are called, before their unit
 MEASURED = (RANGE, WIDTH, "probability", "weight")  # how a last word begins that says what is measured
 TITLES = {
-    "descriptor": "descriptor (0: not asked for, 1: invariant)", "bound": "risk bound (1 or more says nothing)",
+    "descriptor": "descriptor (1: invariant)", "bound": "risk bound (vacuous from 1 on)",
 }
 LONGEST = 34  # letters of a name beside the axis
 

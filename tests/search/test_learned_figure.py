@@ -54,7 +54,7 @@ def test_every_panel_says_its_unit_and_every_mark_its_quantity() -> None:
         if panel.get_title(loc="left")
     }
     assert panels == {
-        "descriptor (0: not asked for, 1: invariant)": ["rotation", "scale"], "half-width, deg": ["policy/rotation"],
+        "descriptor (1: invariant)": ["rotation", "scale"], "half-width, deg": ["policy/rotation"],
         "probability": ["policy/rotation"], "half-width, fraction of width": ["translate_x"], "rate": ["0.weight"],
     }
     assert figure.get_suptitle() == ""
