@@ -104,7 +104,9 @@ class ClosedForm:
         self.task = AmortisedTask(context, config.imbalance)
         self._independent = config.extractor.source is not None
         self._certainty: dict[str, float] = {}
-        self._bound: dict[str, float] = {}
+        # Before anything is fitted only the trivial bound is known: that a loss in [0, 1] is at most 1.
+        self._bound = {"total": 1.0, "empirical": 1.0, "complexity": 0.0, "choice": 0.0,
+                       "holds": float(self._independent)}
         self._context, self._select, self._phase = context, select, phase
         self.descriptor, self.choices = torch.zeros(len(self.task.extractor.family.factors)), 1
         outputs, features = context.problem.outputs, self.task.extractor.features
@@ -162,12 +164,15 @@ class ClosedForm:
         self.head = Head(**{name: value.clone() for name, value in state["head"].items()})
 
     def _terms(self, bound: RiskBound) -> dict[str, float]:
-        """The risk bound by terms, with probability .95 on new images; `holds` is 0 where its assumption does not."""
+        """The risk bound by terms, with probability .95 on new images; `holds` is 0 where its assumption does not.
+
+        A term that is not finite says as much as the largest possible loss.
+        """
         terms = {
             "total": bound.total, "empirical": bound.empirical, "complexity": bound.complexity, "choice": bound.price,
             "holds": float(self._independent),
         }
-        return {name: value for name, value in terms.items() if math.isfinite(value)}
+        return {name: value if math.isfinite(value) else bound.ceiling for name, value in terms.items()}
 
 
 class ClosedFormSearch(ClosedForm):
