@@ -63,6 +63,12 @@ class Measures:
         return None
 
 
+def told(measures: Measures | None) -> tuple[str, ...]:
+    """A maker's warnings: why what was made is not to be used, before anything is trained with it."""
+    said = None if measures is None else measures.collapsed()
+    return () if said is None else (said,)
+
+
 def diversity_ratio(diversity: float, swap: float, spread: float) -> float:
     """diversity / max(swap, SHARE_OF_SPREAD * spread); 0 where images do not differ at all.
 

@@ -18,7 +18,7 @@ from trainables.maker import MakerContext
 from trainables.method import Role, Slice, State
 from trainables.modules.generators.kind import GeneratorKind
 from trainables.modules.generators.losses import adversarial_loss, discriminator_loss, l1
-from trainables.modules.generators.measures import Measures
+from trainables.modules.generators.measures import Measures, told
 from trainables.modules.generators.optimiser import descend, prepared_adam
 from trainables.modules.generators.spatial import CAPS, Judge, moved, uniform
 from trainables.modules.state import (
@@ -99,9 +99,7 @@ class SpatialTraining:
         }
 
     def warnings(self) -> Sequence[str]:
-        """Why what was made is not to be used, before anything is trained with it."""
-        said = None if self._measures is None else self._measures.collapsed()
-        return () if said is None else (said,)
+        return told(self._measures)
 
     def _update(self) -> Tensor:
         """Losses of both sides (2,)."""

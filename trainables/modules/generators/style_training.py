@@ -18,7 +18,7 @@ from trainables.maker import MakerContext
 from trainables.method import Role, Slice, State
 from trainables.modules.generators.kind import GeneratorKind
 from trainables.modules.generators.losses import adversarial_loss, discriminator_loss, diversity_loss, l1
-from trainables.modules.generators.measures import Measures, diversity_ratio
+from trainables.modules.generators.measures import Measures, diversity_ratio, told
 from trainables.modules.generators.optimiser import cosine, descend, prepared_adam
 from trainables.modules.generators.style_network import Discriminator, StyleNetwork
 from trainables.modules.state import (
@@ -108,9 +108,7 @@ class StyleTraining:
         }
 
     def warnings(self) -> Sequence[str]:
-        """Why what was made is not to be used, before anything is trained with it."""
-        said = None if self._measures is None else self._measures.collapsed()
-        return () if said is None else (said,)
+        return told(self._measures)
 
     def _modules(self) -> dict[str, nn.Module]:
         return {"network": self._network, "average": self._average, "discriminator": self._discriminator}
