@@ -1,6 +1,6 @@
 """What a descriptor method leaves behind: the descriptor with units, what it does, and the specialised network.
 
-    descriptor.json   entries, ranges in units, measured invariance, scores of neighbours and corners, the bound
+    descriptor.json   entries, ranges in units, measured invariance, how far it reaches, scores of others, the bound
     model.pt          state_dict of `SpecialisedNetwork`
     model.pt2         the same as a program of `torch.export`, batch size free; needs none of our code
 """
@@ -26,11 +26,11 @@ from trainables.modules.descriptor_search import SearchConfig
 from trainables.modules.evaluated import Evaluated, Judge
 from trainables.modules.extractor import Extractor
 from trainables.modules.factor_tests import factor_tests, split
+from trainables.modules.reach import LOST, reaches
 from trainables.modules.risk_bound import RiskBound, risk_bound
 from trainables.program import NAME
 from trainables.program import program as made_program
 
-DRIFT = 0.1            # of measured invariance below that of pre-training, from where on a person should know
 SIMILAR_ENOUGH = 1e-5  # of the largest output, between the baked network and the conditioned one; or see `rounding`
 
 
@@ -110,6 +110,7 @@ def report_card(task: AmortisedTask, chosen: Chosen) -> dict[str, Any]:
         "measured_invariance": {
             name: {"all_off": a, "chosen": b, "all_on": c} for name, a, b, c in zip(names, off, here, on, strict=True)
         },
+        "reach": [asdict(reach) for reach in reaches(task)],
         "factors": {name: asdict(test) for name, test in zip(names, tests, strict=True)},
         "certainty": dict(chosen.certainty),
         "labels": len(task.targets),
@@ -148,20 +149,22 @@ def probed(task: AmortisedTask) -> Probe:
 
 
 def drift(task: AmortisedTask) -> list[str]:
-    """Factors that the extractor, with everything on, ignores less on this task's images than where it was trained.
+    """Factors that the extractor, with everything on, ignores less here than where it was trained.
 
-    So it is with images unlike those of pre-training, or moved beyond the range that was trained already.
+    On this task's images, so it is with images unlike those of pre-training; and over the ranges that the task asks
+    for, where they are wider than those of pre-training and than a bank's defaults.
     """
+    beyond = [reach.warning for reach in reaches(task) if reach.warning]
     reference = task.extractor.reference
     if reference is None:
-        return []
+        return beyond
     family = task.extractor.family
     measured = invariance(probed(task), torch.ones(1, len(family.factors)))[0]
     lost = reference.to(measured) - measured
-    return [
+    return beyond + [
         f"invariance to {factor} is {float(here):.2f} on this task's images, {float(there):.2f} on those of "
         "pre-training: the extractor may not serve where the task needs it, pre-train one on images like these"
-        for factor, here, there, less in zip(family.factors, measured, reference, lost, strict=True) if less > DRIFT
+        for factor, here, there, less in zip(family.factors, measured, reference, lost, strict=True) if less > LOST
     ]
 
 
