@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from shlex import quote
 
@@ -20,6 +21,7 @@ from search.best_network import best_networks
 from search.cluster import Connection
 from search.printing import console as a_console
 from search.progress import Screen
+from search.pulse import listening
 from search.results import results
 from search.runner import ExitCode, Outcome
 from search.sound import check
@@ -138,7 +140,8 @@ def _watched(
     refused = False
     with tempfile.TemporaryDirectory(prefix="invsearch-") as scratch:  # until MLflow has taken the report
         try:
-            with Screen(console) as screen:
+            say = partial(console.print, highlight=False, soft_wrap=True)
+            with Screen(console) as screen, listening(say, again):
                 screen.skip(seen)
                 log.skip(seen)
                 outcome = run((log, mlflow.observe, screen))

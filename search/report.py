@@ -12,7 +12,7 @@ from search import gains, leftovers, overview
 from search.analysis import rows as analyse
 from search.exhibits import Exhibits, Records
 from search.figures.accuracy_cost import picture
-from search.figures.style import png
+from search.figures.style import png, svg
 from search.page import page
 from search.row import Row
 from search.strips import strips
@@ -27,7 +27,8 @@ FIGURES = "figures"  # the folder below the report
 def write(events: Sequence[Event], folder: Path, exports: Place | None = None) -> list[Path]:
     """Write the report once all of it is made; each file is there in full or not at all.
 
-        report.html, summary.md, accuracy_cost.png
+        report.html, summary.md
+        accuracy_cost                   all problems in one figure, .svg and .png; what it shows is in table
         table, scores, gains, overall   as .csv and .parquet
         figures/                        every figure as .svg and .png, what it shows as .csv and .parquet
 
@@ -62,7 +63,9 @@ def _files(found: Sequence[Row], events: Sequence[Event], exhibits: Exhibits) ->
         yield from _table("gains", gained)
     if overall := overview.records(overview.overall(found)):
         yield from _table("overall", overall)
-    yield "accuracy_cost.png", png(picture(found))
+    everything = picture(found)
+    yield "accuracy_cost.svg", svg(everything)
+    yield "accuracy_cost.png", png(everything)
     yield "summary.md", summary(found, events, exhibits).encode()
 
 

@@ -20,7 +20,7 @@ from tracking.storage import Place
 
 TABLES = ["table", "scores", "overall"]
 FILES = [f"{name}.{kind}" for name in TABLES for kind in ("csv", "parquet")]
-FILES += ["accuracy_cost.png", "summary.md", "report.html"]
+FILES += ["accuracy_cost.svg", "accuracy_cost.png", "summary.md", "report.html"]
 
 
 def test_every_figure_and_table_whole_and_nothing_else(tmp_path: Path) -> None:

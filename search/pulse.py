@@ -1,0 +1,71 @@
+"""Listens to Ray's control service (GCS): where it is gone, Ray ends this process itself, and says nothing of use.
+
+It does so after a minute, from C++, with exit code 1: no handler of ours runs. So what to do is said before that.
+Nothing is stopped here, since a service that is started again within the minute is as good as before.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import ray
+
+PERIOD_SECONDS = 2.0
+SILENT_SECONDS = 20.0  # of RAY_gcs_rpc_server_reconnect_timeout_s, 60 by default
+
+
+@contextmanager
+def listening(
+    say: Callable[[str], None], again: str, period: float = PERIOD_SECONDS, silent: float = SILENT_SECONDS,
+    locate: Callable[[], str | None] | None = None,
+) -> Iterator[None]:
+    """While the body runs, say once per outage that the service does not answer, and how to go on.
+
+    Args:
+        say: takes one line; called from another thread.
+        again: the command that goes on with the sweep.
+        period: between two looks, in seconds.
+        silent: how long the service may be away unsaid, in seconds.
+        locate: host:port of the service, None before there is one; Ray's own unless a test names another.
+    """
+    stop = threading.Event()
+    arguments = say, again, period, silent, locate or _gcs, stop
+    thread = threading.Thread(target=_listen, args=arguments, name="pulse", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(2 * period)
+
+
+def _listen(
+    say: Callable[[str], None], again: str, period: float, silent: float, locate: Callable[[], str | None],
+    stop: threading.Event,
+) -> None:
+    address, heard, said = None, time.monotonic(), False
+    while not stop.wait(period):
+        address = address or locate()  # asked for while it answers: later Ray would not come back from the question
+        if address is None or _answers(address, period):
+            heard, said = time.monotonic(), False
+        elif not said and time.monotonic() - heard >= silent:
+            said = True
+            say(f"Ray's control service at {address} does not answer. Unless it comes back Ray ends this process "
+                f"soon; what was journaled counts, go on with: {again}")
+
+
+def _gcs() -> str | None:
+    return str(ray.get_runtime_context().gcs_address) if ray.is_initialized() else None
+
+
+def _answers(address: str, patience: float) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=patience):
+            return True
+    except OSError:
+        return False
