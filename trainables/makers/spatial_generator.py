@@ -1,12 +1,16 @@
-"""Learns which warps go unnoticed: half-widths w of uniform strengths, without labels.
+"""Learns by which warps an image of the pool may have come about, without labels, and draws others.
 
-    L_w = E (D(T_{u w}(x)) - 1)^2 - r sum_q w_q / cap_q,   u ~ U(-1, 1)^Q
-    L_D = E (D(x) - 1)^2 + E D(T_{u w}(x))^2
+    L = - log q_k(d | T_k(d) x),   k ~ U{1..Q},  d ~ U(-cap_k, cap_k)
 
-Image-to-image networks are local and fail at global moves; here the moves are given, and their ranges are learned.
-Images vary already, so w = 0 satisfies any adversary: the reward r asks for the widest ranges that D cannot tell. Where
-the data vary over a whole group (any turn) that is the group; where they vary over a part of it, wider images are told
-apart, and w stays below the data's own range (a second turn by up to w widens turns of up to a to a + w).
+q_k is a distribution over bins of d. By Bayes' rule q_k(d | x) of an image that was not moved says how probable it
+is that x is another image of the pool, T_k(-d) x, moved by d: undoing a draw of d gives another image of x's orbit, as
+often as the pool has it. That is done for each warp in turn, a Gibbs step, which leaves the distribution of the images
+as it is. Where they vary over a whole group (any turn) draws are any turn; where over a part of it, they stay in that
+part; images that are all upright stay upright.
+
+Image-to-image networks are local and fail at global moves; here the moves are given. No adversary takes part. A
+strength that does not go round must be tried to twice the range that the pool varies by (`spatial.CAPS`). Draws of a
+network that is less sure than it could be would spread: they are made from the most probable bins alone (`nucleus`).
 """
 
 from __future__ import annotations
@@ -25,24 +29,22 @@ class Config(MakerConfig):
 
     Args:
         batch_size: B.
-        width_reward: r.
-        start: of all half-widths, as a share of their caps.
-        learning_rate: of the shares, by Adam.
-        discriminator_rate: of D, by Adam.
-        discriminator_width: channels of D's first layer.
-        weight_decay: of D, as an L2 penalty.
+        learning_rate: peak of Adam's, which falls along a cosine.
+        width: channels of the first layer, a multiple of 4.
+        hidden: of the layer that sees the whole image.
+        bins: N, of each strength.
+        nucleus: share of the probability that draws are made from; 1 is all of it.
     """
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
-    horizon: int = Field(default=1500, ge=1)
-    batch_size: int = Field(default=64, ge=2)
-    width_reward: float = Field(default=0.1, ge=0)
-    start: float = Field(default=0.1, ge=0, le=1)
-    learning_rate: float = Field(default=1e-2, gt=0)
-    discriminator_rate: float = Field(default=1e-3, gt=0)
-    discriminator_width: int = Field(default=16, ge=4)
-    weight_decay: float = Field(default=0.0, ge=0)
+    horizon: int = Field(default=3000, ge=1)
+    batch_size: int = Field(default=128, ge=2)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    width: int = Field(default=24, ge=4, multiple_of=4)
+    hidden: int = Field(default=128, ge=1)
+    bins: int = Field(default=72, ge=2)
+    nucleus: float = Field(default=0.9, gt=0, le=1)
 
     def check(self, pool: Pool) -> None:
         """Raises UserError as `check_images`."""

@@ -21,19 +21,20 @@ class Measures:
     """Of a trained generator, on images of its own pool.
 
     Args:
-        diversity: E |G(x, s1) - G(x, s2)| of two independent draws s1, s2 for one image.
+        diversity: E |G(x, s1) - G(x, s2)| of two independent draws s1, s2 for one image; of warps what they differ by
+            beyond the resolution of their bins.
         swap: E |G(x, s(x)) - G(x, s(x'))| with the styles of two images; the spread where a generator reads no style
             from an image.
         spread: E |x - x'| of two images.
         reconstruction: E |G(x, s(x)) - x|.
-        discriminator: E (D(x) - 1)^2 + E D(x_gen)^2 after training; 0.5 is chance.
+        discriminator: E (D(x) - 1)^2 + E D(x_gen)^2 after training; 0.5 is chance. None where there is none.
     """
 
     diversity: float
     swap: float
     spread: float
     reconstruction: float
-    discriminator: float
+    discriminator: float | None
 
     @property
     def diversity_ratio(self) -> float:
@@ -47,13 +48,13 @@ class Measures:
     @classmethod
     def of(cls, state: State) -> Self:
         """The inverse of `state`."""
-        return cls(**{name: float(state[name]) for name in cls.__dataclass_fields__})
+        return cls(**{name: state[name] for name in cls.__dataclass_fields__})
 
     def collapsed(self) -> str | None:
         """Why what was learned is not to be used, as a sentence; None where nothing speaks against it."""
         ratio = self.diversity_ratio
         if ratio < LEAST_DIVERSITY:
-            fooled = abs(self.discriminator - CHANCE) <= NEAR
+            fooled = self.discriminator is not None and abs(self.discriminator - CHANCE) <= NEAR
             also = f", and a discriminator loss of {self.discriminator:.3f} is chance" if fooled else ""
             return (f"the generator has collapsed to the identity: two draws for one image differ by {ratio:.2f} of "
                     f"the data's own variation, less than {LEAST_DIVERSITY}{also}")

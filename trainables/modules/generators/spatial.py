@@ -1,32 +1,46 @@
-"""Images under warps with uniform strengths: the parametric T of a spatial generator, and who judges it.
+"""Warps of images, and a network that says by how much an image may have been warped.
 
-Axes: B images, C channels, H height, W width, Q warps.
+Axes: B images, C channels, H height, W width, Q warps, N bins of a strength.
 """
 
 from __future__ import annotations
 
-from math import prod
+from itertools import pairwise
 
 import torch
 from torch import Generator, Tensor, nn
 
 from spaces.transforms import AffineParameters, Operation, affine_matrix, warp
 from spaces.transforms.geometric import FIELD
-from trainables.modules.generators.style_network import SLOPE
 
-# What may be learned, with the widest half-width: any turn, a quarter of the side, e^(+-.5), a slope of one half.
-# Another shear would be this one between two turns.
+# What may be learned, with the widest strength that is tried: any turn, two fifths of the side, e^(+-.8), a slope of
+# four fifths. Strengths that do not go round find ranges of half of that. Another shear would be this one between two
+# turns.
 CAPS: dict[Operation, float] = {
-    Operation.ROTATION: 180.0, Operation.TRANSLATE_X: 0.25, Operation.TRANSLATE_Y: 0.25, Operation.SCALE: 0.5,
-    Operation.SHEAR_X: 0.5,
+    Operation.ROTATION: 180.0, Operation.TRANSLATE_X: 0.4, Operation.TRANSLATE_Y: 0.4, Operation.SCALE: 0.8,
+    Operation.SHEAR_X: 0.8,
 }
-HALVINGS = 3  # of the discriminator's image
+SMALLEST = 4  # side of what the network flattens, about
+GROUPS = 4    # of normalisation
 
 
-def moved(x: Tensor, strengths: Tensor) -> Tensor:
-    """One warp of each image (B, C, H, W) in [0, 1] by physical strengths (B, Q), in the order of `CAPS`."""
+def frames(strengths: Tensor, height: int, width: int) -> Tensor:
+    """Sampling matrices (B, 3, 3) of physical strengths (B, Q), in the order of `CAPS`; the last row is (0, 0, 1)."""
     fields = {FIELD[operation]: strengths[:, place] for place, operation in enumerate(CAPS)}
-    return warp(x, affine_matrix(AffineParameters(**fields), x.shape[-2], x.shape[-1]), exact=False)
+    matrix = affine_matrix(AffineParameters(**fields), height, width)
+    return torch.cat((matrix, matrix.new_tensor([0.0, 0.0, 1.0]).expand(len(matrix), 1, 3)), 1)
+
+
+def seen(x: Tensor, frame: Tensor) -> Tensor:
+    """Images (B, C, H, W) through frames (B, 3, 3): x'(u) = x(frame u)."""
+    return warp(x, frame[:, :2], exact=False)
+
+
+def alone(strength: Tensor, place: Tensor | int) -> Tensor:
+    """Shares (B,) of the cap of the warp at `place`, all others 0: physical strengths (B, Q)."""
+    caps = torch.tensor(list(CAPS.values()), device=strength.device)
+    at = nn.functional.one_hot(torch.as_tensor(place, device=strength.device), len(CAPS))
+    return strength[:, None] * (at * caps).expand(len(strength), -1)
 
 
 def uniform(size: int, generator: Generator) -> Tensor:
@@ -34,18 +48,94 @@ def uniform(size: int, generator: Generator) -> Tensor:
     return 2 * torch.rand(size, len(CAPS), generator=generator, device=generator.device) - 1
 
 
-class Judge(nn.Module):
-    """(B, C, H, W) -> (B, 1): the whole image at once, for turns are global."""
+class WarpNetwork(nn.Module):
+    """(B, C, H, W) in [0, 1] -> log-odds (B, Q, N) of each warp's strength, in N equal bins of [-cap, cap].
 
-    def __init__(self, shape: tuple[int, ...], width: int) -> None:
+    Args:
+        shape: (C, H, W).
+        width: channels of the first layer; a multiple of 4.
+        hidden: of the layer that sees the whole image, for turns are global.
+        bins: N.
+    """
+
+    def __init__(self, shape: tuple[int, ...], width: int, hidden: int, bins: int) -> None:
         super().__init__()
-        channels, layers = shape[0], list[nn.Module]()
-        sides = list(shape[1:])
-        for outputs in (width, 2 * width, 2 * width):
-            layers += [nn.Conv2d(channels, outputs, 3, stride=2, padding=1), nn.LeakyReLU(SLOPE)]
-            channels, sides = outputs, [-(-side // 2) for side in sides]
-        self.stages = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * prod(sides), 1))
+        self.bins = bins
+        sides, stages = list(shape[1:]), 1
+        while min(sides) >> (stages + 1) >= SMALLEST - 1:
+            stages += 1
+        channels = [shape[0], *(min(2**stage, 4) * width for stage in range(stages))]
+        layers: list[nn.Module] = []
+        for inputs, outputs in pairwise(channels):
+            layers += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.GroupNorm(GROUPS, outputs), nn.ReLU()]
+            sides = [-(-side // 2) for side in sides]
+        flat = channels[-1] * sides[0] * sides[1]
+        self.stages = nn.Sequential(
+            *layers, nn.Flatten(), nn.Linear(flat, hidden), nn.ReLU(), nn.Linear(hidden, len(CAPS) * bins)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         value: Tensor = self.stages(x)
-        return value
+        return value.view(len(x), len(CAPS), self.bins)
+
+
+def nucleus(probabilities: Tensor, share: float) -> Tensor:
+    """(B, N) without the least probable bins, as many as leave at least `share` of the mass; sums are 1 again."""
+    falling, order = probabilities.sort(dim=-1, descending=True, stable=True)
+    kept = falling.cumsum(-1) - falling < share  # the mass before a bin
+    mask = torch.zeros_like(kept).scatter(-1, order, kept)
+    left = torch.where(mask, probabilities, 0.0)
+    return left / left.sum(-1, keepdim=True)
+
+
+def strengths_at(probabilities: Tensor, u: Tensor) -> Tensor:
+    """Strengths in [-1, 1] at quantiles u (B,) in [0, 1): (B, N) -> (B,); uniform within a bin."""
+    cumulative = probabilities.cumsum(-1)
+    u = u.clamp(max=1 - 1e-6) * cumulative[:, -1]
+    place = torch.searchsorted(cumulative, u[:, None], right=True).clamp(max=probabilities.shape[-1] - 1)
+    inside = (u[:, None] - (cumulative - probabilities).gather(1, place)) / probabilities.gather(1, place)
+    share: Tensor = (place + inside.clamp(0, 1)) / probabilities.shape[-1]
+    return 2 * share[:, 0] - 1
+
+
+def half_width(probabilities: Tensor) -> Tensor:
+    """(..., N) -> (...): the half-width, in [0, 1], of a uniform distribution with the same entropy."""
+    return torch.special.entr(probabilities).sum(-1).exp() / probabilities.shape[-1]
+
+
+class Redraws:
+    """x' on the orbit of x: for every warp in turn, one draw of how it may have come about is undone.
+
+    Args:
+        network: a trained `WarpNetwork`.
+        share: of the probability that draws are made from, see `nucleus`.
+    """
+
+    def __init__(self, network: WarpNetwork, share: float) -> None:
+        self._network, self._share = network, share
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor, jitter: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (B, C, H, W), and what of each warp seemed possible: half-widths (B, Q), in shares of the caps.
+
+        Args:
+            jitter: (B, Q) in [-1, 1], in bins.
+            u: (B, Q) in [0, 1), the quantiles that are drawn.
+        """
+        size = (x.shape[-2], x.shape[-1])
+        frame = frames(jittered(jitter, self._network.bins), *size)
+        widths = []
+        for place in range(len(CAPS)):
+            possible = self._network(seen(x, frame))[:, place].softmax(-1)
+            widths.append(half_width(possible))
+            drawn = strengths_at(nucleus(possible, self._share), u[:, place])
+            frame = frame @ torch.linalg.inv(frames(alone(drawn, place), *size))
+        return seen(x, frame).clamp(0, 1), torch.stack(widths, 1)
+
+
+def jittered(u: Tensor, bins: int) -> Tensor:
+    """Strengths (B, Q) of half a bin to either side, at shares u (B, Q) in [-1, 1].
+
+    Whatever the network sees was resampled: else the blur of a warp would tell images that were not moved.
+    """
+    return u / bins * torch.tensor(list(CAPS.values()), device=u.device)

@@ -1,26 +1,36 @@
-"""The loop that learns the half-widths of warps: as wide as goes unnoticed.
+"""The loop that learns, for every image, by how much it may have been warped.
 
 The formulas are at `trainables.makers.spatial_generator`, which describes it to users.
 
-Axes: B images, Q warps.
+Axes: B images, Q warps, N bins of a strength.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from tracking.cost import Phase
 from trainables.maker import MakerContext
 from trainables.method import Role, Slice, State
 from trainables.modules.generators.kind import GeneratorKind
-from trainables.modules.generators.losses import adversarial_loss, discriminator_loss, l1
+from trainables.modules.generators.losses import l1
 from trainables.modules.generators.measures import Measures, told
-from trainables.modules.generators.optimiser import descend, prepared_adam
-from trainables.modules.generators.spatial import CAPS, Judge, moved, uniform
+from trainables.modules.generators.optimiser import cosine, descend, prepared_adam
+from trainables.modules.generators.spatial import (
+    CAPS,
+    Redraws,
+    WarpNetwork,
+    alone,
+    frames,
+    jittered,
+    seen,
+    uniform,
+)
 from trainables.modules.state import (
     generators_state,
     load_generators,
@@ -31,16 +41,32 @@ from trainables.modules.state import (
     require_like,
 )
 from trainables.modules.supervised import mean_metrics
-from trainables.modules.tail_average import TailAverage
 
 if TYPE_CHECKING:
     from trainables.makers.spatial_generator import Config
 
-# Both sides are resampled by strengths this wide, in shares of the caps: or the blur of a warp would give it away.
-JITTER = (5 / 180, 0.07, 0.07, 0.04, 0.1)
-AVERAGED = 1 / 3  # the last share of the updates, whose widths are averaged: single ones wander
 MEASURED = 256
-LOGGED = ("g_loss", "d_loss")
+
+
+class Moved(NamedTuple):
+    """Images that were warped by one strength each, and which.
+
+    Args:
+        x: (B, C, H, W).
+        place: (B,) of the warp, in [0, Q).
+        bin: (B,) of its strength, in [0, N).
+    """
+
+    x: Tensor
+    place: Tensor
+    bin: Tensor
+
+
+def moved(x: Tensor, jitter: Tensor, place: Tensor, share: Tensor, bins: int) -> Moved:
+    """Each image under a jitter (B, Q), and warped by `share` (B,) in [-1, 1) of the cap of warp `place` (B,)."""
+    size = (x.shape[-2], x.shape[-1])
+    frame = frames(jittered(jitter, bins), *size) @ frames(alone(share, place), *size)
+    return Moved(seen(x, frame), place, ((share + 1) / 2 * bins).long().clamp(0, bins - 1))
 
 
 class SpatialTraining:
@@ -48,14 +74,11 @@ class SpatialTraining:
 
     def __init__(self, context: MakerContext, config: Config) -> None:
         self._context, self._config = context, config
-        shape, device = context.problem.shape, context.device
-        self._judge = context.build_network(lambda: Judge(shape, config.discriminator_width))
-        self._shares = torch.nn.Parameter(torch.full((len(CAPS),), config.start, device=device))
-        self._caps = torch.tensor(list(CAPS.values()), device=device)
-        self._jitter = torch.tensor(JITTER, device=device)
-        self._opponent = prepared_adam(self._judge.parameters(), config.weight_decay)
-        self._optimiser = prepared_adam([self._shares])
-        self._tail = TailAverage([self._shares])
+        shape = context.problem.shape
+        made = context.build_network(lambda: WarpNetwork(shape, config.width, config.hidden, config.bins))
+        assert isinstance(made, WarpNetwork)
+        self._network = made
+        self._optimiser = prepared_adam(self._network.parameters())
         self._order, self._noise = context.generator(Role.ORDER), context.generator(Role.AUGMENT)
         self._cursor = 0
         self._measures: Measures | None = None
@@ -63,81 +86,73 @@ class SpatialTraining:
     def step(self) -> Slice:
         updates = min(self._context.slice_updates, self._context.horizon - self._cursor)
         losses = [self._update() for _ in range(updates)]
-        found = mean_metrics({f"pretrain/{name}": [loss[k] for loss in losses] for k, name in enumerate(LOGGED)})
-        widths = {f"pretrain/{name}": width for name, width in self._widths().items()}
-        return Slice({**found, **widths}, Phase.PRETRAIN, ready=False, done=self._cursor == self._context.horizon)
+        found = mean_metrics({"pretrain/loss": losses})
+        return Slice(found, Phase.PRETRAIN, ready=False, done=self._cursor == self._context.horizon)
 
     def state_dict(self) -> State:
         return {
-            "judge": module_state(self._judge), "shares": self._shares.detach().clone(),
-            "optimiser": optimiser_state(self._optimiser), "opponent": optimiser_state(self._opponent),
-            "tail": self._tail.state_dict(), "generators": generators_state((self._order, self._noise)),
-            "cursor": self._cursor,
+            "network": module_state(self._network), "optimiser": optimiser_state(self._optimiser),
+            "generators": generators_state((self._order, self._noise)), "cursor": self._cursor,
         }
 
     def load_state_dict(self, state: State) -> None:
         require_like(self.state_dict(), state)
         require_cursor(state["cursor"], self._context.horizon)
-        self._judge.load_state_dict(state["judge"])
-        with torch.no_grad():
-            self._shares.copy_(state["shares"])
+        self._network.load_state_dict(state["network"])
         load_optimiser(self._optimiser, state["optimiser"])
-        load_optimiser(self._opponent, state["opponent"])
-        self._tail.load_state_dict(state["tail"])
         load_generators((self._order, self._noise), state["generators"])
         self._cursor = state["cursor"]
 
     def result(self) -> State:
-        """Half-widths in the units of the operations, and what they do to images of the pool."""
-        context = self._context
+        """The network, the half-widths that it finds possible, and what draws do to images of the pool."""
+        context, config = self._context, self._config
         x = context.problem.balanced(context.generator(Role.ORDER, 1), MEASURED).to(context.device)
-        with torch.no_grad(), context.meter.unit("measure", x.shape, phase=Phase.PRETRAIN):
-            self._measures = self._measured(x)
+        with context.meter.unit("measure", x.shape, phase=Phase.PRETRAIN):
+            self._measures, widths = self._measured(x)
         return {
-            "kind": GeneratorKind.SPATIAL.value, "shape": list(context.problem.shape), "widths": self._widths(),
-            "measures": self._measures.state(),
+            "kind": GeneratorKind.SPATIAL.value, "shape": list(context.problem.shape), "widths": widths,
+            "sizes": {"width": config.width, "hidden": config.hidden, "bins": config.bins},
+            "nucleus": config.nucleus, "weights": module_state(self._network), "measures": self._measures.state(),
         }
 
     def warnings(self) -> Sequence[str]:
         return told(self._measures)
 
     def _update(self) -> Tensor:
-        """Losses of both sides (2,)."""
+        """The loss, 0-d."""
         context, config = self._context, self._config
-        real, origin = (
-            context.problem.balanced(self._order, config.batch_size).to(context.device) for _ in range(2)
-        )
-        with context.meter.unit("update", real.shape, phase=Phase.PRETRAIN, examples=2 * len(real)):
-            real = moved(real, self._drawn(len(real)) * self._jitter * self._caps)
-            strengths = self._drawn(len(origin)) * self._shares + self._drawn(len(origin)) * self._jitter
-            made = moved(origin, strengths * self._caps)
-            loss = adversarial_loss(self._judge(made)) - config.width_reward * self._shares.sum()
-            descend(self._optimiser, torch.autograd.grad(loss, [self._shares]), config.learning_rate)
-            with torch.no_grad():
-                self._shares.clamp_(0, 1)
-            opponent = discriminator_loss(self._judge(real), self._judge(made.detach()))
-            gradients = torch.autograd.grad(opponent, list(self._judge.parameters()))
-            descend(self._opponent, gradients, config.discriminator_rate)
+        x = context.problem.balanced(self._order, config.batch_size).to(context.device)
+        with context.meter.unit("update", x.shape, phase=Phase.PRETRAIN, examples=len(x)):
+            jitter, share = self._drawn(len(x)), self._drawn(len(x))[:, 0]
+            place = torch.randint(len(CAPS), (len(x),), generator=self._noise, device=self._noise.device)
+            case = moved(x, jitter, place.to(x.device), share, config.bins)
+            odds = self._network(case.x).gather(1, case.place[:, None, None].expand(-1, 1, config.bins))[:, 0]
+            loss = cross_entropy(odds, case.bin)
+            gradients = torch.autograd.grad(loss, list(self._network.parameters()))
+            rate = config.learning_rate * cosine(self._cursor, context.horizon)
+            descend(self._optimiser, gradients, rate)
         self._cursor += 1
-        if self._cursor > (1 - AVERAGED) * context.horizon:
-            self._tail.add()
-        return torch.stack((loss.detach(), opponent.detach()))
+        return loss.detach()
 
     def _drawn(self, size: int) -> Tensor:
         return uniform(size, self._noise).to(self._context.device)
 
-    def _widths(self) -> dict[str, float]:
-        """Operation -> half-width, averaged as far as there is an average."""
-        shares = self._tail.values()[0].detach().to(self._caps)
-        return {operation.value: width for operation, width in zip(CAPS, (shares * self._caps).tolist(), strict=True)}
+    def _measured(self, x: Tensor) -> tuple[Measures, dict[str, float]]:
+        """What two draws do beyond what bins blur, and half-widths in the operations' units, means over images."""
+        generator, config = self._context.generator(Role.AUGMENT, 1), self._config
+        redraws = Redraws(self._network, config.nucleus)
+        drawn = [uniform(len(x), generator).to(x) for _ in range(8)]
+        first, widths = redraws(x, drawn[0], (drawn[1] + 1) / 2)
+        second, _ = redraws(x, drawn[2], (drawn[3] + 1) / 2)
+        blurred = [_within_a_bin(x, *pair, config.bins) for pair in (drawn[4:6], drawn[6:])]
+        caps = torch.tensor(list(CAPS.values()), device=x.device)
+        found = dict(zip((operation.value for operation in CAPS), (widths.mean(0) * caps).tolist(), strict=True))
+        distances = torch.stack((l1(first, second) - l1(*blurred), l1(x, x.roll(1, 0))))
+        diversity, spread = (2 * distances.clamp(min=0)).tolist()
+        return Measures(diversity, spread, spread, 0.0, None), found
 
-    def _measured(self, x: Tensor) -> Measures:
-        generator = self._context.generator(Role.AUGMENT, 1)
-        widths = torch.tensor(list(self._widths().values()), device=x.device)
-        first, second = (moved(x, uniform(len(x), generator).to(x) * widths) for _ in range(2))
-        # The discriminator is asked about what it was trained on: both sides moved by the jitter.
-        jitter = [uniform(len(x), generator).to(x) * self._jitter * self._caps for _ in range(2)]
-        made = moved(x, uniform(len(x), generator).to(x) * widths + jitter[0])
-        loss = discriminator_loss(self._judge(moved(x, jitter[1])), self._judge(made))
-        diversity, spread, last = torch.stack((2 * l1(first, second), 2 * l1(x, x.roll(1, 0)), loss)).tolist()
-        return Measures(diversity, spread, spread, 0.0, last)
+
+def _within_a_bin(x: Tensor, first: Tensor, second: Tensor, bins: int) -> Tensor:
+    """What a draw does that changes nothing: the jitter, and strengths within the bin of 0; shares (B, Q) twice."""
+    size = (x.shape[-2], x.shape[-1])
+    return seen(x, frames(jittered(first, bins), *size) @ torch.linalg.inv(frames(jittered(second, bins), *size)))

@@ -16,7 +16,7 @@ from tracking.errors import UserError
 from trainables.method import State, drawn
 from trainables.modules.generators.kind import GeneratorKind
 from trainables.modules.generators.measures import Measures
-from trainables.modules.generators.spatial import CAPS, moved, uniform
+from trainables.modules.generators.spatial import CAPS, Redraws, WarpNetwork, uniform
 from trainables.modules.generators.style_network import StyleNetwork, StyleNetworkConfig
 
 CHUNK = 256  # images per forward pass: bounds memory
@@ -56,6 +56,7 @@ class StyleTransfer:
         return torch.cat(made) if made else x
 
     def describe(self) -> Mapping[str, float]:
+        assert self._measures.discriminator is not None
         return {
             "generator/diversity_ratio": self._measures.diversity_ratio,
             "generator/reconstruction": self._measures.reconstruction,
@@ -72,7 +73,7 @@ class StyleTransfer:
 
 
 class SpatialTransfer:
-    """x' = T_{u w}(x) with u uniform: one warp for each image.
+    """x' on the orbit of x under warps, as in `spatial.Redraws`: one warp for each image.
 
     Args:
         state: of the artefact.
@@ -80,21 +81,26 @@ class SpatialTransfer:
     """
 
     def __init__(self, state: State, device: torch.device) -> None:
-        self._widths = torch.tensor([float(state["widths"][operation.value]) for operation in CAPS], device=device)
+        network = drawn(lambda: WarpNetwork(tuple(state["shape"]), **state["sizes"]), seed=0)
+        assert isinstance(network, WarpNetwork)
+        network.load_state_dict(state["weights"])
+        self._redraws = Redraws(network.to(device).eval().requires_grad_(False), float(state["nucleus"]))
+        self._widths = {operation: float(state["widths"][operation.value]) for operation in CAPS}
         self._measures = Measures.of(state["measures"])
 
     def sample(self, x: Tensor, generator: Generator) -> Tensor:
-        """One draw for each image."""
-        with torch.no_grad():
-            return moved(x, uniform(len(x), generator).to(x) * self._widths.to(x)).clamp(0, 1)
+        """One draw for each image; numbers are drawn first, so that a result does not depend on the chunks."""
+        jitter, u = uniform(len(x), generator).to(x), (uniform(len(x), generator).to(x) + 1) / 2
+        parts = zip(*(torch.split(part, CHUNK) for part in (x, jitter, u)), strict=True)
+        made = [self._redraws(*part)[0] for part in parts]
+        return torch.cat(made) if made else x
 
     def describe(self) -> Mapping[str, float]:
+        """Half-widths that seem possible, in the units of the operations, and the measures."""
         units = {operation: TRANSFORMS[operation].unit.replace(" ", "_") for operation in CAPS}
-        widths = zip(units.items(), self._widths.tolist(), strict=True)
         return {
-            **{f"{operation.value}/width_{unit}": width for (operation, unit), width in widths},
+            **{f"{operation.value}/width_{units[operation]}": width for operation, width in self._widths.items()},
             "generator/diversity_ratio": self._measures.diversity_ratio,
-            "generator/discriminator": self._measures.discriminator,
         }
 
     def collapsed(self) -> str | None:
