@@ -45,7 +45,10 @@ from trainables.problems.spec import ProblemSpec
 HERE = Path(__file__).resolve().parent
 BATCH, BATCHES = 256, 8  # of the generation's timing
 JUDGE_UPDATES = 700
-KIND = {"background": GeneratorKind.STYLE, "stroke": GeneratorKind.STYLE, "rotation": GeneratorKind.SPATIAL}
+KIND = {
+    "background": GeneratorKind.STYLE, "stroke": GeneratorKind.STYLE, "rotation": GeneratorKind.SPATIAL,
+    "tilt": GeneratorKind.SPATIAL,
+}
 SHOWN = ("ekld/slope", "ekld_scaled/slope", "ekld/head", "ekld/tail", "accuracy/mean", "accuracy/head", "accuracy/tail")
 REFERENCE = "drs"
 BARS = {"generator_minutes": "< 15", "images_per_second_core": ">= 500", "peak_gib": "< 2", "label_kept": ">= 0.9",

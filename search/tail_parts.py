@@ -8,6 +8,7 @@ from typing import Any
 # Zhou et al. (2022): levels up to 99 of 255; dilations up to 4 pixels and erosions of 2; any turn.
 NUISANCES: dict[str, dict[str, float]] = {
     "background": {"background": 99 / 255}, "stroke": {"stroke": 3.0}, "rotation": {"rotation": 180.0},
+    "tilt": {"rotation": 40.0},  # ours: turns that are no group
 }
 SMALL = 100  # examples up to which a class of MNIST's tail is augmented
 DELAY = 0.6  # of the training, then classes are resampled and the tail is augmented

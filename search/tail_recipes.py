@@ -54,6 +54,11 @@ def git_rotation() -> dict[str, Any]:
     return _git("rotation", kind="spatial")
 
 
+def git_tilt() -> dict[str, Any]:
+    """The same with turns of up to 40 degrees: a range, not a group."""
+    return _git("tilt", kind="spatial")
+
+
 def git_cifar10() -> dict[str, Any]:
     """CIFAR-10-LT, 100 to 1, a ResNet-18, for a GPU; downloads to `data`.
 

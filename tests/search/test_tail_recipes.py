@@ -43,7 +43,7 @@ def test_the_oracle_is_told_what_is_planted_and_the_wrong_row_something_else(nui
 
 def test_turns_are_learned_by_the_spatial_generator_alone() -> None:
     kinds = {nuisance: rows(f"git_{nuisance}")["git"].generator.kind for nuisance in NUISANCES}
-    assert kinds == {"background": "style", "stroke": "style", "rotation": "spatial"}
+    assert kinds == {"background": "style", "stroke": "style", "rotation": "spatial", "tilt": "spatial"}
 
 
 @pytest.mark.parametrize(("recipe", "expected"), [

@@ -94,13 +94,14 @@ def strengths_at(probabilities: Tensor, u: Tensor) -> Tensor:
     u = u.clamp(max=1 - 1e-6) * cumulative[:, -1]
     place = torch.searchsorted(cumulative, u[:, None], right=True).clamp(max=probabilities.shape[-1] - 1)
     inside = (u[:, None] - (cumulative - probabilities).gather(1, place)) / probabilities.gather(1, place)
-    share: Tensor = (place + inside.clamp(0, 1)) / probabilities.shape[-1]
-    return 2 * share[:, 0] - 1
+    found: Tensor = 2 * (place + inside.clamp(0, 1)) / probabilities.shape[-1] - 1
+    return found[:, 0]
 
 
 def half_width(probabilities: Tensor) -> Tensor:
     """(..., N) -> (...): the half-width, in [0, 1], of a uniform distribution with the same entropy."""
-    return torch.special.entr(probabilities).sum(-1).exp() / probabilities.shape[-1]
+    entropy: Tensor = torch.special.entr(probabilities).sum(-1)
+    return entropy.exp() / probabilities.shape[-1]
 
 
 class Redraws:

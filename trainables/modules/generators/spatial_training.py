@@ -141,10 +141,10 @@ class SpatialTraining:
         """What two draws do beyond what bins blur, and half-widths in the operations' units, means over images."""
         generator, config = self._context.generator(Role.AUGMENT, 1), self._config
         redraws = Redraws(self._network, config.nucleus)
-        drawn = [uniform(len(x), generator).to(x) for _ in range(8)]
-        first, widths = redraws(x, drawn[0], (drawn[1] + 1) / 2)
-        second, _ = redraws(x, drawn[2], (drawn[3] + 1) / 2)
-        blurred = [_within_a_bin(x, *pair, config.bins) for pair in (drawn[4:6], drawn[6:])]
+        jitters, drawn, others = ([uniform(len(x), generator).to(x) for _ in range(2)] for _ in range(3))
+        first, widths = redraws(x, jitters[0], (drawn[0] + 1) / 2)
+        second, _ = redraws(x, jitters[1], (drawn[1] + 1) / 2)
+        blurred = [_within_a_bin(x, a, b, config.bins) for a, b in zip(jitters, others, strict=True)]
         caps = torch.tensor(list(CAPS.values()), device=x.device)
         found = dict(zip((operation.value for operation in CAPS), (widths.mean(0) * caps).tolist(), strict=True))
         distances = torch.stack((l1(first, second) - l1(*blurred), l1(x, x.roll(1, 0))))
