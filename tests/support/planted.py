@@ -42,9 +42,9 @@ def digits(rotated: Sequence[Split]) -> ArrayProblem:
     return in_memory(dataset, 0, 0)
 
 
-def trained(config: MethodConfig, problem: ArrayProblem, seed: int) -> Run:
-    """600 updates of the small network."""
-    start, end = (config.build(_context(problem, seed)) for _ in range(2))
+def trained(config: MethodConfig, problem: ArrayProblem, seed: int, updates: int = 600) -> Run:
+    """Of the small network."""
+    start, end = (config.build(_context(problem, seed, updates)) for _ in range(2))
     for _ in steps(end):
         pass
     return Run(start, end)
@@ -65,9 +65,9 @@ def accuracy(method: Method, problem: ArrayProblem) -> float:
     return float(problem.score(method.predict(x), y))
 
 
-def _context(problem: ArrayProblem, seed: int) -> Context:
+def _context(problem: ArrayProblem, seed: int, updates: int) -> Context:
     meter = Meter("cpu")
     return Context(
-        problem=problem.view(meter), horizon=600, slice_updates=100, seed=seed, device=torch.device("cpu"),
+        problem=problem.view(meter), horizon=updates, slice_updates=100, seed=seed, device=torch.device("cpu"),
         meter=meter, network=networks.builder("small_cnn"),
     )
