@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
@@ -82,6 +82,14 @@ BREAK_EVEN = (
 FRONT = "Trials of the tuning with two objectives; those on the line are beaten by no other in both."
 
 
+class Images(NamedTuple):
+    """A figure as files hold it, and how wide it is, in inches: its letters are of so many points."""
+
+    svg: bytes
+    png: bytes
+    inches: float
+
+
 @dataclass(frozen=True)
 class Exhibit:
     """One figure of one problem.
@@ -103,10 +111,10 @@ class Exhibit:
     records: Records
 
     @cached_property
-    def images(self) -> tuple[bytes, bytes]:
-        """As SVG and as PNG, drawn once."""
+    def images(self) -> Images:
+        """Drawn once."""
         figure = self.draw()
-        return svg(figure), png(figure)
+        return Images(svg(figure), png(figure), float(figure.get_figwidth()))
 
 
 class Exhibits:

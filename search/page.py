@@ -88,7 +88,7 @@ class Room:
 
     def image(self, exhibit: Exhibit) -> Shown:
         """As what is smaller of SVG and PNG; without a picture where there is no room."""
-        svg, png = exhibit.images
+        svg, png, _ = exhibit.images
         return Shown(exhibit, self.uri(svg, "svg+xml") if len(svg) <= len(png) else self.uri(png, "png"))
 
     def uri(self, content: bytes, kind: str) -> str:

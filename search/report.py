@@ -72,8 +72,8 @@ def _files(found: Sequence[Row], events: Sequence[Event], exhibits: Exhibits) ->
 def _figures(exhibits: Exhibits) -> Iterator[tuple[str, bytes]]:
     for problem in exhibits.plan.problems:
         for exhibit in exhibits.of(problem):
-            for kind, content in zip(("svg", "png"), exhibit.images, strict=True):
-                yield f"{exhibit.name}.{kind}", content
+            yield f"{exhibit.name}.svg", exhibit.images.svg
+            yield f"{exhibit.name}.png", exhibit.images.png
             yield from _table(exhibit.name, exhibit.records)
 
 

@@ -89,7 +89,7 @@ def _web(panel: Axes, middle: Point, title: str, found: Sequence[Invariance]) ->
         name = one.action if len(one.action) <= LONGEST else f"{one.action[: LONGEST - 1]}."
         known = one.effect is not Effect.UNKNOWN
         panel.text(
-            middle[0] + 1.06 * x, middle[1] + 1.1 * y, f"{plain(name)}{_aim(one)}", fontsize=7, color=INKS[one.effect],
+            middle[0] + 1.06 * x, middle[1] + 1.1 * y, f"{plain(name)}{_aim(one)}", fontsize=8, color=INKS[one.effect],
             weight="bold" if known else "normal", ha="left" if x > 0.2 else "right" if x < -0.2 else "center",
             va="center",
         )

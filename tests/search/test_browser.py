@@ -13,6 +13,12 @@ from tests.support.journals import UNIT_FLOPS, journal, pretrained
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 WIDTHS = (1280, 400)
 SMALLEST = 12.0  # pixels of a letter
+IN_FIGURES, POINTS = 9.0, 8.0  # pixels and points of the smallest letters in a figure
+# Eight inches wide and shown at 200 pixels.
+SQUARE = (
+    '<img style="--inches: 8; width: 200px" src="data:image/svg+xml,%3Csvg xmlns=%22http://www.w3.org/2000/svg%22 '
+    'width=%22300%22 height=%22300%22/%3E">'
+)
 
 
 def check(seen: Seen, width: int, figures: int) -> None:
@@ -23,6 +29,7 @@ def check(seen: Seen, width: int, figures: int) -> None:
     assert len(seen.measured["images"]) == figures
     assert all(loaded and shown > width / 4 for loaded, shown in seen.measured["images"])
     assert seen.measured["letters"] >= SMALLEST
+    assert all(POINTS / 72 * scale >= IN_FIGURES - 0.01 for scale in seen.measured["scales"])
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -30,14 +37,16 @@ def test_the_report_is_whole_at_every_width(width: int, tmp_path: Path) -> None:
     """Two problems of five figures each; pre-training adds a sixth to one."""
     events = pretrained(journal(), {("digits-rotated", "augnet"): ["k"]}, {"k": 9 * UNIT_FLOPS})
     report.write(events, tmp_path)
-    check(look(tmp_path / "report.html", width), width, 11)
+    seen = look(tmp_path / "report.html", width)
+    check(seen, width, 11)
+    assert len(seen.measured["scales"]) == 11
 
 
 @pytest.mark.parametrize(
     "broken",
     [
         "<script>console.error('x')</script>", '<p style="width: 3000px">x</p>', '<p style="font-size: 5px">x</p>',
-        '<img src="data:image/png;base64,AAAA">',
+        '<img src="data:image/png;base64,AAAA">', f'<p class="scroll">{SQUARE}</p>',
     ],
 )
 def test_the_check_itself_rejects(broken: str, tmp_path: Path) -> None:

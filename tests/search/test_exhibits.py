@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
+from matplotlib.text import Text
 
 from search.analysis import rows
 from search.exhibits import Exhibits, slugs
-from tests.support.journals import Writer, journal
+from tests.support.journals import SCORES, Writer, journal
 from tracking.record import Stage
 
 
@@ -56,3 +57,16 @@ def test_independent_trials_show_what_a_shorter_search_would_have_found() -> Non
         writer.events[0]["comparison"] |= {"sampler": "random", "asha": None, **more}
         names = {exhibit.name for exhibit in Exhibits(rows(writer.events), writer.events).of("p")}
         assert "expected-best-p" not in names
+
+
+def test_no_letter_of_a_figure_is_smaller_than_the_page_takes_them_for() -> None:
+    """The page gives an inch so many pixels that eight points can be read; and it takes the width from here."""
+    events = journal()
+    found = [exhibit for problem in SCORES for exhibit in Exhibits(rows(events), events).of(problem)]
+    assert len(found) == 10
+    for exhibit in found:
+        figure = exhibit.draw()
+        figure.draw_without_rendering()
+        texts = [text for text in figure.findobj(Text) if isinstance(text, Text) and text.get_text().strip()]
+        assert min(text.get_fontsize() for text in texts) >= 8, exhibit.name
+        assert exhibit.images.inches == figure.get_figwidth()

@@ -21,6 +21,8 @@ addEventListener("load", () => {
   parent.postMessage(JSON.stringify({
     width: innerWidth, scroll: document.documentElement.scrollWidth,
     images: [...document.images].map(one => [one.complete && one.naturalWidth > 0, one.getBoundingClientRect().width]),
+    scales: [...document.querySelectorAll(".scroll img")].map(
+      one => one.getBoundingClientRect().width / parseFloat(one.style.getPropertyValue("--inches"))),
     wide: wide.map(one => one.outerHTML.slice(0, 80)),
     letters: Math.min(...[...document.querySelectorAll("p, li, td, th")].map(
       one => parseFloat(getComputedStyle(one).fontSize))),
@@ -39,8 +41,8 @@ class Seen(NamedTuple):
     """What the browser found.
 
     Args:
-        measured: width, scroll (the page's own width), images [(loaded, width)], wide (what sticks out), letters
-            (the smallest, in pixels).
+        measured: width, scroll (the page's own width), images [(loaded, width)], scales (pixels of an inch of every
+            figure that scrolls), wide (what sticks out), letters (the smallest, in pixels).
         console: everything that was written there.
     """
 
