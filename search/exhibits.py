@@ -30,7 +30,7 @@ from search.figures import break_even as break_even_figure
 from search.figures import curves as curves_figure
 from search.figures import expected as expected_figure
 from search.figures import front as front_figure
-from search.figures.style import png, svg
+from search.figures.style import png, svg, webp
 from search.front import hypervolume
 from search.plan import Plan, plan
 from search.row import Row
@@ -115,6 +115,11 @@ class Exhibit:
         """Drawn once."""
         figure = self.draw()
         return Images(svg(figure), png(figure), float(figure.get_figwidth()))
+
+    @cached_property
+    def packed(self) -> bytes:
+        """The PNG as it is put into a page."""
+        return webp(self.images.png)
 
 
 class Exhibits:

@@ -87,9 +87,9 @@ class Room:
     left: int
 
     def image(self, exhibit: Exhibit) -> Shown:
-        """As what is smaller of SVG and PNG; without a picture where there is no room."""
-        svg, png, _ = exhibit.images
-        return Shown(exhibit, self.uri(svg, "svg+xml") if len(svg) <= len(png) else self.uri(png, "png"))
+        """As what is smaller of SVG and WebP; without a picture where there is no room."""
+        svg, packed = exhibit.images.svg, exhibit.packed
+        return Shown(exhibit, self.uri(svg, "svg+xml") if len(svg) <= len(packed) else self.uri(packed, "webp"))
 
     def uri(self, content: bytes, kind: str) -> str:
         found = f"data:image/{kind};base64,{b64encode(content).decode()}"

@@ -14,12 +14,13 @@ from search.row import Effect, Invariance, Row
 from search.verdicts import best_control
 from tracking.record import Stage
 
-ACROSS = 4
-STEP = (3.2, 3.1)  # from one radar's middle to the next, in radii
+ACROSS = 3
+STEP = (4.0, 3.1)  # from one radar's middle to the next, in radii: room for the names between them
 INCHES = 0.8  # a radius
 RINGS = (0.25, 0.5, 0.75, 1.0)
 FEWEST = 3  # axes of a radar
 LONGEST = 12  # letters of an action's name beside its axis
+SHORT = 4  # letters of a unit that stands beside its number
 QUANTITY = "agreement"
 INKS = {Effect.HELPS: "#00563f", Effect.HARMS: "#8a3b00", Effect.UNKNOWN: INK}
 
@@ -96,9 +97,13 @@ def _web(panel: Axes, middle: Point, title: str, found: Sequence[Invariance]) ->
 
 
 def _aim(one: Invariance) -> str:
-    """A second line for what was planted: "up to 60 deg", or from where on the label changes."""
+    """What was planted, below the name: "up to 60 deg", or from where on labels change; long units on a third line."""
     start = {Effect.HELPS: "up to", Effect.HARMS: "from"}.get(one.effect)
-    return "" if start is None or one.half_width is None else f"\n{start} {one.half_width:g} {plain(one.unit)}".rstrip()
+    if start is None or one.half_width is None:
+        return ""
+    unit = plain(one.unit).removeprefix("fraction ")
+    between = " " if len(unit) <= SHORT else "\n"
+    return f"\n{start} {one.half_width:g}{between}{unit}".rstrip()
 
 
 def _polygon(panel: Axes, middle: Point, values: Sequence[float], look: Style | None) -> None:

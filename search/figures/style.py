@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -23,7 +24,7 @@ DASHES = ("-", "--", ":", "-.")
 GRID, INK = "#dddddd", "#1a1a1a"
 MANY_TICKS = 500.0  # dearest over cheapest from where on only powers of ten are labelled
 DPI = 150
-PNG_COLOURS = 128
+PNG_COLOURS, PAGE_COLOURS = 128, 48
 
 
 class Style(NamedTuple):
@@ -87,6 +88,23 @@ def png(figure: Figure) -> bytes:
     """The figure as PNG of at most PNG_COLOURS colours, for its size; the same figure, the same bytes."""
     drawn, packed = Image.open(io.BytesIO(_saved(figure, "png", {"Software": None}))), io.BytesIO()
     drawn.convert("RGB").quantize(PNG_COLOURS, dither=Image.Dither.NONE).save(packed, "png", optimize=True)
+    return packed.getvalue()
+
+
+def webp(content: bytes) -> bytes:
+    """A figure's PNG as WebP, two fifths smaller: for what is inside a page.
+
+    Its PAGE_COLOURS most frequent colours stay as they are; the others, of the edges of letters and lines, become the
+    nearest of them.
+    """
+    drawn, packed = Image.open(io.BytesIO(content)), io.BytesIO()
+    counts = np.array(drawn.histogram())
+    palette = np.array(drawn.getpalette(), dtype=int).reshape(-1, 3)
+    counts = counts[: len(palette)]
+    kept = palette[np.argsort(-counts, kind="stable")[:PAGE_COLOURS]]
+    nearest = np.square(palette[:, None] - kept).sum(-1).argmin(-1)
+    drawn.putpalette(kept[nearest].astype(np.uint8).tobytes())
+    drawn.convert("RGB").save(packed, "webp", lossless=True, quality=80, method=4)
     return packed.getvalue()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from itertools import combinations
 
@@ -9,9 +10,10 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.container import BarContainer
+from PIL import Image
 
 from search.figures.radar import INKS
-from search.figures.style import COLOURS
+from search.figures.style import COLOURS, PAGE_COLOURS, png, webp
 from tests.search.hand_worked import figure
 
 # Okabe and Ito, "Color Universal Design", 2008, as printed there: red, green, blue of 255.
@@ -96,3 +98,18 @@ def test_what_is_drawn_has_colours_of_the_palette_alone(kind: str) -> None:
     named = [colours for label, colours in drawn.items() if not label.startswith("_")]
     assert all(len(colours) == 1 for colours in named)
     assert len(set().union(*named)) == len(named)
+
+
+@pytest.mark.parametrize("kind", ["accuracy-cost", "invariance", "ledger", "learned"])
+def test_a_figure_in_the_page_is_the_figure_in_the_folder(kind: str) -> None:
+    """Of the size that it was drawn in and smaller in bytes; no pixel that fills anything has another colour."""
+    content = png(figure(kind))
+    packed = webp(content)
+    before, after = (np.asarray(Image.open(io.BytesIO(one)).convert("RGB")).astype(int) for one in (content, packed))
+    assert len(packed) < 0.85 * len(content) and before.shape == after.shape
+    colours, place, counts = np.unique(before.reshape(-1, 3), axis=0, return_inverse=True, return_counts=True)
+    often = np.isin(place.ravel(), np.argsort(-counts)[:40])
+    moved = np.abs(before - after).max(-1).ravel()
+    assert len(colours) > PAGE_COLOURS >= len(np.unique(after.reshape(-1, 3), axis=0))
+    assert (moved[often] == 0).all() and often.mean() > 0.97
+    assert moved.max() > 0, "edges do change: else there was nothing to check"

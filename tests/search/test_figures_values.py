@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import combinations
 
 import pytest
 from matplotlib.axes import Axes
@@ -12,11 +14,13 @@ from matplotlib.container import BarContainer
 from matplotlib.lines import Line2D
 
 from search.analysis import rows
-from search.figures import bars
+from search.figures import bars, radar
 from search.figures.style import GRID, sheet
+from search.row import Effect, Invariance
 from tests.search.hand_worked import LEARNED, figure
 from tests.support.journals import Writer, journal
 from tracking.record import Stage
+from trainables.problems.bank import standard_bank
 
 Points = list[tuple[float, float]]
 
@@ -103,6 +107,26 @@ def test_the_corners_of_a_radar_stand_under_the_names_of_their_actions() -> None
     aside = math.sqrt(0.75)  # sin of 120 degrees
     expected = [(0, 0.4), (0.9 * aside, -0.45), (-0.6 * aside, -0.3), (0, 0.4)]
     assert polygon == [pytest.approx(corner, abs=1e-9) for corner in expected]
+
+
+def test_names_of_many_radars_do_not_touch() -> None:
+    """Seven rows and the eleven actions of grey images, two of them planted and told with their units."""
+    actions = [action.name for action in standard_bank((1, 8, 8), {})]
+    effects = [Effect.HELPS if k in (2, 7) else Effect.UNKNOWN for k in range(len(actions))]
+    measured = tuple(
+        Invariance(action, "fraction of width", effect, 0.25, {"agreement": 0.5})
+        for action, effect in zip(actions, effects, strict=True)
+    )
+    scores = {"one": {f"method-{k}": (0.8, 0.82) for k in range(7)}}
+    made = [replace(row, invariances=measured) for row in rows(journal(scores, replays=(), truths={}))]
+    drawn = radar.picture(made, "one")
+    drawn.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in drawn.axes[0].texts]
+    assert len(boxes) == 7 * (1 + len(actions))
+    for first, second in combinations(boxes, 2):
+        assert not first.overlaps(second)
+    canvas = drawn.bbox
+    assert all(canvas.x0 <= box.x0 and box.x1 <= canvas.x1 for box in boxes)
 
 
 def test_agreement_on_two_actions_is_drawn_as_bars_of_that_length() -> None:
