@@ -21,26 +21,29 @@ ALIKE = 1.1          # costs that differ by less stand in each other's way
 LEGEND_INCHES, LETTER_INCHES, BESIDE_INCHES = 0.2, 0.075, 0.6  # a legend's line, a letter of it, mark and margins
 LEGEND: dict[str, Any] = {"fontsize": 8, "frameon": False}
 OWN_LEGEND = 10      # rows that a panel has a legend of its own for; more share one below all panels
+CROWD = 20           # rows of a problem beyond which replays are left to the table
 
 
 def picture(rows: Sequence[Row], only: str | None = None) -> Figure:
     """One panel per problem, side by side: test score with its interval against cost in plain trainings.
 
     Every row is drawn twice: a small mark at the cost of one final training, a large one with the interval
-    at everything that led to it. Open marks are replays. Large marks at about the same cost are shifted a few
-    points sideways, so that their intervals can be told apart. The dotted line is the front, by means.
+    at everything that led to it. Open marks are replays; where there are many rows they are left out. Large marks at
+    about the same cost are shifted a few points sideways, so that their intervals can be told apart. The dotted line is
+    the front, by means.
 
     Args:
         rows: all of the report, so that a method looks the same everywhere.
         only: draw the panel of this problem alone.
     """
     problems = list(dict.fromkeys(row.problem for row in rows if only in (None, row.problem)))
+    shown = {problem: uncrowded([row for row in rows if row.problem == problem]) for problem in problems}
     across = max(1, min(2, len(problems)))
     down = max(1, -(-len(problems) // across))
-    most = max((sum(row.problem == problem for row in rows) for problem in problems), default=0)
+    most = max(map(len, shown.values()), default=0)
     shared = most > OWN_LEGEND
     width = max(4.4 * across, 6.6 if shared else 0.0)
-    longest = max((len(row.label) for row in rows), default=0)
+    longest = max((len(row.label) for here in shown.values() for row in here), default=0)
     columns = max(1, int(width / (BESIDE_INCHES + LETTER_INCHES * longest)))
     legends = LEGEND_INCHES * (-(-most // columns) + 1 if shared else down * most / 2)
     figure = sheet(width, 3.4 * down + legends)
@@ -48,7 +51,8 @@ def picture(rows: Sequence[Row], only: str | None = None) -> Figure:
     looks = styles(rows)
     known: dict[str, Artist] = {}
     for panel, problem in zip(panels, problems, strict=False):
-        marks = _panel(panel, [row for row in rows if row.problem == problem], looks)
+        left_out = len(shown[problem]) < sum(row.problem == problem for row in rows)
+        marks = _panel(panel, shown[problem], looks, left_out)
         known = {**marks, **known}
         if marks and not shared:
             panel.legend(marks.values(), marks, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.25), **LEGEND)
@@ -62,6 +66,11 @@ def picture(rows: Sequence[Row], only: str | None = None) -> Figure:
     return figure
 
 
+def uncrowded(rows: Sequence[Row]) -> list[Row]:
+    """Of one problem; without replays where there are too many rows to tell apart."""
+    return [row for row in rows if len(rows) <= CROWD or row.way is not Stage.REPLAY]
+
+
 def describe(rows: Sequence[Row]) -> str:
     """The figure in words, for readers who do not see it."""
     parts = []
@@ -73,13 +82,19 @@ def describe(rows: Sequence[Row]) -> str:
     return "Test score against total cost: " + ("; ".join(parts) if parts else "no results yet") + "."
 
 
-def _panel(panel: Axes, rows: Sequence[Row], looks: Mapping[str, Style]) -> dict[str, Artist]:
-    """The rows of one problem; label -> its large mark."""
+def _panel(panel: Axes, rows: Sequence[Row], looks: Mapping[str, Style], left_out: bool) -> dict[str, Artist]:
+    """The rows of one problem; label -> its large mark.
+
+    Args:
+        left_out: whether there are others.
+    """
     drawn = [(row, row.test, row.multiples(row.total.flops)) for row in rows]
     known = [(row, test, cost) for row, test, cost in drawn if test is not None and cost]
     free = [plain(row.label) for row, test, cost in drawn if test is not None and not cost]
     score = "test accuracy (%)" if any(row.accuracy for row in rows) else "test score"
     costs = "cost in plain trainings\n(small: one training, large: everything)"
+    if left_out:
+        costs += "\nreplays are in the table"
     if free:  # a logarithmic axis has no place for them
         costs += f"\nnot drawn, no cost known: {', '.join(free)}"
     frame(panel, rows[0].problem, costs, f"{score}, 95 % interval")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from search.figures.style import INK, frame, plain, sheet, styles
 from search.row import Effect, Row
@@ -117,6 +118,7 @@ def _panel(panel: Axes, group: Group, here: Sequence[Row], rows: Sequence[Row]) 
     aims = [(truth, places[name]) for name in group.names if (truth := planted(name, here)) is not None]
     if aims:
         panel.plot(*zip(*aims, strict=True), "|", color=INK, markersize=16, markeredgewidth=2, label="planted")
+    panel.xaxis.set_major_locator(MaxNLocator(5))
     panel.set_yticks(range(len(group.names)), [plain(_short(name)) for name in group.names], fontsize=8)
     panel.set_ylim(len(group.names) - 0.5, -0.5)
 

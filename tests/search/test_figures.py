@@ -13,8 +13,9 @@ from search.analysis import rows
 from search.figures.accuracy_cost import describe, dodged, picture
 from search.figures.learned import picture as learned_picture
 from search.figures.learned import planted
-from search.figures.style import COLOURS, MARKERS, png, svg
+from search.figures.style import COLOURS, MARKERS, plain, png, svg
 from tests.support.journals import SCORES, journal
+from tracking.record import Stage
 
 
 def test_a_panel_per_problem_with_every_row_in_its_legend() -> None:
@@ -49,6 +50,21 @@ def test_marks_move_only_where_they_would_hide_each_other() -> None:
     assert dodged([10.2, 10.0, 10.1]) == [3, -3, 0], "the cheapest on the left, whatever the table's order"
     many = dodged([15.0 + k / 1000 for k in range(40)])
     assert many == sorted(many) and many[-1] - many[0] == pytest.approx(10) and sum(many) == pytest.approx(0)
+
+
+@pytest.mark.parametrize(("methods", "left_out"), [(10, False), (11, True)])
+def test_among_many_rows_replays_are_left_to_the_table(methods: int, left_out: bool) -> None:
+    """Twenty rows with their replays are drawn, of twenty-two the searches alone; and the axis says so."""
+    scores = {f"m{k}": (0.8, 0.81) for k in range(methods)}
+    made = rows(journal({"one": scores}, replays=tuple(scores)))
+    assert len(made) == 2 * methods
+    figure = picture(made)
+    (panel,), (legend,) = figure.axes, figure.legends
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert labels == [plain(row.label) for row in made if row.way is Stage.RERUN or not left_out]
+    assert len(panel.containers) == len(labels)
+    assert ("replays are in the table" in panel.get_xlabel()) is left_out
+    assert "(replay)" in describe(made)
 
 
 def test_many_rows_share_one_legend_that_fits_on_the_page() -> None:

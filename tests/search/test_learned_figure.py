@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 from search.figures.learned import MOST, describe, groups, picture
 from search.row import Effect, Invariance, Row
@@ -45,6 +46,19 @@ def test_a_replay_has_no_marks_of_its_own() -> None:
     found = learner({"rotation/width_deg": 1.9})
     figure = picture([found, replace(found, way=Stage.REPLAY)], "one")
     assert len(figure.axes[0].lines) == 1
+
+
+def test_long_numbers_below_a_panel_do_not_touch() -> None:
+    names = "translate_x/width_fraction", "descriptor/rotation"
+    first, second = (learner(dict.fromkeys(names, value)) for value in (0.00438, 0.00603))
+    figure = picture([first, replace(second, method="b")], "one")
+    figure.draw_without_rendering()
+    for panel in figure.axes:
+        left, right = panel.get_xlim()
+        labels = [text for text in panel.get_xticklabels() if left <= text.get_position()[0] <= right]
+        boxes = [text.get_window_extent() for text in labels]
+        assert len(boxes) >= 3
+        assert not any(one.overlaps(other) for one, other in pairwise(boxes))
 
 
 def test_every_panel_says_its_unit_and_every_mark_its_quantity() -> None:
