@@ -140,13 +140,13 @@ def _watched(
     refused = False
     with tempfile.TemporaryDirectory(prefix="invsearch-") as scratch:  # until MLflow has taken the report
         try:
-            say = partial(console.print, highlight=False, soft_wrap=True)
+            say = partial(console.print, highlight=False, soft_wrap=True, markup=False)
             with Screen(console) as screen, listening(say, again):
                 screen.skip(seen)
                 log.skip(seen)
                 outcome = run((log, mlflow.observe, screen))
             if outcome.code in STOPPED:
-                console.print(f"{STOPPED[outcome.code]}; go on with: {again}", highlight=False, soft_wrap=True)
+                say(f"{STOPPED[outcome.code]}; go on with: {again}")
             else:
                 written = looking.write_report(made, console, Path(scratch))
                 events = made.events()
@@ -175,7 +175,7 @@ def _drain(
 ) -> None:
     """Let MLflow take the rest: as long as it takes some of it, and only for a moment where it is down."""
     left = mlflow.close(DRAIN_SECONDS, PATIENCE_SECONDS, lambda left: console.print(
-        f"waiting for MLflow ({store.uri}) to take {left} events", highlight=False, soft_wrap=True
+        f"waiting for MLflow ({store.uri}) to take {left} events", highlight=False, soft_wrap=True, markup=False
     ))
     if left:
         missing = (

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from search import launch, pulse
+from search.driver import ExitCode, Outcome
 from search.pulse import listening
+from search.sweep import Sweep
+from tracking.storage import Place
 
 PERIOD, SILENT = 0.02, 0.2
 
@@ -65,6 +72,49 @@ def test_a_short_outage_is_not_worth_a_word(service: Service) -> None:
         service.again()
     assert not said
     service.close()
+
+
+def test_the_service_is_asked_for_once(service: Service) -> None:
+    """A second question would wait for an answer that does not come."""
+    asked: list[None] = []
+
+    def locate() -> str:
+        asked.append(None)
+        return service.address
+
+    with listening([].append, "again", PERIOD, SILENT, locate):
+        time.sleep(SILENT)
+    assert len(asked) == 1
+    service.close()
+
+
+def test_it_is_rays_own_service_once_there_is_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulse.ray, "get_runtime_context", lambda: SimpleNamespace(gcs_address="10.0.0.1:6379"))
+    for running, expected in ((False, None), (True, "10.0.0.1:6379")):
+        monkeypatch.setattr(pulse.ray, "is_initialized", lambda running=running: running)
+        assert pulse._gcs() == expected
+
+
+def test_a_sweep_listens_and_says_the_command_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Brackets of a path are no markup."""
+    root = tmp_path / "[old]"
+
+    @contextmanager
+    def gone(say: Callable[[str], None], again: str) -> Iterator[None]:
+        say(f"go on with: {again}")
+        yield
+
+    def run(*_: object) -> Outcome:
+        return Outcome(Sweep(Place.of(root / "mine")), ExitCode.INTERRUPTED)
+
+    monkeypatch.setattr(launch, "listening", gone)
+    monkeypatch.setattr(launch.runner, "compare", run)
+    code = launch.compare("smoke", "mine", [], [], launch.Options(root=str(root)))
+    printed = capsys.readouterr().out.replace("\n", "")
+    assert code == ExitCode.INTERRUPTED
+    assert printed.count("[old]/mine") == 2, printed  # by the listener, and at the end
 
 
 def test_before_there_is_a_service_nothing_is_missed() -> None:

@@ -68,7 +68,7 @@ def test_a_collapsed_generator_is_told_before_anything_is_trained_with_it(
     """A network that is sure that nothing was moved draws nothing else; one that knows nothing draws anything."""
     if sure:
         forward = WarpNetwork.forward
-        still = torch.zeros(72).index_fill(0, torch.tensor([36]), 1e6)
+        still = torch.zeros(73).index_fill(0, torch.tensor([36]), 1e6)
         monkeypatch.setattr(WarpNetwork, "forward", lambda network, x: forward(network, x) + still)
     settings = {"horizon": 2, "learning_rate": 1e-9}
     described = making(tmp_path, spec(maker="spatial_generator", settings=settings))

@@ -45,10 +45,11 @@ class Reach:
         """What to say where a task asks for more than a bank by default, and there it is missing."""
         if not self.raised or self.within - self.reached <= LOST:
             return None
+        limits = f"limits: {{{self.action}: {self.asked:g}}}"
         return (
-            f"the task goes to {self.asked:g} {self.unit} of {self.action}, the extractor was trained to "
+            f"the problem's bank goes to {self.asked:g} {self.unit} of {self.action}, the extractor was trained to "
             f"{self.trained:g}: its invariance there is {self.reached:.2f}, within what was trained {self.within:.2f}; "
-            f"pre-train one with `extractor: {{settings: {{limits: {{{self.action}: {self.asked:g}}}}}}}`"
+            f"if the task varies so far, pre-train one with `extractor: {{settings: {{{limits}}}}}`"
         )
 
 

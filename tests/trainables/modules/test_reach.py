@@ -68,7 +68,8 @@ def test_what_is_left_is_measured_over_both_ranges() -> None:
     assert found.within == pytest.approx(by_hand(x, 60.0), abs=1e-5)
     assert found.reached == pytest.approx(by_hand(x, 180.0), abs=1e-5)
     assert found.within > found.reached + 0.1
-    assert found.warning is not None and "180 deg of rotation" in found.warning and "trained to 60" in found.warning
+    assert found.warning is not None and "trained to 60" in found.warning
+    assert "goes to 180 deg of rotation" in found.warning
     assert f"{found.reached:.2f}, within what was trained {found.within:.2f}" in found.warning
 
 
@@ -88,6 +89,34 @@ def test_an_extractor_that_ignores_it_anyway_gives_no_warning() -> None:
     x[:, 0, 5, 5] = torch.tensor([0.2, 0.6, 1.0])
     (found,) = reaches(task(Sums(), x, rotation=180.0))
     assert found.raised and found.reached > 0.95 and found.warning is None
+
+
+class Entries(Pixels):
+    """Pixels as far as the first entry is on, and their sums as far as it is off."""
+
+    def finish(self, response: Tensor, descriptors: Tensor) -> Tensor:
+        flat = response.flatten(1)
+        return torch.stack([torch.cat((row[0] * flat, (1 - row[0]) * flat.sum(-1, keepdim=True)), -1)
+                            for row in descriptors])
+
+
+def test_it_is_measured_with_everything_on() -> None:
+    (found,), (same,) = (reaches(task(extractor(), images(), rotation=180.0)) for extractor in (Entries, Pixels))
+    assert found.reached == pytest.approx(same.reached, abs=1e-5)
+
+
+def test_a_small_loss_is_not_worth_a_word() -> None:
+    worth, not_worth = (Reach("rotation", "deg", 60.0, 180.0, 0.9, 0.9 - lost, True) for lost in (0.11, 0.09))
+    assert worth.warning is not None and not_worth.warning is None
+
+
+def test_an_extractor_that_knows_nothing_of_its_own_images_is_warned_of_all_the_same() -> None:
+    context = raised(scale=3.0)
+    extractor = context.artefacts["extractor"]
+    bare = replace(extractor, read=lambda: {**extractor.state, "reference": None})
+    method = finished(descriptor.Config(), replace(context, artefacts={"extractor": bare}))
+    assert method.task.extractor.reference is None
+    assert any("bank goes to 3" in text for text in method.warnings())
 
 
 def test_an_unsigned_action_is_drawn_from_zero_on() -> None:
@@ -123,7 +152,7 @@ def test_the_methods_say_it_and_the_card_has_it(config: Any, tmp_path: Path) -> 
     told = {row["action"]: row for row in card["reach"]}
     warning = Reach(**told["scale"]).warning
     assert warning is not None and warning in method.warnings() and not told["rotation"]["raised"]
-    assert not [text for text in usual.warnings() if "the task goes to" in text]
+    assert not [text for text in usual.warnings() if "bank goes to" in text]
 
 
 def finished(config: Any, context: Context) -> Any:

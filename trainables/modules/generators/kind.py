@@ -9,4 +9,4 @@ class GeneratorKind(StrEnum):
     """As artefacts name it."""
 
     STYLE = "style"      # content and style by convolutions: local changes
-    SPATIAL = "spatial"  # warps with learned ranges: global moves
+    SPATIAL = "spatial"  # warps by which an image may have come about: global moves

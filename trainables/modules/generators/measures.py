@@ -23,8 +23,8 @@ class Measures:
     Args:
         diversity: E |G(x, s1) - G(x, s2)| of two independent draws s1, s2 for one image; of warps what they differ by
             beyond the resolution of their bins.
-        swap: E |G(x, s(x)) - G(x, s(x'))| with the styles of two images; the spread where a generator reads no style
-            from an image.
+        swap: E |G(x, s(x)) - G(x, s(x'))| with the styles of two images; of warps that resolution, E |x1 - x2| of two
+            draws that move nothing.
         spread: E |x - x'| of two images.
         reconstruction: E |G(x, s(x)) - x|.
         discriminator: E (D(x) - 1)^2 + E D(x_gen)^2 after training; 0.5 is chance. None where there is none.
@@ -57,7 +57,7 @@ class Measures:
             fooled = self.discriminator is not None and abs(self.discriminator - CHANCE) <= NEAR
             also = f", and a discriminator loss of {self.discriminator:.3f} is chance" if fooled else ""
             return (f"the generator has collapsed to the identity: two draws for one image differ by {ratio:.2f} of "
-                    f"the data's own variation, less than {LEAST_DIVERSITY}{also}")
+                    f"what is seen of styles, or of resampling, less than {LEAST_DIVERSITY}{also}")
         if self.reconstruction > WORST_RECONSTRUCTION:
             return (f"the generator does not keep its inputs: it reconstructs them to {self.reconstruction:.3f} of "
                     f"[-1, 1], worse than {WORST_RECONSTRUCTION}")

@@ -6,11 +6,12 @@ Axes: B images, C channels, H height, W width, Q warps, N bins of a strength.
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import NamedTuple, Self
 
 import torch
 from torch import Generator, Tensor, nn
 
-from spaces.transforms import AffineParameters, Operation, affine_matrix, warp
+from spaces.transforms import AffineParameters, Operation, Padding, affine_matrix, warp
 from spaces.transforms.geometric import FIELD
 
 # What may be learned, with the widest strength that is tried: any turn, two fifths of the side, e^(+-.8), a slope of
@@ -22,6 +23,9 @@ CAPS: dict[Operation, float] = {
 }
 SMALLEST = 4  # side of what the network flattens, about
 GROUPS = 4    # of normalisation
+NOISE = 0.05  # standard deviation
+TURN, ZOOM, SLOPE = 2.5, 0.015, 0.03  # of the jitter: degrees, log factor, tangent
+MOST = 2**18  # numbers of the images of a chunk: bounds memory
 
 
 def frames(strengths: Tensor, height: int, width: int) -> Tensor:
@@ -32,8 +36,19 @@ def frames(strengths: Tensor, height: int, width: int) -> Tensor:
 
 
 def seen(x: Tensor, frame: Tensor) -> Tensor:
-    """Images (B, C, H, W) through frames (B, 3, 3): x'(u) = x(frame u)."""
-    return warp(x, frame[:, :2], exact=False)
+    """Images (B, C, H, W) through frames (B, 3, 3): x'(u) = x(frame u).
+
+    What comes into view from outside is as the border is: black would show on any other ground.
+    """
+    return warp(x, frame[:, :2], Padding.BORDER, exact=False)
+
+
+def shown(x: Tensor, noise: Tensor) -> Tensor:
+    """What the network sees of images: noise (B, C, H, W), standard normal, hides what resampling does to pixels.
+
+    To theirs, and to those that came about by a turn themselves: an edge of steps would say by how much.
+    """
+    return x + NOISE * noise
 
 
 def alone(strength: Tensor, place: Tensor | int) -> Tensor:
@@ -104,6 +119,27 @@ def half_width(probabilities: Tensor) -> Tensor:
     return entropy.exp() / probabilities.shape[-1]
 
 
+class Draw(NamedTuple):
+    """The randomness of one draw for each of B images.
+
+    Args:
+        jitter: (B, Q) in [-1, 1].
+        u: (B, Q) in [0, 1), the quantiles that are drawn.
+        noise: (B, C, H, W), standard normal.
+    """
+
+    jitter: Tensor
+    u: Tensor
+    noise: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor, generator: Generator) -> Self:
+        """For images x (B, C, H, W), on their device."""
+        jitter, u = uniform(len(x), generator), uniform(len(x), generator)
+        noise = torch.randn(x.shape, generator=generator, device=generator.device)
+        return cls(jitter.to(x), ((u + 1) / 2).to(x), noise.to(x))
+
+
 class Redraws:
     """x' on the orbit of x: for every warp in turn, one draw of how it may have come about is undone.
 
@@ -116,27 +152,30 @@ class Redraws:
         self._network, self._share = network, share
 
     @torch.no_grad()
-    def __call__(self, x: Tensor, jitter: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (B, C, H, W), and what of each warp seemed possible: half-widths (B, Q), in shares of the caps.
+    def __call__(self, x: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
+        """Images (B, C, H, W), and how wide the draws of each warp were: half-widths (B, Q), in shares of the caps."""
+        if not len(x):
+            return x, x.new_zeros(0, len(CAPS))
+        parts = zip(*(torch.split(part, max(1, MOST // x[0].numel())) for part in (x, *draw)), strict=True)
+        made, widths = zip(*(self._redrawn(part, Draw(*numbers)) for part, *numbers in parts), strict=True)
+        return torch.cat(made), torch.cat(widths)
 
-        Args:
-            jitter: (B, Q) in [-1, 1], in bins.
-            u: (B, Q) in [0, 1), the quantiles that are drawn.
-        """
+    def _redrawn(self, x: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
         size = (x.shape[-2], x.shape[-1])
-        frame = frames(jittered(jitter, self._network.bins), *size)
+        frame = frames(jittered(draw.jitter, *size), *size)
         widths = []
         for place in range(len(CAPS)):
-            possible = self._network(seen(x, frame))[:, place].softmax(-1)
-            widths.append(half_width(possible))
-            drawn = strengths_at(nucleus(possible, self._share), u[:, place])
-            frame = frame @ torch.linalg.inv(frames(alone(drawn, place), *size))
+            possible = self._network(shown(seen(x, frame), draw.noise))[:, place].softmax(-1)
+            likely = nucleus(possible, self._share)
+            widths.append(half_width(likely))
+            strength = strengths_at(likely, draw.u[:, place])
+            frame = frame @ frames(alone(-strength, place), *size)  # undoes it: strengths of one warp add up
         return seen(x, frame).clamp(0, 1), torch.stack(widths, 1)
 
 
-def jittered(u: Tensor, bins: int) -> Tensor:
-    """Strengths (B, Q) of half a bin to either side, at shares u (B, Q) in [-1, 1].
+def jittered(u: Tensor, height: int, width: int) -> Tensor:
+    """Strengths (B, Q) at shares u (B, Q) in [-1, 1]: half a pixel of shift, and little of the rest.
 
-    Whatever the network sees was resampled: else the blur of a warp would tell images that were not moved.
+    Whatever is shown or made was resampled: else sharp images would be known as not moved.
     """
-    return u / bins * torch.tensor(list(CAPS.values()), device=u.device)
+    return u * torch.tensor([TURN, 0.5 / width, 0.5 / height, ZOOM, SLOPE], device=u.device)

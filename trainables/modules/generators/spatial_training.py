@@ -23,13 +23,14 @@ from trainables.modules.generators.measures import Measures, told
 from trainables.modules.generators.optimiser import cosine, descend, prepared_adam
 from trainables.modules.generators.spatial import (
     CAPS,
+    Draw,
     Redraws,
     WarpNetwork,
     alone,
     frames,
     jittered,
     seen,
-    uniform,
+    shown,
 )
 from trainables.modules.state import (
     generators_state,
@@ -65,7 +66,7 @@ class Moved(NamedTuple):
 def moved(x: Tensor, jitter: Tensor, place: Tensor, share: Tensor, bins: int) -> Moved:
     """Each image under a jitter (B, Q), and warped by `share` (B,) in [-1, 1) of the cap of warp `place` (B,)."""
     size = (x.shape[-2], x.shape[-1])
-    frame = frames(jittered(jitter, bins), *size) @ frames(alone(share, place), *size)
+    frame = frames(jittered(jitter, *size), *size) @ frames(alone(share, place), *size)
     return Moved(seen(x, frame), place, ((share + 1) / 2 * bins).long().clamp(0, bins - 1))
 
 
@@ -104,7 +105,7 @@ class SpatialTraining:
         self._cursor = state["cursor"]
 
     def result(self) -> State:
-        """The network, the half-widths that it finds possible, and what draws do to images of the pool."""
+        """The network, the half-widths of its draws, and what draws do to images of the pool."""
         context, config = self._context, self._config
         x = context.problem.balanced(context.generator(Role.ORDER, 1), MEASURED).to(context.device)
         with context.meter.unit("measure", x.shape, phase=Phase.PRETRAIN):
@@ -123,36 +124,33 @@ class SpatialTraining:
         context, config = self._context, self._config
         x = context.problem.balanced(self._order, config.batch_size).to(context.device)
         with context.meter.unit("update", x.shape, phase=Phase.PRETRAIN, examples=len(x)):
-            jitter, share = self._drawn(len(x)), self._drawn(len(x))[:, 0]
+            draw = Draw.of(x, self._noise)
             place = torch.randint(len(CAPS), (len(x),), generator=self._noise, device=self._noise.device)
-            case = moved(x, jitter, place.to(x.device), share, config.bins)
-            odds = self._network(case.x).gather(1, case.place[:, None, None].expand(-1, 1, config.bins))[:, 0]
-            loss = cross_entropy(odds, case.bin)
+            case = moved(x, draw.jitter, place.to(x.device), 2 * draw.u[:, 0] - 1, config.bins)
+            odds = self._network(shown(case.x, draw.noise))
+            loss = cross_entropy(odds[torch.arange(len(x), device=x.device), case.place], case.bin)
             gradients = torch.autograd.grad(loss, list(self._network.parameters()))
             rate = config.learning_rate * cosine(self._cursor, context.horizon)
             descend(self._optimiser, gradients, rate)
         self._cursor += 1
         return loss.detach()
 
-    def _drawn(self, size: int) -> Tensor:
-        return uniform(size, self._noise).to(self._context.device)
-
     def _measured(self, x: Tensor) -> tuple[Measures, dict[str, float]]:
         """What two draws do beyond what bins blur, and half-widths in the operations' units, means over images."""
         generator, config = self._context.generator(Role.AUGMENT, 1), self._config
         redraws = Redraws(self._network, config.nucleus)
-        jitters, drawn, others = ([uniform(len(x), generator).to(x) for _ in range(2)] for _ in range(3))
-        first, widths = redraws(x, jitters[0], (drawn[0] + 1) / 2)
-        second, _ = redraws(x, jitters[1], (drawn[1] + 1) / 2)
-        blurred = [_within_a_bin(x, a, b, config.bins) for a, b in zip(jitters, others, strict=True)]
+        draws = [Draw.of(x, generator) for _ in range(4)]
+        (first, widths), (second, _) = (redraws(x, draw) for draw in draws[:2])
+        still, again = (_kept(x, draw, config.bins) for draw in draws[2:])
         caps = torch.tensor(list(CAPS.values()), device=x.device)
         found = dict(zip((operation.value for operation in CAPS), (widths.mean(0) * caps).tolist(), strict=True))
-        distances = torch.stack((l1(first, second) - l1(*blurred), l1(x, x.roll(1, 0))))
-        diversity, spread = (2 * distances.clamp(min=0)).tolist()
-        return Measures(diversity, spread, spread, 0.0, None), found
+        distances = 2 * torch.stack((l1(first, second), l1(still, again), l1(x, x.roll(1, 0))))
+        drawn, resolution, spread = distances.tolist()
+        return Measures(max(0.0, drawn - resolution), resolution, spread, 0.0, None), found
 
 
-def _within_a_bin(x: Tensor, first: Tensor, second: Tensor, bins: int) -> Tensor:
-    """What a draw does that changes nothing: the jitter, and strengths within the bin of 0; shares (B, Q) twice."""
+def _kept(x: Tensor, draw: Draw, bins: int) -> Tensor:
+    """What a draw makes that moves nothing: the jitter, and strengths in the bin about 0."""
     size = (x.shape[-2], x.shape[-1])
-    return seen(x, frames(jittered(first, bins), *size) @ torch.linalg.inv(frames(jittered(second, bins), *size)))
+    within = (2 * draw.u - 1) / bins * torch.tensor(list(CAPS.values()), device=x.device)
+    return seen(x, frames(jittered(draw.jitter, *size), *size) @ frames(within, *size))

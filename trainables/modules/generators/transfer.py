@@ -16,7 +16,7 @@ from tracking.errors import UserError
 from trainables.method import State, drawn
 from trainables.modules.generators.kind import GeneratorKind
 from trainables.modules.generators.measures import Measures
-from trainables.modules.generators.spatial import CAPS, Redraws, WarpNetwork, uniform
+from trainables.modules.generators.spatial import CAPS, Draw, Redraws, WarpNetwork
 from trainables.modules.generators.style_network import StyleNetwork, StyleNetworkConfig
 
 CHUNK = 256  # images per forward pass: bounds memory
@@ -78,9 +78,14 @@ class SpatialTransfer:
     Args:
         state: of the artefact.
         device: where images come from.
+
+    Raises:
+        UserError: it is of a version that knew ranges alone.
     """
 
     def __init__(self, state: State, device: torch.device) -> None:
+        if "sizes" not in state:
+            raise UserError("a generator must be of this version", "a spatial one of before", "train it again")
         network = drawn(lambda: WarpNetwork(tuple(state["shape"]), **state["sizes"]), seed=0)
         assert isinstance(network, WarpNetwork)
         network.load_state_dict(state["weights"])
@@ -90,10 +95,7 @@ class SpatialTransfer:
 
     def sample(self, x: Tensor, generator: Generator) -> Tensor:
         """One draw for each image; numbers are drawn first, so that a result does not depend on the chunks."""
-        jitter, u = uniform(len(x), generator).to(x), (uniform(len(x), generator).to(x) + 1) / 2
-        parts = zip(*(torch.split(part, CHUNK) for part in (x, jitter, u)), strict=True)
-        made = [self._redraws(*part)[0] for part in parts]
-        return torch.cat(made) if made else x
+        return self._redraws(x, Draw.of(x, generator))[0]
 
     def describe(self) -> Mapping[str, float]:
         """Half-widths that seem possible, in the units of the operations, and the measures."""

@@ -19,7 +19,7 @@ from trainables.contract_toy import toy_context
 from trainables.maker import MakerContext
 from trainables.makers import config_class
 from trainables.method import State
-from trainables.modules.generators import style_training, transfer
+from trainables.modules.generators import spatial, style_training, transfer
 from trainables.modules.generators.choice import NAME
 from trainables.modules.generators.style_network import StyleNetwork, StyleNetworkConfig
 from trainables.modules.generators.style_training import generate, measured
@@ -76,6 +76,7 @@ def test_a_draw_depends_on_its_generator_and_its_image_alone(
     assert not torch.equal(generator.sample(x[:1].repeat(2, 1, 1, 1), Generator().manual_seed(0))[0],
                            generator.sample(x[:1].repeat(2, 1, 1, 1), Generator().manual_seed(0))[1])
     monkeypatch.setattr(transfer, "CHUNK", 2)
+    monkeypatch.setattr(spatial, "MOST", 2 * x[0].numel())
     assert torch.allclose(generator.sample(x, Generator().manual_seed(0)), first, atol=1e-6)
     assert generator.sample(x[:0], Generator()).shape == (0, *Squares.shape)
     assert all(isinstance(value, float) for value in generator.describe().values())
