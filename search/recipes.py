@@ -88,6 +88,22 @@ def policies_mnist() -> dict[str, Any]:
     }
 
 
+def missing_rotation() -> dict[str, Any]:
+    """Do black boxes find turns that only held-out digits have, and leave them out where there are none?"""
+    turned = {"name": "nuisance", "ranges": {"rotation": 45.0}, "on": ["outer", "select", "test"]}
+    return {
+        "problems": [
+            {"label": "digits-turned", "source": {"name": "digits"}, "wrappers": [turned]},
+            {"label": "digits-upright", "source": {"name": "digits"}},
+        ],
+        "methods": [{"name": "plain"}, {"name": "fixed_policy"}, {"name": "pba", "settings": {"population": 10}}],
+        "horizon": 600,
+        "budget": 20.0,
+        "max_trials": 100,
+        "confirm_seeds": 5,
+    }
+
+
 def cifar10() -> dict[str, Any]:
     """Learned layers against fixed augmentation on CIFAR-10, a ResNet-18, for one GPU; downloads to `data`."""
     recipe = {"batch_size": 128}
