@@ -1,22 +1,20 @@
 """Complete comparisons by name; every table in the README names its recipe.
 
-A recipe is a function of this module, or of `tail_recipes`, without arguments that returns the fields of `Comparison`;
-its docstring's first line is what `invsearch recipes` shows.
+A recipe is a function of this module, of `policy_recipes` or `tail_recipes`, without arguments that returns the fields
+of `Comparison`; its docstring's first line is what `invsearch recipes` shows.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from search import tail_recipes
+from search import policy_recipes, tail_recipes
 from search.recipe_book import Recipe, book, chosen, lines
 from search.recipe_parts import (
     crop_and_flip,
     everything,
     meta_learners,
-    oracle,
     planted,
-    policy_rows,
     published,
     rotated_digits,
     turned_episodes,
@@ -62,44 +60,6 @@ def layers() -> dict[str, Any]:
         ],
         "horizon": 240,
         "budget": 8.0,
-        "confirm_seeds": 5,
-    }
-
-
-def policies() -> dict[str, Any]:
-    """Every search of augmentation policies and its controls on digits, at twenty plain trainings each."""
-    return {
-        "problems": [rotated_digits(shots=30), which_rotation(shots=20)],
-        "methods": [*policy_rows(), oracle(60.0)],
-        "horizon": 240,
-        "budget": 20.0,
-        "max_trials": 200,  # a population of twenty has 160
-        "confirm_seeds": 5,
-    }
-
-
-def policies_mnist() -> dict[str, Any]:
-    """The same on 5,000 images of MNIST, upright in `train` and turned elsewhere; downloads to `data`."""
-    source = {"name": "torchvision", "dataset": "MNIST", "root": "data", "limit": 5000}
-    turned = {"name": "nuisance", "ranges": {"rotation": 60.0}, "on": ["outer", "select", "test"]}
-    return {
-        **policies(), "problems": [{"label": "mnist-rotated", "source": source, "wrappers": [turned]}],
-        "hang_seconds": 1800.0,
-    }
-
-
-def missing_rotation() -> dict[str, Any]:
-    """Do black boxes find turns that only held-out digits have, and leave them out where there are none?"""
-    turned = {"name": "nuisance", "ranges": {"rotation": 45.0}, "on": ["outer", "select", "test"]}
-    return {
-        "problems": [
-            {"label": "digits-turned", "source": {"name": "digits"}, "wrappers": [turned]},
-            {"label": "digits-upright", "source": {"name": "digits"}},
-        ],
-        "methods": [{"name": "plain"}, {"name": "fixed_policy"}, {"name": "pba", "settings": {"population": 10}}],
-        "horizon": 600,
-        "budget": 20.0,
-        "max_trials": 100,
         "confirm_seeds": 5,
     }
 
@@ -309,4 +269,4 @@ def get(name: str) -> dict[str, Any]:
 
 
 def _books() -> dict[str, Recipe]:
-    return {**book(__name__), **book(tail_recipes.__name__)}
+    return {**book(__name__), **book(policy_recipes.__name__), **book(tail_recipes.__name__)}
