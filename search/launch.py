@@ -140,7 +140,7 @@ def _watched(
     refused = False
     with tempfile.TemporaryDirectory(prefix="invsearch-") as scratch:  # until MLflow has taken the report
         try:
-            say = partial(console.print, highlight=False, soft_wrap=True, markup=False)
+            say = partial(console.print, highlight=False, soft_wrap=True)
             with Screen(console) as screen, listening(say, again):
                 screen.skip(seen)
                 log.skip(seen)
@@ -175,7 +175,7 @@ def _drain(
 ) -> None:
     """Let MLflow take the rest: as long as it takes some of it, and only for a moment where it is down."""
     left = mlflow.close(DRAIN_SECONDS, PATIENCE_SECONDS, lambda left: console.print(
-        f"waiting for MLflow ({store.uri}) to take {left} events", highlight=False, soft_wrap=True, markup=False
+        f"waiting for MLflow ({store.uri}) to take {left} events", highlight=False, soft_wrap=True
     ))
     if left:
         missing = (

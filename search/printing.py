@@ -12,9 +12,9 @@ FILE_WIDTH = 120  # where the output is no terminal
 
 
 def console() -> Console:
-    """The terminal's width where there is one; else wide enough for the tables."""
-    made = Console()
-    return made if made.is_terminal else Console(width=FILE_WIDTH)
+    """The terminal's width where there is one; else wide enough for the tables. Brackets, of a path, are no markup."""
+    made = Console(markup=False)
+    return made if made.is_terminal else Console(width=FILE_WIDTH, markup=False)
 
 
 def print_json(data: Mapping[str, Any]) -> None:

@@ -67,14 +67,17 @@ def picture(rows: Sequence[Row], only: str | None = None) -> Figure:
 
 
 def uncrowded(rows: Sequence[Row]) -> list[Row]:
-    """Of one problem; without replays where there are too many rows to tell apart."""
-    return [row for row in rows if len(rows) <= CROWD or row.way is not Stage.REPLAY]
+    """Of one problem; where there are too many rows to tell apart without replays, but for those on the front."""
+    if len(rows) <= CROWD:
+        return list(rows)
+    best = front(rows)
+    return [row for row in rows if row.way is not Stage.REPLAY or any(row is one for one in best)]
 
 
 def describe(rows: Sequence[Row]) -> str:
-    """The figure in words, for readers who do not see it."""
+    """The figure in words, for readers who do not see it; what is not drawn is in the table beside it."""
     parts = []
-    for row in rows:
+    for row in uncrowded(rows):
         cost = row.multiples(row.total.flops)
         if row.test is not None:
             unit = f"{100 * row.test.mean:.1f} %" if row.accuracy else f"{row.test.mean:.3f}"
@@ -94,7 +97,7 @@ def _panel(panel: Axes, rows: Sequence[Row], looks: Mapping[str, Style], left_ou
     score = "test accuracy (%)" if any(row.accuracy for row in rows) else "test score"
     costs = "cost in plain trainings\n(small: one training, large: everything)"
     if left_out:
-        costs += "\nreplays are in the table"
+        costs += "\nnot drawn: replays, but for those on the front"
     if free:  # a logarithmic axis has no place for them
         costs += f"\nnot drawn, no cost known: {', '.join(free)}"
     frame(panel, rows[0].problem, costs, f"{score}, 95 % interval")

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from search.figures.bars import measured
-from search.figures.style import GRID, INK, Style, plain, sheet, styles
+from search.figures.style import CONTROL, GRID, HARMS, HELPS, INK, Style, plain, sheet, styles
 from search.row import Effect, Invariance, Row
 from search.verdicts import best_control
 from tracking.record import Stage
@@ -22,7 +22,7 @@ FEWEST = 3  # axes of a radar
 LONGEST = 12  # letters of an action's name beside its axis
 SHORT = 4  # letters of a unit that stands beside its number
 QUANTITY = "agreement"
-INKS = {Effect.HELPS: "#00563f", Effect.HARMS: "#8a3b00", Effect.UNKNOWN: INK}
+INKS = {Effect.HELPS: HELPS, Effect.HARMS: HARMS, Effect.UNKNOWN: INK}
 
 Point = tuple[float, float]
 
@@ -108,7 +108,7 @@ def _aim(one: Invariance) -> str:
 
 def _polygon(panel: Axes, middle: Point, values: Sequence[float], look: Style | None) -> None:
     across, up = _closed(middle, values)
-    colour = "#888888" if look is None else look.colour
+    colour = CONTROL if look is None else look.colour
     panel.plot(across, up, color=colour, linewidth=1.0 if look is None else 1.4)
     if look is not None:
         panel.fill(across, up, color=colour, alpha=0.2)

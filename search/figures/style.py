@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from PIL import Image
@@ -21,10 +22,13 @@ from search.row import Row
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "h")
 DASHES = ("-", "--", ":", "-.")
-GRID, INK = "#dddddd", "#1a1a1a"
+GRID, INK, CONTROL = "#dddddd", "#1a1a1a", "#888888"
+HELPS, HARMS = "#00563f", "#8a3b00"  # of words
+NAMED = (GRID, INK, CONTROL, HELPS, HARMS, "#ffffff")
 MANY_TICKS = 500.0  # dearest over cheapest from where on only powers of ten are labelled
 DPI = 150
 PNG_COLOURS, PAGE_COLOURS = 128, 48
+_CODES, _CODE = 2**24, np.array([2**16, 2**8, 1])  # a colour as one number
 
 
 class Style(NamedTuple):
@@ -87,25 +91,36 @@ def plain(text: str) -> str:
 def png(figure: Figure) -> bytes:
     """The figure as PNG of at most PNG_COLOURS colours, for its size; the same figure, the same bytes."""
     drawn, packed = Image.open(io.BytesIO(_saved(figure, "png", {"Software": None}))), io.BytesIO()
-    drawn.convert("RGB").quantize(PNG_COLOURS, dither=Image.Dither.NONE).save(packed, "png", optimize=True)
+    fewer(drawn, PNG_COLOURS).save(packed, "png", optimize=True)
     return packed.getvalue()
 
 
 def webp(content: bytes) -> bytes:
-    """A figure's PNG as WebP, two fifths smaller: for what is inside a page.
-
-    Its PAGE_COLOURS most frequent colours stay as they are; the others, of the edges of letters and lines, become the
-    nearest of them.
-    """
-    drawn, packed = Image.open(io.BytesIO(content)), io.BytesIO()
-    counts = np.array(drawn.histogram())
-    palette = np.array(drawn.getpalette(), dtype=int).reshape(-1, 3)
-    counts = counts[: len(palette)]
-    kept = palette[np.argsort(-counts, kind="stable")[:PAGE_COLOURS]]
-    nearest = np.square(palette[:, None] - kept).sum(-1).argmin(-1)
-    drawn.putpalette(kept[nearest].astype(np.uint8).tobytes())
-    drawn.convert("RGB").save(packed, "webp", lossless=True, quality=80, method=4)
+    """A figure's PNG as WebP of at most PAGE_COLOURS colours, a quarter smaller or more: for what is inside a page."""
+    packed = io.BytesIO()
+    drawn = fewer(Image.open(io.BytesIO(content)), PAGE_COLOURS).convert("RGB")
+    drawn.save(packed, "webp", lossless=True, quality=80, method=4)
     return packed.getvalue()
+
+
+def fewer(drawn: Image.Image, most: int) -> Image.Image:
+    """With a palette of at most so many colours: those that lines and words have, then the most frequent others.
+
+    What is left, of the edges of letters and lines, becomes the nearest of them. A median cut would take what is few
+    pixels, and thin lines of many methods are.
+    """
+    pixels = np.asarray(drawn.convert("RGB")).astype(np.int64) @ _CODE
+    counted = drawn.convert("RGB").getcolors(_CODES) or []
+    there = [colour for _, colour in sorted(counted, key=lambda one: (-one[0], one[1]))]
+    named = [tuple(round(255 * part) for part in to_rgb(colour)) for colour in (*COLOURS, *NAMED)]
+    known = set(there)
+    kept = list(dict.fromkeys([*(colour for colour in named if colour in known), *there]))[:most]
+    palette, colours = np.array(kept, dtype=np.int64), np.array(there, dtype=np.int64)
+    place = np.zeros(_CODES, dtype=np.uint8)
+    place[colours @ _CODE] = np.square(colours[:, None] - palette).sum(-1).argmin(-1)
+    found = Image.fromarray(place[pixels], "P")
+    found.putpalette(palette.astype(np.uint8).tobytes())
+    return found
 
 
 def svg(figure: Figure) -> bytes:

@@ -13,7 +13,8 @@ from search.analysis import rows
 from search.figures.accuracy_cost import describe, dodged, picture
 from search.figures.learned import picture as learned_picture
 from search.figures.learned import planted
-from search.figures.style import COLOURS, MARKERS, plain, png, svg
+from search.figures.style import COLOURS, MARKERS, png, svg
+from search.method_front import front
 from tests.support.journals import SCORES, journal
 from tracking.record import Stage
 
@@ -54,17 +55,23 @@ def test_marks_move_only_where_they_would_hide_each_other() -> None:
 
 @pytest.mark.parametrize(("methods", "left_out"), [(10, False), (11, True)])
 def test_among_many_rows_replays_are_left_to_the_table(methods: int, left_out: bool) -> None:
-    """Twenty rows with their replays are drawn, of twenty-two the searches alone; and the axis says so."""
-    scores = {f"m{k}": (0.8, 0.81) for k in range(methods)}
-    made = rows(journal({"one": scores}, replays=tuple(scores)))
-    assert len(made) == 2 * methods
+    """Twenty rows with their replays are drawn, of twenty-two the searches and the front; axis and words say so."""
+    scores = {f"m{k}": (0.8 - k / 100, 0.81 - k / 100) for k in range(methods)}
+    found = rows(journal({"one": scores}, replays=tuple(scores)))
+    best = next(row for row in found if row.way is Stage.REPLAY and row.method == "m5")
+    lifted = {name: replace(one, mean=0.97, low=0.96, high=0.98) for name, one in best.estimates.items()}
+    made = [replace(row, estimates=lifted) if row is best else row for row in found]
+    assert len(made) == 2 * methods and "m5 (replay)" in [row.label for row in front(made)]
     figure = picture(made)
     (panel,), (legend,) = figure.axes, figure.legends
     labels = [text.get_text() for text in legend.get_texts()]
-    assert labels == [plain(row.label) for row in made if row.way is Stage.RERUN or not left_out]
-    assert len(panel.containers) == len(labels)
-    assert ("replays are in the table" in panel.get_xlabel()) is left_out
-    assert "(replay)" in describe(made)
+    replays = [label for label in labels if "(replay)" in label]
+    assert len(panel.containers) == len(labels) == (methods + 1 if left_out else 2 * methods)
+    assert len(replays) == (1 if left_out else methods) and "m5 (replay)" in replays
+    assert ("not drawn: replays" in panel.get_xlabel()) is left_out
+    assert [label for label in (row.label for row in made) if f"{label} " in describe(made)] == labels
+    dotted = next(line for line in panel.lines if line.get_linestyle() == ":")
+    assert len(dotted.get_xdata()) == len(front(made)), "as the sentences say it"
 
 
 def test_many_rows_share_one_legend_that_fits_on_the_page() -> None:

@@ -4,15 +4,16 @@
 
 q_k is a distribution over bins of d. By Bayes' rule q_k(d | x) of an image that was not moved says how probable it
 is that x is another image of the pool, T_k(-d) x, moved by d: undoing a draw of d gives another image of x's orbit, as
-often as the pool has it. That is done for each warp in turn, a Gibbs step, which leaves the distribution of the images
-as it is. Where they vary over a whole group (any turn) draws are any turn; where over a part of it, they stay in that
-part; images that are all upright stay upright.
+often as the pool has it. That is done for each warp in turn, a Gibbs step, which with the true q_k would leave the
+distribution of the images as it is: any turn where they vary over the whole group, a part of it where they vary over
+that part, none where all are upright. A network is less sure, and draws spread: so they are made from the most
+probable bins alone (`nucleus`). Every image is resampled by half a pixel and a few degrees before it is shown, and
+shown with noise, or its pixels would tell whether it was moved.
 
-Image-to-image networks are local and fail at global moves; here the moves are given. No adversary takes part. What
-comes into view is as the border of the image: on an even ground that is nothing, in photographs it can be seen, and
-ranges come out too narrow. A
-strength that does not go round must be tried to twice the range that the pool varies by (`spatial.CAPS`). Draws of a
-network that is less sure than it could be would spread: they are made from the most probable bins alone (`nucleus`).
+Image-to-image networks are local and fail at global moves; here the moves are given. No adversary takes part. A
+strength that does not go round must be tried to twice the range that the pool varies by (`spatial.CAPS`). What comes
+into view is as the border of the image: on an even ground that is nothing; in photographs it can be seen, and ranges
+come out too narrow.
 """
 
 from __future__ import annotations

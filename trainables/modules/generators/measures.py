@@ -50,14 +50,19 @@ class Measures:
         """The inverse of `state`."""
         return cls(**{name: state[name] for name in cls.__dataclass_fields__})
 
+    def _little(self) -> str:
+        """By how little, of what, and what was asked."""
+        if self.discriminator is None:
+            return (f"{self.diversity_ratio:.2f} times more than images that were not moved do, less than "
+                    f"{LEAST_DIVERSITY}")
+        fooled = abs(self.discriminator - CHANCE) <= NEAR
+        also = f", and a discriminator loss of {self.discriminator:.3f} is chance" if fooled else ""
+        return f"{self.diversity_ratio:.2f} of the data's own variation, less than {LEAST_DIVERSITY}{also}"
+
     def collapsed(self) -> str | None:
         """Why what was learned is not to be used, as a sentence; None where nothing speaks against it."""
-        ratio = self.diversity_ratio
-        if ratio < LEAST_DIVERSITY:
-            fooled = self.discriminator is not None and abs(self.discriminator - CHANCE) <= NEAR
-            also = f", and a discriminator loss of {self.discriminator:.3f} is chance" if fooled else ""
-            return (f"the generator has collapsed to the identity: two draws for one image differ by {ratio:.2f} of "
-                    f"what is seen of styles, or of resampling, less than {LEAST_DIVERSITY}{also}")
+        if self.diversity_ratio < LEAST_DIVERSITY:
+            return f"the generator has collapsed to the identity: two draws for one image differ by {self._little()}"
         if self.reconstruction > WORST_RECONSTRUCTION:
             return (f"the generator does not keep its inputs: it reconstructs them to {self.reconstruction:.3f} of "
                     f"[-1, 1], worse than {WORST_RECONSTRUCTION}")

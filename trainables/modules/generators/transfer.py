@@ -84,7 +84,7 @@ class SpatialTransfer:
     """
 
     def __init__(self, state: State, device: torch.device) -> None:
-        if "sizes" not in state:
+        if state.get("sizes", {}).get("bins", 0) % 2 == 0:  # there were none, and then they were even
             raise UserError("a generator must be of this version", "a spatial one of before", "train it again")
         network = drawn(lambda: WarpNetwork(tuple(state["shape"]), **state["sizes"]), seed=0)
         assert isinstance(network, WarpNetwork)
@@ -98,7 +98,7 @@ class SpatialTransfer:
         return self._redraws(x, Draw.of(x, generator))[0]
 
     def describe(self) -> Mapping[str, float]:
-        """Half-widths that seem possible, in the units of the operations, and the measures."""
+        """How wide draws are, see `spatial.half_width`, in the units of the operations; and the measures."""
         units = {operation: TRANSFORMS[operation].unit.replace(" ", "_") for operation in CAPS}
         return {
             **{f"{operation.value}/width_{units[operation]}": width for operation, width in self._widths.items()},
