@@ -31,6 +31,7 @@ from trainables.problems.validation import validated
 
 EMPHASIS = {
     Factor.ROTATION: 1.5, Factor.TRANSLATION: 1.5, Factor.SHEAR: 2.5, Factor.CONTRAST: 2.5, Factor.BLUR: 2.5,
+    Factor.COLOUR: 2.5,
 }
 
 
@@ -58,13 +59,14 @@ class Config(MakerConfig):
         looks: how many more descriptors the first and the third views are compared under, in every update; they cost
             the tail alone, since the descriptor-free part is there already. With continuous descriptors only.
         emphasis: how often a factor is the one that the third view tells apart; 1 where it is not named. Factors that
-            others imitate (shear and rotation, contrast and blur) need more of it.
+            others imitate (shear and rotation, contrast and blur), or that move few pixels of photographs (colour), need
+            more of it.
         learning_rate: peak of AdamW's one cycle (5 % rise, cosine to zero).
         weight_decay: decoupled.
         precision, compiling: of the descriptor-free part, see `fast_stem`.
     """
 
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
 
     horizon: int = Field(default=1500, ge=1)
     factors: tuple[Factor, ...] | None = None
