@@ -30,12 +30,14 @@ def policies_mnist() -> dict[str, Any]:
 
 
 def missing_rotation() -> dict[str, Any]:
-    """Do black boxes find turns that only held-out digits have, and leave them out where there are none?"""
+    """Do black boxes find turns that only held-out digits have, and none where there are none, or labels lie?"""
     turned = {"name": "nuisance", "ranges": {"rotation": 45.0}, "on": ["outer", "select", "test"]}
+    lies = [turned, {"name": "shuffled_labels"}]
     return {
         "problems": [
             {"label": "digits-turned", "source": {"name": "digits"}, "wrappers": [turned]},
             {"label": "digits-upright", "source": {"name": "digits"}},
+            {"label": "digits-shuffled", "source": {"name": "digits"}, "wrappers": lies},
         ],
         "methods": [{"name": "plain"}, {"name": "fixed_policy"}, {"name": "pba", "settings": {"population": 10}}],
         "horizon": 600,

@@ -59,8 +59,8 @@ class Config(MakerConfig):
         looks: how many more descriptors the first and the third views are compared under, in every update; they cost
             the tail alone, since the descriptor-free part is there already. With continuous descriptors only.
         emphasis: how often a factor is the one that the third view tells apart; 1 where it is not named. Factors that
-            others imitate (shear and rotation, contrast and blur), or that move few pixels of photographs (colour), need
-            more of it.
+            others imitate (shear and rotation, contrast and blur), and what moves few pixels of photographs (colour),
+            need more of it.
         learning_rate: peak of AdamW's one cycle (5 % rise, cosine to zero).
         weight_decay: decoupled.
         precision, compiling: of the descriptor-free part, see `fast_stem`.

@@ -63,6 +63,7 @@ class Dataset:
         clean_x: the test inputs before planted nuisances, where there are any; read by the harness alone.
         originals: the pool's inputs before them; for methods that are told what was planted.
         balanced: whether the score is the mean over classes of the share that is recognised.
+        shuffled: splits whose targets are permuted among their rows once the pool is divided, and by which seed.
     """
 
     pool: Mapping[Split, Array]
@@ -80,6 +81,7 @@ class Dataset:
     clean_x: Array | None = None
     originals: Originals | None = None
     balanced: bool = False
+    shuffled: Mapping[Split, int] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, ...]:

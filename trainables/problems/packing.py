@@ -50,6 +50,7 @@ def packed(dataset: Dataset) -> Arrays:
         "limits": dict(dataset.limits),
         "notes": dataset.notes,
         "balanced": dataset.balanced,
+        "shuffled": dict(dataset.shuffled),
     }
     text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
     fixed = {"pool_y": dataset.pool_y, "test_x": dataset.test_x, "test_y": dataset.test_y, "facts": text}
@@ -73,6 +74,7 @@ def unpacked(arrays: Arrays) -> Dataset:
         limits=facts["limits"],
         notes=tuple(facts["notes"]),
         balanced=facts["balanced"],
+        shuffled={Split(split): seed for split, seed in facts["shuffled"].items()},
         select=arrays.get("select"),
         clean_x=arrays.get("clean_x"),
         originals=Originals(arrays["clean_pool"], pool) if "clean_pool" in arrays else None,

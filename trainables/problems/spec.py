@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, mo
 from tracking.errors import UserError, nearest
 from trainables.problems.array_problem import ArrayProblem
 from trainables.problems.array_view import Description, Rows
-from trainables.problems.dataset import POOL, Array, Dataset, SourceConfig, WrapperConfig
+from trainables.problems.dataset import POOL, Array, Dataset, SourceConfig, WrapperConfig, stream
 from trainables.problems.discovery import Part, config_class
 from trainables.problems.packing import clean_columns, clean_splits, columns, packed, split_rows, unpacked
 from trainables.problems.partition import SHARES, partition_rows
@@ -171,7 +171,10 @@ def _problem(
 
 
 def _picked(dataset: Dataset, split: Split, rows: Array) -> Rows:
-    return Rows(dataset.pool[split][rows], dataset.pool_y[rows])
+    y = dataset.pool_y[rows]
+    if split in dataset.shuffled:
+        y = stream("shuffled_labels", split, dataset.shuffled[split]).permutation(y)
+    return Rows(dataset.pool[split][rows], y)
 
 
 def _clean(dataset: Dataset, rows: Mapping[Split, Array]) -> dict[Split, Array]:

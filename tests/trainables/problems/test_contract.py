@@ -46,6 +46,7 @@ SPECS: dict[str, dict[str, Any]] = {
         "source": DIGITS,
         "wrappers": [{"name": "transform_label", "operation": "rotation", "values": [0, 45, 90]}],
     },
+    "digits, labels of outer and select shuffled": {"source": DIGITS, "wrappers": [{"name": "shuffled_labels"}]},
     "digits, long tail": {
         "source": DIGITS, "actions": ["background", "stroke"],
         "wrappers": [{"name": "long_tailed", "ratio": 0.05, "ranges": {"stroke": 3.0, "background": 0.3}}],
