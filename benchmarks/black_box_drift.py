@@ -53,7 +53,8 @@ class Tried(NamedTuple):
 
 def strength(event: Event) -> float | None:
     """Degrees; None where a method has no policy."""
-    probability, degrees = (event["metrics"].get(f"learned/policy/rotation/{of}") for of in ("probability", "range_deg"))
+    learned = (event["metrics"].get(f"learned/policy/rotation/{what}") for what in ("probability", "range_deg"))
+    probability, degrees = learned
     return None if probability is None or degrees is None else probability * degrees
 
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from search.sweep import handle
 from search.words import duration, first_line
 from tracking.background import BATCH
 from tracking.storage import Place
@@ -85,5 +86,5 @@ def line(place: Place, driven: bool) -> str | None:
     if note is None:
         return None
     ago = duration(max(0.0, time.time() - note.time_ms / 1000))
-    rest = "the driver goes on trying" if driven else f"`invsearch sync {place.name}` writes them"
+    rest = "the driver goes on trying" if driven else f"`invsearch sync {handle(place)}` writes them"
     return f"MLflow: {note.behind} events behind, {ago} ago ({note.error or 'it is slow'}); {rest}"

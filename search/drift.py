@@ -24,7 +24,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def check(events: Sequence[Event], now: Mapping[str, Any], name: str, allowed: bool) -> list[str]:
+def check(events: Sequence[Event], now: Mapping[str, Any], sweep: str, allowed: bool) -> list[str]:
     """What differs from the driver before.
 
     Raises:
@@ -36,6 +36,6 @@ def check(events: Sequence[Event], now: Mapping[str, Any], name: str, allowed: b
     if found and not allowed:
         raise UserError(
             "a sweep goes on with what it was begun with, or its numbers would be mixed", "; ".join(found),
-            f"restore that version, or accept the mixture by `invsearch resume {name} --allow-drift`",
+            f"restore that version, or accept the mixture by `invsearch resume {sweep} --allow-drift`",
         )
     return found

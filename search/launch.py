@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from shlex import quote
 
 from rich.console import Console
 
@@ -134,7 +133,7 @@ def _watched(
 ) -> int:
     """Drive with a screen, a log and MLflow as observers; then the report, or what to do to go on."""
     console = a_console()
-    again = f"invsearch resume {made.name if options.root is None else quote(made.place.uri)}"
+    again = f"invsearch resume {sweeps.handle(made.place)}"
     backlog = Backlog(made.place)
     mlflow, log = MlflowLog(store, made.name, backlog), SweepLog(made.place)
     refused = False
@@ -180,7 +179,7 @@ def _drain(
     if left:
         missing = (
             f"MLflow ({store.uri}) has not taken {left} events ({'; '.join(mlflow.errors) or TOO_SLOW}); the journal "
-            f"has them, and `invsearch sync {quote(made.place.uri)}` or the next resume writes them"
+            f"has them, and `invsearch sync {sweeps.handle(made.place)}` or the next resume writes them"
         )
         print(f"warning: {missing}", file=sys.stderr)
         log.note(missing)

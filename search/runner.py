@@ -20,7 +20,7 @@ from search.shared_storage import Newcomers, check_storage
 from search.signals import handled
 from search.slots import Slots
 from search.study import Comparison, parallel_for
-from search.sweep import Observer, Recorder, Sweep
+from search.sweep import Observer, Recorder, Sweep, handle
 from search.wanted import check as check_wanted
 from search.wanted import recorded, wanted_of
 from tracking.errors import UserError
@@ -99,7 +99,7 @@ def resume(
             return Outcome(made, ended(journal))
         comparison, changed = overridden(comparison, journal.events, overrides)
         provenance = collect()
-        drift = check_drift(journal.events, provenance, made.name, allow_drift)
+        drift = check_drift(journal.events, provenance, handle(made.place), allow_drift)
         prepare(comparison)
         check_wanted(recorded(journal.events), made.place, comparison.making_workers)
         slots = _slots(comparison, connection, made.place)

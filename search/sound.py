@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from shlex import quote
 from typing import Annotated, Any
 
 from annotated_types import Ge
 from pydantic import BaseModel, Strict, ValidationError
 
-from search.sweep import Sweep, explained
+from search.sweep import Sweep, explained, handle
 from tracking.errors import UserError
 from tracking.events import NewerSchemaError
 from tracking.journal import Event, JournalError
@@ -36,7 +35,7 @@ def sound(made: Sweep) -> list[Event]:
     except JournalError as error:
         raise UserError(
             "a sweep's journal must be undamaged", error,
-            f"restore it from a copy; or `invsearch resume {quote(made.place.uri)}` keeps it aside and goes on from "
+            f"restore it from a copy; or `invsearch resume {handle(made.place)}` keeps it aside and goes on from "
             "what comes before the damage",
         ) from None
     check(events, made.place)

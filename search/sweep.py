@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 
 import yaml
 from pydantic import ValidationError
@@ -140,6 +141,17 @@ def root(given: str | Path | None) -> Place:
     return Place.of(os.environ.get(ROOT_VARIABLE) or _configured_root() or "sweeps")
 
 
+def handle(place: Place) -> str:
+    """What a command is to be given to find the sweep: its name where sweeps lie by default, else its address, quoted.
+
+    So that a hint works as it stands, whatever `--root` the sweep was begun with.
+    """
+    with suppress(UserError):  # a damaged configuration file says nothing about where sweeps lie
+        if root(None) / place.name == place:
+            return place.name
+    return quote(place.uri)
+
+
 def _configured_root() -> str | None:
     file = CONFIGURATION.expanduser()
     if not file.is_file():
@@ -172,7 +184,7 @@ def check_new(place: Place) -> None:
     if place.exists():
         raise UserError(
             "a new sweep needs a name of its own", place,
-            f"go on with it by `invsearch resume {place.name}`, or choose another --name",
+            f"go on with it by `invsearch resume {handle(place)}`, or choose another --name",
         )
 
 

@@ -106,7 +106,7 @@ def test_an_mlflow_that_is_behind_is_shown_to_people_and_machines(tmp_path: Path
     assert (found["behind"], found["error"]) == (12, "down")
     looking.status("one", str(tmp_path))
     out = " ".join(capsys.readouterr().out.split())
-    assert "MLflow: 12 events behind" in out and "`invsearch sync one` writes them" in out
+    assert "MLflow: 12 events behind" in out and f"`invsearch sync {tmp_path / 'one'}` writes them" in out
     with Journal(made.place):
         looking.status("one", str(tmp_path))
     assert "the driver goes on trying" in " ".join(capsys.readouterr().out.split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -114,6 +115,19 @@ def test_names_come_in_the_order_of_their_beginning(tmp_path: Path) -> None:
     (tmp_path / "no-sweep").mkdir()
     assert sweep.names(Place.of(tmp_path)) == ["c", "b", "a"]
     assert sweep.names(Place.of(tmp_path / "nowhere")) == []
+
+
+def test_hints_name_a_sweep_as_a_command_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its name where sweeps lie by default, else by its address; the words of the hint are given to `find`."""
+    monkeypatch.setenv(sweep.ROOT_VARIABLE, str(tmp_path / "usual"))
+    for folder, said in ((tmp_path / "usual", "mine"), (tmp_path / "an other", f"'{tmp_path}/an other/mine'")):
+        made = sweep.create(Place.of(folder / "mine"), comparison())
+        assert sweep.handle(made.place) == said
+        words = shlex.split(f"invsearch resume {sweep.handle(made.place)}")
+        assert sweep.find(words[-1], sweep.root(None)) == made
+        with pytest.raises(UserError, match="name of its own") as told:
+            sweep.create(made.place, comparison())
+        assert f"`invsearch resume {said}`" in str(told.value)
 
 
 def test_fresh_names_are_names() -> None:
