@@ -111,6 +111,7 @@ class Harness:
             network=plugins.network_builder(self.assignment.protocol.network),
             artefacts=artefacts,
             originals=self.problem.originals() if self.config.told and isinstance(self.problem, Planted) else None,
+            source=self.assignment.problem.source,
         )
 
     def _judged(self, split: Split, limit: int | None) -> Iterator[Judged]:

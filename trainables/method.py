@@ -144,6 +144,8 @@ class Context:
         artefacts: what the method's `needs` asked for, by the names it gave.
         originals: `problem` with inputs as they were before a planted nuisance, row for row; only for methods that are
             `told`, and None where nothing was planted.
+        source: the problem's data as a description has them, to tell whether an artefact learned from the same; None
+            where nobody said.
     """
 
     problem: View
@@ -155,6 +157,7 @@ class Context:
     network: NetworkBuilder
     artefacts: Mapping[str, Artefact] = field(default_factory=dict)
     originals: View | None = None
+    source: Mapping[str, Any] | None = None
 
     def generator(self, role: Role, index: int = 0) -> Generator:
         """A fresh CPU generator for one role."""

@@ -11,13 +11,15 @@ ours.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar
+from dataclasses import replace
+from typing import Annotated, ClassVar, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spaces.domain import Float, Space
 from tracking.cost import Phase
+from tracking.errors import UserError
 from trainables.artefact import ArtefactSpec
 from trainables.method import Context, Method, Role
 from trainables.modules.amortised import NAME, AmortisedTask
@@ -38,6 +40,7 @@ class Config(ClosedFormConfig):
         default_entry: 1 is the extractor that ignores all it was trained to ignore.
         settings: of the search.
         descriptor: what a search found; then there is no search.
+        among: how many descriptors that one was chosen among, whatever the labels: what the risk bound pays for.
     """
 
     space: ClassVar[Space] = Space({
@@ -48,10 +51,23 @@ class Config(ClosedFormConfig):
     search: SearchKind = SearchKind.AUTO
     errors: float = Field(default=1.0, ge=0)
     false_alarms: float = Field(default=0.1, ge=0, le=1)
-    default: dict[str, float] = Field(default_factory=dict)
+    default: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
     default_entry: float = Field(default=1.0, ge=0, le=1)
     settings: SearchConfig = SearchConfig()
     descriptor: dict[str, float] | None = None
+    among: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _set_once(self) -> Self:
+        """`settings` would be overruled by the fields that are tuned; its defaults are what a record holds."""
+        given = self.settings.model_dump(include={"errors", "false_alarms"})
+        for name, usual in SearchConfig().model_dump(include=set(given)).items():
+            if given[name] != usual:
+                raise UserError(
+                    "what is tuned is set beside `settings`, not in it", f"settings.{name}: {given[name]:g}",
+                    f"write `{name}: {given[name]:g}` one level up",
+                )
+        return self
 
     def named(self) -> tuple[Iterable[str], Mapping[str, float] | None]:
         return self.default, self.descriptor
@@ -81,7 +97,7 @@ class Descriptor(ClosedFormSearch):
     def _choose(self, task: AmortisedTask, phase: Phase) -> Selected:
         config = self._config
         if self._fixed is not None:  # replay: only the head's penalty is chosen
-            return best_of(task, self._fixed[None], config.settings, phase)
+            return replace(best_of(task, self._fixed[None], config.settings, phase), choices=config.among)
         settings = config.settings.model_copy(
             update={"errors": config.errors, "false_alarms": config.false_alarms}
         )
@@ -93,7 +109,7 @@ class Descriptor(ClosedFormSearch):
         return Selected(choice.descriptor, choice.log_penalty, notes(found), found.family, sure)
 
     def _frozen(self, entries: Mapping[str, float]) -> Config:
-        return self._config.model_copy(update={"descriptor": dict(entries)})
+        return self._config.model_copy(update={"descriptor": dict(entries), "among": self.choices})
 
 
 def certainty(found: Found, entries: Sequence[str]) -> dict[str, float]:

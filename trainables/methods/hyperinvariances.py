@@ -30,7 +30,7 @@ from tracking.cost import Phase
 from trainables.artefact import ArtefactSpec
 from trainables.method import Context, Method, MethodConfig, NetworkBuilder, Role, Slice, State
 from trainables.modules.adam import Adam
-from trainables.modules.amortised import NAME, PAPERS, AmortisedTask, ExtractorChoice, Head
+from trainables.modules.amortised import MOST_LABELS, NAME, PAPERS, AmortisedTask, ExtractorChoice, Head
 from trainables.modules.closed_form import checked
 from trainables.modules.cosine_head import cosines, unit
 from trainables.modules.imbalance import ImbalanceConfig, ImbalanceRule, Loss
@@ -115,7 +115,7 @@ class HyperInvariances:
         self._learned = (*head, self._descriptor) if learns else head
         self._phase = Phase.SEARCH if learns else Phase.TRAIN
         self._order = context.generator(Role.ORDER)
-        self._updates = config.epochs * -(-context.problem.size() // config.batch_size)
+        self._updates = config.epochs * -(-min(context.problem.size(), MOST_LABELS) // config.batch_size)
         self._cursor = 0
 
     def step(self) -> Slice:
@@ -142,8 +142,7 @@ class HyperInvariances:
         """See `report_card`: after the last step, also in another process. No bound: choices are not finite."""
         if not self.task.loaded:
             self.task.load(self._phase)
-        independent = self._config.extractor.source is not None
-        return export(self.task, Chosen(self._descriptor.detach().cpu(), self._head(), None, independent), folder)
+        return export(self.task, Chosen(self._descriptor.detach().cpu(), self._head(), None, self.task.apart), folder)
 
     def warnings(self) -> Sequence[str]:
         """Where the extractor does not do on these images what it did where it was trained."""

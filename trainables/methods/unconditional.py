@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
+from pydantic import Field
 
 from spaces.domain import Float, Space
 from tracking.cost import Phase
@@ -33,7 +34,7 @@ class Config(ClosedFormConfig):
     space: ClassVar[Space] = Space({"lowest_penalty": Float(low=1e-6, high=1e-1, log=True)})
     control: ClassVar[bool] = True
 
-    lowest_penalty: float = 1e-5
+    lowest_penalty: float = Field(default=1e-5, gt=0)
 
     def needs(self, problem: ProblemSpec, data_seed: int) -> Mapping[str, ArtefactSpec]:
         fixed = {"descriptors": Descriptors.FIXED, "fixed_entry": 1.0, **NO_CONTROL}

@@ -32,7 +32,7 @@ from trainables.problems.store import cache_folder
 from trainables.problems.validation import validated
 
 NAME = "extractor"  # what methods call the artefact that they need
-MOST_LABELS = 2000  # labelled images that a search looks at
+MOST_LABELS = 2000  # labelled images that a search looks at, drawn from train and outer together
 CHUNK = 512         # images per forward pass
 PROBED = 200        # images that invariance is measured on
 SHARPEST, SHARPNESSES = 6.0, 49  # natural logarithm of the largest scale of the outputs; points of the grid
@@ -86,8 +86,18 @@ class ExtractorChoice(BaseModel):
         Args:
             data_seed: of the comparison: then no test image of the task is in the pool.
             fixed: settings that the method itself decides.
+
+        Raises:
+            UserError: `settings` has another value of one of these.
         """
         source = self.source or ProblemSpec(label=problem.label, source=problem.source)
+        set_here = {name: value for name, value in self.settings.items() if name in fixed}
+        if others := {name: value for name, value in set_here.items() if value != fixed[name]}:
+            raise UserError(
+                "some settings of an extractor are what a row is about, and not to be set",
+                ", ".join(f"{name}: {value}" for name, value in others.items()),
+                "leave them out, or use the row `descriptor`",
+            )
         settings = {**SETTINGS[self.quality], **self.settings, **fixed}
         return ArtefactSpec(
             maker="amortised_extractor", settings=settings, source=source, data_seed=data_seed, seed=self.seed
@@ -160,6 +170,21 @@ class AmortisedTask:
         self._targets: Targets | None = None
 
     @property
+    def apart(self) -> bool:
+        """Whether the extractor learned from other data than the task's, as far as descriptions tell."""
+        task, learned = self._task, self.context.artefacts[NAME].spec.source
+        return task is not None and not learned.parts()[0].may_share(task.parts()[0])
+
+    @property
+    def shared(self) -> str | None:
+        """What to say where the extractor's source is the task's data, divided otherwise; None where it is not so."""
+        task, learned = self._task, self.context.artefacts[NAME].spec.source.source
+        if task is None or self.apart or task.source == learned:
+            return None
+        return (f"the extractor learned from {learned['name']} too, divided otherwise: it may have seen test images of "
+                "this task, without labels; leave `source` out")
+
+    @property
     def loaded(self) -> bool:
         return self._response is not None
 
@@ -179,10 +204,16 @@ class AmortisedTask:
         with self.context.meter.unit("respond", x.shape, phase=phase):
             self._response = self.respond(x)
 
+    @property
+    def _task(self) -> ProblemSpec | None:
+        """The task's data alone, described in full."""
+        given = self.context.source
+        return None if given is None else ProblemSpec(label="task", source=dict(given))
+
     def _chosen(self, y: Tensor) -> Tensor:
         """MOST_LABELS rows; where examples have weights, rare classes, which weigh most, are not thinned out."""
         if not self.imbalance.weighs:
-            return torch.arange(MOST_LABELS)  # their order is random with respect to class
+            return torch.randperm(len(y), generator=Generator().manual_seed(0))[:MOST_LABELS]  # of both splits
         return balanced_rows(y, MOST_LABELS, Generator().manual_seed(0))
 
     def _of(self, y: Tensor) -> Targets:

@@ -102,7 +102,7 @@ class ClosedForm:
         self, context: Context, config: ClosedFormConfig, select: Select, phase: Phase = Phase.TRAIN
     ) -> None:
         self.task = AmortisedTask(context, config.imbalance)
-        self._independent = config.extractor.source is not None
+        self._independent = self.task.apart
         self._certainty: dict[str, float] = {}
         # Before anything is fitted only the trivial bound is known: that a loss in [0, 1] is at most 1.
         self._bound = {"total": 1.0, "empirical": 1.0, "complexity": 0.0, "choice": 0.0,

@@ -64,7 +64,7 @@ class SearchConfig(BaseModel):
         max_pairs: (descriptor, image) pairs per call of the features.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     steps: int = Field(default=40, ge=1)
     learning_rate: float = Field(default=0.2, gt=0)

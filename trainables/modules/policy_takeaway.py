@@ -2,7 +2,8 @@
 
     policy.json         as it is; `spaces.policies.Policy` reads it
     policy.md           a table: operation, probability, range in its unit
-    augmentation.py     the same for torchvision, as text that needs none of our code
+    augmentation.py     the same for torchvision, as text that needs none of our code; of grey and RGB images alone,
+                        since torchvision's colour operations take no others
     samples.png         images beside draws of the policy
 """
 
@@ -27,13 +28,14 @@ def export(policy: Policy, images: Tensor, folder: Path) -> dict[str, str]:
     """Write the files; returns name -> file.
 
     Args:
-        images: (N, C, H, W); only grey and RGB ones are shown.
+        images: (N, C, H, W); only grey and RGB ones are shown, and have a pipeline.
     """
     (folder / "policy.json").write_text(policy.model_dump_json(indent=2) + "\n")
     (folder / "policy.md").write_text(table(policy))
-    (folder / "augmentation.py").write_text(source(policy))
-    files = {"policy": "policy.json", "table": "policy.md", "pipeline": "augmentation.py"}
+    files = {"policy": "policy.json", "table": "policy.md"}
     if images.shape[1] in PRINTABLE:
+        (folder / "augmentation.py").write_text(source(policy))
+        files["pipeline"] = "augmentation.py"
         save_image(make_grid(sheet(policy, images[:IMAGES]), nrow=DRAWS + 1, pad_value=0.5), folder / "samples.png")
         files["samples"] = "samples.png"
     return files

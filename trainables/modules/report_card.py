@@ -155,6 +155,7 @@ def drift(task: AmortisedTask) -> list[str]:
     for, where they are wider than those of pre-training and than a bank's defaults.
     """
     beyond = [reach.warning for reach in reaches(task) if reach.warning]
+    beyond += [task.shared] if task.shared else []
     reference = task.extractor.reference
     if reference is None:
         return beyond

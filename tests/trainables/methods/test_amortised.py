@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from tests.support.trials import assignment, finish, logical
 from tracking.errors import UserError
@@ -121,7 +122,7 @@ def test_outputs_are_log_probabilities_that_fit() -> None:
     ("hyperinvariances", {"descriptor": {"hue": 1.0}}, "hue"),
 ])
 def test_a_descriptor_that_does_not_fit_is_told(method: str, settings: dict[str, Any], word: str) -> None:
-    with pytest.raises(UserError, match=word):
+    with pytest.raises((UserError, ValidationError), match=word):
         methods.config_class(method).model_validate(settings).build(toy_context())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +14,28 @@ from torch.testing import assert_close
 from tracking.errors import UserError
 from trainables import methods
 from trainables.contract_toy import toy_context
+from trainables.method import Context
 from trainables.modules.amortised import Head
 from trainables.modules.closed_form import ClosedForm
 from trainables.modules.control import invariance
 from trainables.modules.extractor import Extractor
 from trainables.modules.report_card import SIMILAR_ENOUGH, Chosen, SpecialisedNetwork, export, probed, rounding
 
+# The extractor of the toys learned from digits.
+SOURCES: tuple[dict[str, Any] | None, ...] = (
+    None, {"name": "digits"}, {"name": "digits", "test": 300}, {"name": "glyphs"},
+)
+APART = SOURCES[-1]
 OWN_SOURCE: dict[str, Any] = {"source": {"label": "other", "source": {"name": "digits"}}}
-
-
 FACTORS = ("rotation", "translation", "scale", "shear", "brightness", "contrast", "blur")
 
 
-def finished(name: str, **settings: Any) -> Any:
-    method = methods.config_class(name).model_validate(settings).build(toy_context())
+def context(source: dict[str, Any] | None = None) -> Context:
+    return replace(toy_context(), source=source)
+
+
+def finished(name: str, source: dict[str, Any] | None = None, **settings: Any) -> Any:
+    method = methods.config_class(name).model_validate(settings).build(context(source))
     while not method.step().done:
         pass
     return method
@@ -56,26 +65,42 @@ def test_the_card_says_what_was_measured_and_in_which_units(tmp_path: Path) -> N
 def test_the_bound_says_whether_its_assumption_holds(tmp_path: Path) -> None:
     """An extractor that learned from the task's own source may have seen these images: the theorem is not for it."""
     said = []
-    for place, settings in enumerate(({}, {"extractor": OWN_SOURCE})):
-        files = finished("unconditional", **settings).export(tmp_path / str(place))
+    for place, source in enumerate(SOURCES):
+        files = finished("unconditional", source).export(tmp_path / str(place))
         said.append(json.loads((tmp_path / str(place) / files["descriptor"]).read_text())["bound"]["assumption"])
-    assert said[0].startswith("does not hold") and said[1] == "holds"
+    assert said[-1] == "holds" and all(one.startswith("does not hold") for one in said[:-1])
+
+
+def test_an_extractor_that_may_have_seen_test_images_is_warned_of() -> None:
+    """Where its source is the task's data divided otherwise; by one division test images are in no pool."""
+    told = ["divided otherwise" in " ".join(finished("unconditional", source).warnings()) for source in SOURCES]
+    assert told == [False, False, True, False]
+
+
+def test_a_replay_pays_for_what_its_descriptor_was_chosen_among() -> None:
+    search = finished("descriptor", search="corners")
+    replay = search.found().build(context())
+    replay.step()
+    assert replay.choices == search.choices > 1
+    assert replay.describe()["bound/choice"] == pytest.approx(search.describe()["bound/choice"])
+    given = dict(search.task.extractor.family.named(search.descriptor))
+    assert finished("descriptor", descriptor=given).choices == 1  # the control: nobody chose it
 
 
 def test_the_report_has_the_bound_that_the_card_has(tmp_path: Path) -> None:
     """By terms, of a head that was fitted here; whether its assumption holds; and after a resume too."""
-    for place, settings in enumerate(({}, {"extractor": OWN_SOURCE})):
-        method = finished("descriptor", **settings)
+    for place, source in enumerate((None, APART)):
+        method = finished("descriptor", source)
         files = method.export(tmp_path / str(place))
         card = json.loads((tmp_path / str(place) / files["descriptor"]).read_text())["bound"]
-        again = methods.config_class("descriptor").model_validate(settings).build(toy_context())
+        again = methods.config_class("descriptor")().build(context(source))
         assert again.describe()["bound/total"] == 1.0, "nothing was fitted yet: the trivial bound"
         again.load_state_dict(method.state_dict())
         for said in (method.describe(), again.describe()):
             for name, term in {"total": "total", "empirical": "empirical", "complexity": "complexity",
                                "choice": "price"}.items():
                 assert said[f"bound/{name}"] == pytest.approx(card[term])
-            assert said["bound/holds"] == (card["assumption"] == "holds") == bool(settings)
+            assert said["bound/holds"] == (card["assumption"] == "holds") == (source is APART)
         assert said["bound/total"] == pytest.approx(
             said["bound/empirical"] + said["bound/complexity"] + said["bound/choice"])
 
