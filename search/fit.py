@@ -20,6 +20,7 @@ from search.study import Comparison
 from search.sweep import Sweep
 from search.words import duration
 from tracking.errors import UserError
+from tracking.journal import of_kind
 from trainables.problems.problem import Problem, Split
 
 
@@ -37,9 +38,10 @@ def fit(folder: Path, minutes: float, source: dict[str, Any], name: str | None, 
     made = Sweep(base / chosen)
     if made.exists():
         _same(made, folder, source)
-        # As long again from now on, whatever it has taken.
+        # As long again from now on, whatever it has taken; one that has ended has no more to do.
         limit = 60 * (minutes * fit_plan.LIMIT + made_minutes(made))
-        code = launch.resume(made.place.uri, options, (f"limits.wall_seconds={limit:.0f}",))
+        more = () if of_kind(made.events(), "sweep_done") else (f"limits.wall_seconds={limit:.0f}",)
+        code = launch.resume(made.place.uri, options, more)
     else:
         sizing = _sized(folder, minutes, source, options)
         kind = launch.Kind(lambda *_: sizing)
@@ -92,7 +94,10 @@ def _same(made: Sweep, folder: Path, source: dict[str, Any]) -> None:
 def described(problem: Problem) -> str:
     """One sentence on the data."""
     counts = [len(problem.examples(split).y) for split in Split]
-    colour, side = ("grey" if problem.shape[0] == 1 else "colour"), problem.shape[-1]
+    side, x = problem.shape[-1], problem.examples(Split.TRAIN).x
+    colour = "grey" if bool((x == x[:, :1]).all()) else "colour"
+    if colour == "grey" and x.shape[1] > 1:
+        colour += " (`--grey` reads one channel of them)"
     return (
         f"{sum(counts):,} {colour} images of {side} x {side} in {problem.outputs} classes; "
         f"{len(problem.examples(Split.TEST).y):,} of them were kept for the test."

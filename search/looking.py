@@ -225,6 +225,8 @@ def _reported(made: Sweep) -> Mapping[str, Any]:
 
 
 def _all(base: Place, as_json: bool) -> None:
+    if base.local is not None and base.local.exists() and not base.local.is_dir():
+        raise UserError("sweeps lie in a folder", base, "give its path as --root")
     known = sweeps.names(base)
     if as_json:
         print_json({"root": str(base), "sweeps": {name: _brief(Sweep(base / name)) for name in known}})

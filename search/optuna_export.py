@@ -40,7 +40,10 @@ def export_sweep(name: str, root: str | None, target: str) -> None:
         UserError: no such sweep, a damaged journal, or a file that cannot be made.
     """
     made = sweeps.find(name, sweeps.root(root))
-    file = export(made.name, made.comparison(), sound(made), target)
+    events = sound(made)
+    if not events:
+        raise UserError("there must be something to export", f"the journal of {made.place} is empty")
+    file = export(made.name, made.comparison(), events, target)
     storage = file if file.suffix in LOG_ENDINGS else f"{SQLITE}{file}"
     print(f"exported: {file}\nlook at it with: optuna-dashboard {storage}")
 

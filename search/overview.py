@@ -68,8 +68,8 @@ def sentences(found: Sequence[Overall]) -> list[str]:
         return []
     first, problems = [one.method for one in ranked if one.rank == ranked[0].rank], ranked[0].ranked
     said = [
-        f"Over the {problems} problem{'' if problems == 1 else 's'} on which all methods have scores, the best mean "
-        f"rank {'has' if len(first) == 1 else 'have'} {listed(first)} ({ranked[0].rank:.3g} of {len(ranked)}; ranks of "
+        f"Over the {problems} problem{'' if problems == 1 else 's'} on which all methods have scores, {listed(first)} "
+        f"{'has' if len(first) == 1 else 'share'} the best mean rank ({ranked[0].rank:.3g} of {len(ranked)}; ranks of "
         "means, without a test)."
     ]
     winning = [f"{one.method} on {one.better} of {one.problems}" for one in found if one.better]

@@ -54,13 +54,22 @@ def _break_even_sentence(found: BreakEven, rows: Sequence[Row]) -> str:
             f"{found.problem}: {found.method} never becomes cheaper than {found.rival}{surely}: a task (tuning and one "
             f"training) costs {cost} against {rivals}, and the pre-training comes on top."
         )
-    tasks = "the first task" if found.tasks == 1 else f"{found.tasks} tasks"
-    if found.fewest is not None and (found.fewest, found.most) != (found.tasks, found.tasks):
-        tasks += f" [95 %: {found.fewest} to {found.most or 'never'}]"
+    tasks = ("the first task" if found.tasks == 1 else f"{found.tasks} tasks") + _interval(found)
+    whole = found.pretraining_flops == row.pretraining.flops
+    more = f"a pre-training of {_plain(row, found.pretraining_flops)}" if whole else (
+        f"{_plain(row, found.pretraining_flops)} more of pre-training"
+    )
     return (
         f"{found.problem}: {found.method} is no dearer than {found.rival} from {tasks} on: a task (tuning and one "
-        f"training) costs {cost} against {rivals}, after a pre-training of {_plain(row, found.pretraining_flops)}."
+        f"training) costs {cost} against {rivals}, after {more}."
     )
+
+
+def _interval(found: BreakEven) -> str:
+    """Of the number of tasks; nothing where both ends are that number, or there is one seed."""
+    if found.fewest is None or (found.fewest, found.most) == (found.tasks, found.tasks):
+        return ""
+    return f" [95 %: {found.fewest} to {found.most or 'never'}]"
 
 
 def _together(pairs: Sequence[BreakEven], rows: Sequence[Row]) -> str:
@@ -68,12 +77,12 @@ def _together(pairs: Sequence[BreakEven], rows: Sequence[Row]) -> str:
     first = pairs[0]
     row = next(r for r in rows if (r.method, r.way) == (first.method, Stage.RERUN))
     pays = sorted((found for found in pairs if found.tasks is not None), key=lambda found: found.tasks or 0)
-    reached = [f"{found.rival} ({found.tasks}{_ahead(row, found.rival, rows)})" for found in pays]
+    reached = [f"{found.rival} ({found.tasks}{_interval(found)}{_ahead(row, found.rival, rows)})" for found in pays]
     said = [f"is no dearer, from so many tasks on, than {listed(reached)}"] if reached else []
     if never := [found.rival for found in pairs if found.tasks is None]:
         said.append(f"never becomes cheaper than {listed(never)}")
     return (
-        f"{first.problem}: {first.method}, whose pre-training costs {_plain(row, first.pretraining_flops)} and a task "
+        f"{first.problem}: {first.method}, whose pre-training costs {_plain(row, row.pretraining.flops)} and a task "
         f"(tuning and one training) {_plain(row, first.task_flops)}, {' and '.join(said)}."
     )
 

@@ -90,14 +90,18 @@ def resume(
         recorder = Recorder(made, journal)
         if not journal.events:
             raise UserError("a sweep needs its first event to go on", made.place, "remove the folder and launch again")
+        comparison, changed = overridden(comparison, journal.events, overrides)
+        done = bool(of_kind(journal.events, "sweep_done"))
+        if done and overrides:
+            raise UserError("a finished sweep has nothing left that a setting could change", ", ".join(overrides),
+                            "leave --set out to have its report made again")
         for event in journal.events:  # observers are idempotent: what they know already is not stored twice
             for observer in observers:
                 observer(event)
         for observer in observers:
             recorder.add(observer)
-        if of_kind(journal.events, "sweep_done"):
+        if done:
             return Outcome(made, ended(journal))
-        comparison, changed = overridden(comparison, journal.events, overrides)
         provenance = collect()
         drift = check_drift(journal.events, provenance, handle(made.place), allow_drift)
         prepare(comparison)

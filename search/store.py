@@ -27,7 +27,9 @@ def chosen(base: Place, experiment: str, began_with: str | None = None) -> tuple
     folder = local_folder(base)
     store = default_store(folder, experiment)
     if began_with is not None and (folder == base.local or not began_with.startswith("sqlite:")):
-        return replace(store, uri=began_with), None
+        moved = began_with.startswith("sqlite:") and began_with != store.uri
+        note = f"MLflow's runs go on where this sweep began, {began_with}; another place: {TRACKING_VARIABLE}"
+        return replace(store, uri=began_with), note if moved else None
     if folder == base.local:
         return store, None
     return store, (

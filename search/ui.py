@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from shlex import quote
 from urllib.parse import urlsplit
 
 from search import store as stores
@@ -56,7 +57,8 @@ def check(path: Path) -> None:
         if kind in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             raise UserError(
                 "MLflow's store must be an SQLite database", f"{path}: {error}",
-                "move it away; `invsearch sync NAME` writes a new one from the journal of each sweep",
+                f"move it away; `invsearch sync {quote(str(path.parent / 'NAME'))}` writes a new one from the "
+                "journal of each sweep",
             ) from None
         if kind not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise UserError("MLflow's store must be readable", f"{path}: {error}", "is it a file, and may you write it?"

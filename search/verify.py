@@ -18,6 +18,7 @@ from search.printing import console
 from search.sound import sound
 from search.study import Comparison
 from search.wanted import recorded
+from tracking.errors import UserError
 from tracking.journal import Event
 from tracking.storage import Place
 
@@ -44,7 +45,10 @@ def verify_sweep(name: str, root: str | None) -> int:
         UserError: there is no sweep of that name, or its journal is damaged or cannot be read.
     """
     made = sweeps.find(name, sweeps.root(root))
-    found = verify(made.comparison(), sound(made))
+    events = sound(made)
+    if not events:
+        raise UserError("there must be something to verify", f"the journal of {made.place} is empty")
+    found = verify(made.comparison(), events)
     out = console()
     for fault in found.faults:
         out.print(f"does not follow: {fault}", highlight=False, markup=False, soft_wrap=True)

@@ -69,9 +69,10 @@ def summary(rows: Sequence[Row]) -> list[str]:
         return []
     problem, leading = control.problem, winners(rows)
     worse = [row.label for row in rows if row.verdict is Verdict.WORSE and row.way is Stage.RERUN]
-    said = [f"{problem}: {_standing(leading, control)}"]
+    said = [f"{problem}: {_standing(leading, control)}", *_by_replay(rows, control, Verdict.BETTER)]
     if worse:
         said.append(f"{problem}: worse than {control.label}: {listed(worse)}.")
+    said += _by_replay(rows, control, Verdict.WORSE)
     return [*said, *_told_apart(problem, pairs(rows)), *_unseen(rows, control), *_cheapest(problem, leading)]
 
 
@@ -85,6 +86,21 @@ def _standing(leading: Sequence[Row], control: Row) -> str:
         return f"{leading[0].label} alone beats {control.label}, the best control, by {spans[0]}."
     names = listed([f"{one.label} (by {span})" for one, span in zip(leading, spans, strict=True)])
     return f"{names} beat {control.label}, the best control."
+
+
+def _by_replay(rows: Sequence[Row], control: Row, verdict: Verdict) -> list[str]:
+    """Of what was found, trained anew, where the verdict is not that of the search's own training."""
+    searches = {row.method: row.verdict for row in rows if row.way is Stage.RERUN}
+    alone = [
+        row for row in rows
+        if row.way is Stage.REPLAY and row.verdict is verdict and searches.get(row.method) is not verdict
+    ]
+    if not alone:
+        return []
+    names = listed([
+        f"{row.label} (by {_with_half_width(control, row.contrast.test.difference)})" for row in alone if row.contrast
+    ])
+    return [f"{control.problem}: {verdict} than {control.label} as a replay, and not as a search: {names}."]
 
 
 def _unseen(rows: Sequence[Row], control: Row) -> list[str]:

@@ -185,6 +185,22 @@ def test_the_sentences() -> None:
     )
 
 
+def test_of_a_rival_with_pre_training_the_rest_is_said_and_of_a_row_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = rows(using("plain", 10 * UNIT_FLOPS, augnet=4 * UNIT_FLOPS))
+    said = pretraining_sentences(made)
+    against = {
+        rival: next(line for line in said if f"plain is no dearer than {rival} from" in line)
+        for rival in ("augnet", "unrolled")
+    }
+    assert against["augnet"].endswith("after 6 plain trainings more of pre-training.")
+    assert against["unrolled"].endswith("after a pre-training of 10 plain trainings.")
+    monkeypatch.setattr(pretraining_sentences_module, "MOST_SENTENCES", 1)
+    for order in (made, made[::-1]):
+        together = " ".join(pretraining_sentences(order))
+        assert "plain, whose pre-training costs 10 plain trainings" in together
+        assert "augnet, whose pre-training costs 4 plain trainings" in together
+
+
 def test_many_pairs_are_one_sentence_for_each_row(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that twenty methods do not fill pages; the same numbers as above."""
     monkeypatch.setattr(pretraining_sentences_module, "MOST_SENTENCES", 2)
@@ -206,6 +222,12 @@ def test_a_rival_that_is_ahead_in_score_is_said_to_be(monkeypatch: pytest.Monkey
         if one.method in means else one for one in made
     ]
     assert "than unrolled (2, 14.0 points ahead) and never" in pretraining_sentences(better)[1]
+    uneven = [  # savings that differ by seed: the number of tasks has an interval
+        replace(one, seed_costs={s: Cost(c.flops * (1 + 0.1 * s)) for s, c in one.seed_costs.items()})
+        if one.method == "unrolled" else one for one in better
+    ]
+    fewest, most = next((o.fewest, o.most) for o in break_even(uneven) if o.rival == "unrolled")
+    assert f"than unrolled (2 [95 %: {fewest} to {most or 'never'}], 14.0 points" in pretraining_sentences(uneven)[1]
 
 
 def test_every_kind_of_report_shows_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

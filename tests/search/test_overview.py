@@ -41,7 +41,7 @@ def test_verdicts_are_counted_and_said() -> None:
     ]
     said = sentences(overall(made))
     assert said == [
-        "Over the 2 problems on which all methods have scores, the best mean rank has b (1.5 of 3; "
+        "Over the 2 problems on which all methods have scores, b has the best mean rank (1.5 of 3; "
         "ranks of means, without a test).",
         "Better than the best control: b on 1 of 2 and a on 1 of 2 problems.",
         "Searches worse than the best control: a on 1 of 2 problems.",
@@ -61,7 +61,7 @@ def test_a_problem_that_a_method_lacks_is_in_no_rank() -> None:
 
 def test_ties_are_all_named() -> None:
     said = sentences(overall(table(a=(0.5, 0.6), b=(0.6, 0.5))))[0]
-    assert "the best mean rank have a and b (1.5 of 2; ranks" in said
+    assert "a and b share the best mean rank (1.5 of 2; ranks" in said
 
 
 def test_scores_of_unlike_units_have_ranks_and_no_mean() -> None:

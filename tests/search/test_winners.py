@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import ttest_rel
@@ -12,6 +14,7 @@ from search.sentences import TOO_FEW, conclusion
 from search.verdicts import judged
 from search.winners import pairs, summary, winners
 from tests.support.rows import row, seeds
+from tracking.record import Stage
 
 SEEDS = 5
 NOISE = np.array([0.004, -0.003, 0.001, -0.004, 0.002])
@@ -54,6 +57,22 @@ def test_leaders_that_differ_are_told_apart_whatever_their_order() -> None:
         said = summary(table(*(row(name, scored(means[name], 1 + (name == "b"))) for name in names)))
         assert any(line.startswith("one: of these, a is better than b (by 2.0 points, p =") for line in said)
         assert not any("distinguishable" in line for line in said)
+
+
+def test_a_replay_that_differs_alone_is_named() -> None:
+    """Of what was found, trained anew, where the search itself was not found to differ; else it would be said twice."""
+    def replay(of: str, mean: float) -> Row:
+        return replace(row(of, scored(mean, 2)), way=Stage.REPLAY)
+
+    up = summary(table(row("a", scored(0.70, 1)), replay("a", 0.76)))
+    assert up[0] == "one: no method was found to be better than the best control, plain, at 70.0 [69.6, 70.4]."
+    half = half_width(scored(0.76, 2))
+    by = f"(by 6.0 +- {half:.1f} points)"
+    assert up[1] == f"one: better than plain as a replay, and not as a search: a (replay) {by}."
+    down = summary(table(row("a", scored(0.70, 1)), replay("a", 0.60)))
+    assert any(line.startswith("one: worse than plain as a replay, and not as a search: a (replay)") for line in down)
+    both = summary(table(row("a", scored(0.76, 1)), replay("a", 0.76)))
+    assert not any("replay" in line for line in both)
 
 
 def test_one_leader_and_none() -> None:

@@ -114,7 +114,8 @@ class Config(SourceConfig):
         told = f"{len(bad)} of {total} images cannot be read: {named}" + (", ..." if len(bad) > SHOWN else "")
         if len(bad) > self.max_unreadable * total:
             rule = f"at most {self.max_unreadable:.1%} of the images may be unreadable"
-            raise UserError(rule, told, "repair or remove these files, or raise `max_unreadable`")
+            hint = "repair or remove these files, or raise `max_unreadable` of the problem's source"
+            raise UserError(rule, told, hint)
         log.warning("%s; they are left out", told)
         return (f"{told}; they are left out",)
 

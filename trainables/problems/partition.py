@@ -40,7 +40,8 @@ def partition_rows(
     small = [f"{names[k]} ({n})" for k, n in enumerate(sizes) if n < len(POOL)]
     if small:
         raise UserError(
-            f"every class needs {len(POOL)} labelled examples or more, one for train, outer and select",
+            f"every class needs {len(POOL)} labelled examples or more beside those of the test set: one for train, "
+            "outer and select",
             ", ".join(small),
             "add examples of these classes, or leave the classes out",
         )

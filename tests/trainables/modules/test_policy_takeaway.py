@@ -21,7 +21,7 @@ from trainables.contract_toy import toy_context
 from trainables.method import Exports
 from trainables.methods import random_policy, unrolled
 from trainables.modules.policy_pipeline import source
-from trainables.modules.policy_takeaway import DRAWS, sheet, table
+from trainables.modules.policy_takeaway import DRAWS, export, sheet, table
 
 # Largest differences; the blur's kernel is sampled and ours is not, hue turns in another space, cutout is drawn.
 LOOSE = {Operation.GAUSSIAN_BLUR: 0.03, Operation.HUE: None, Operation.CUTOUT: None}
@@ -125,3 +125,12 @@ def test_a_sheet_shows_each_image_and_then_its_draws() -> None:
     shown = sheet(Policy(entries=(PolicyEntry(operation=Operation.INVERT, weight=1.0),)), x)
     assert torch.equal(shown[0], x[0]) and torch.equal(shown[DRAWS + 1], x[1])
     assert_close(shown[1], 1 - x[0])
+
+
+@pytest.mark.parametrize(("channels", "there"), [(1, True), (2, False), (3, True), (4, False)])
+def test_a_pipeline_is_left_where_torchvision_could_run_it(channels: int, there: bool, tmp_path: Path) -> None:
+    """Its colour operations take one channel or three; the policy itself is left for any."""
+    policy = Policy(entries=(PolicyEntry(operation=Operation.BRIGHTNESS, weight=1.0, magnitude=0.5),))
+    files = export(policy, torch.rand(2, channels, 9, 11, generator=Generator().manual_seed(0)), tmp_path)
+    assert ("pipeline" in files) == ("samples" in files) == (tmp_path / "augmentation.py").exists() == there
+    assert Policy.model_validate_json((tmp_path / files["policy"]).read_text()) == policy
