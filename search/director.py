@@ -16,6 +16,7 @@ from search.consequences import Consequences, Emit
 from search.course import Course
 from search.jobs import Jobs, asked_fields
 from search.open_trials import OpenTrials
+from search.plan import unit_failed
 from search.preparation import Preparation
 from search.study import Comparison
 from search.tuning import Verdict
@@ -209,7 +210,7 @@ class Director:
             self.preparation.fail(job.key, reason)
         elif job.stage is Stage.UNIT:
             for course in self.preparation.of_problem(job.problem.label):
-                course.fail(f"the plain training that measures the budget failed: {reason}")
+                course.fail(unit_failed(reason))
         else:
             self._course(job).lose(uid, job.stage, reason, report)
         self._close(uid, Status.FAILED, reason)

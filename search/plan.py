@@ -8,7 +8,7 @@ from typing import Any
 
 from search.account import Trial, first_line, trials
 from tracking.journal import Event
-from tracking.record import Stage, Status
+from tracking.record import NotFiniteError, Stage, Status
 
 CLASSIFICATION = "classification"  # the kind of problem whose score is an accuracy
 
@@ -80,12 +80,20 @@ def missing(events: Sequence[Event]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def unit_failed(reason: str) -> str:
+    """Why a problem's studies cannot begin: the unit of their budget is a training, and it did not end."""
+    hint = ""
+    if NotFiniteError.__name__ in reason:
+        hint = "; it diverged: give the row `plain` a smaller `learning_rate` in its `settings`"
+    return f"the plain training that measures the budget failed: {reason}{hint}"
+
+
 def given_up(events: Sequence[Event]) -> dict[tuple[str, str], str]:
     """(problem, method) -> why its study ended early; without its plain training a problem has no studies."""
     found: dict[tuple[str, str], str] = {}
     for trial in trials(events).values():
         if trial.stage is Stage.UNIT and trial.status is Status.FAILED:
-            reason = f"the plain training that measures the budget failed: {trial.why}"
+            reason = unit_failed(trial.why)
             found |= {(trial.problem, method): reason for method in plan(events).methods}
     for event in events:
         if event["kind"] == "stage_done" and event["stage"] == "failed":
