@@ -113,10 +113,11 @@ def _needs(method: MethodSpec, problem: ProblemSpec, data_seed: int) -> Mapping[
     config = method.config_class().model_validate(method.settings)
     try:
         return config.needs(problem, data_seed)
+    except UserError as error:
+        raise UserError(error.rule, f"`{method.key}` on `{problem.label}`: {error.got}", error.hint) from error
     except Exception as error:
         said = str(error).strip() or "no message"
-        hint = error.hint if isinstance(error, UserError) else "its `needs` decides that"
         raise UserError(
             "what a method needs must be known before a sweep begins",
-            f"`{method.key}` on `{problem.label}`: {type(error).__name__}: {said}", hint,
+            f"`{method.key}` on `{problem.label}`: {type(error).__name__}: {said}", "its `needs` decides that",
         ) from error
