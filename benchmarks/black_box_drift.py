@@ -8,7 +8,8 @@ rotation is its probability times its range, in degrees. Of every study:
   last generation), which uses every trial and not the best one alone.
 
 Where the labels that tuning goes by are shuffled both are zero but for chance; where turns are missing they are not.
-Errors are standard errors over studies: |t| above 2.78 is a false alarm in one of twenty with five studies.
+Errors are standard errors over studies: |t| above 2.78 with five studies, 3.18 with four, is a false
+alarm in one of twenty.
 
 Prints one line per problem and method; nothing is kept.
 """

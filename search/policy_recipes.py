@@ -32,7 +32,7 @@ def policies_mnist() -> dict[str, Any]:
 def missing_rotation() -> dict[str, Any]:
     """Do black boxes find turns that only held-out digits have, and none where there are none, or labels lie?"""
     turned = {"name": "nuisance", "ranges": {"rotation": 45.0}, "on": ["outer", "select", "test"]}
-    lies = [turned, {"name": "shuffled_labels"}]
+    lies = [turned, {"name": "shuffled_labels", "on": ["select"]}]  # all that black boxes choose by
     return {
         "problems": [
             {"label": "digits-turned", "source": {"name": "digits"}, "wrappers": [turned]},

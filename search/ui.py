@@ -7,7 +7,6 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
-from shlex import quote
 from urllib.parse import urlsplit
 
 from search import store as stores
@@ -57,8 +56,8 @@ def check(path: Path) -> None:
         if kind in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             raise UserError(
                 "MLflow's store must be an SQLite database", f"{path}: {error}",
-                f"move it away; `invsearch sync {quote(str(path.parent / 'NAME'))}` writes a new one from the "
-                "journal of each sweep",
+                "move it away; `invsearch sync NAME`, with the --root of the sweeps, writes a new one from the "
+                "journal of each",
             ) from None
         if kind not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise UserError("MLflow's store must be readable", f"{path}: {error}", "is it a file, and may you write it?"

@@ -23,7 +23,7 @@ SEEDS = 6
 def table(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Row]]:
     """Plain and oracle on the main job's two problems, and on the first one with shuffled labels."""
     helpful, harmful = recipes.get("digits")["problems"]
-    shuffled = helpful | {"label": "shuffled", "wrappers": [*helpful["wrappers"], {"name": "shuffled_labels"}]}
+    shuffled = helpful | {"label": "shuffled", "wrappers": [*helpful["wrappers"], {"name": "shuffled_everywhere"}]}
     comparison = configuration.validate({
         "plugins": configuration.plugin_files([PLUGIN]),
         "problems": [helpful, harmful, shuffled],

@@ -130,6 +130,18 @@ def test_hints_name_a_sweep_as_a_command_finds_it(tmp_path: Path, monkeypatch: p
         assert f"`invsearch resume {said}`" in str(told.value)
 
 
+def test_a_folder_of_that_name_here_makes_the_address_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command looks here before it looks where sweeps lie: the name alone would be the other sweep."""
+    monkeypatch.setenv(sweep.ROOT_VARIABLE, str(tmp_path / "usual"))
+    monkeypatch.chdir(tmp_path)
+    mine = sweep.create(Place.of(tmp_path / "usual" / "one"), comparison())
+    assert sweep.handle(mine.place) == "one"
+    sweep.create(Place.of(tmp_path / "one"), comparison())
+    assert sweep.find(sweep.handle(mine.place), sweep.root(None)) == mine
+
+
 def test_fresh_names_are_names() -> None:
     assert sweep.NAME.fullmatch(sweep.fresh_name("digits"))
     assert not sweep.NAME.fullmatch("../up") and not sweep.NAME.fullmatch(".hidden")

@@ -39,7 +39,7 @@ class Oracle(RecipeConfig):
 class ShuffledLabels(WrapperConfig):
     """Every label is replaced by another example's: there is nothing to learn."""
 
-    name: ClassVar[str] = "shuffled_labels"
+    name: ClassVar[str] = "shuffled_everywhere"
 
     def wrap(self, dataset: Dataset, seed: int) -> Dataset:
         return replace(

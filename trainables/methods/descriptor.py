@@ -12,19 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from spaces.domain import Float, Space
 from tracking.cost import Phase
 from tracking.errors import UserError
 from trainables.artefact import ArtefactSpec
-from trainables.method import Context, Method, Role
+from trainables.method import Context, Method, NetworkBuilder, Role
 from trainables.modules.amortised import NAME, AmortisedTask
 from trainables.modules.closed_form import ClosedFormConfig, ClosedFormSearch, Selected, best_of, checked
 from trainables.modules.descriptor_search import Found, SearchConfig, SearchKind, search
+from trainables.problems.problem import View
 from trainables.problems.spec import ProblemSpec
 
 
@@ -57,9 +58,12 @@ class Config(ClosedFormConfig):
     descriptor: dict[str, float] | None = None
     among: int = Field(default=1, ge=1)
 
-    @model_validator(mode="after")
-    def _set_once(self) -> Self:
-        """`settings` would be overruled by the fields that are tuned; its defaults are what a record holds."""
+    def named(self) -> tuple[Iterable[str], Mapping[str, float] | None]:
+        return self.default, self.descriptor
+
+    def fits(self, problem: View, network: NetworkBuilder) -> None:
+        """Raises UserError as its base does, and where `settings` has what is tuned: it would be overruled."""
+        super().fits(problem, network)
         given = self.settings.model_dump(include={"errors", "false_alarms"})
         for name, usual in SearchConfig().model_dump(include=set(given)).items():
             if given[name] != usual:
@@ -67,10 +71,6 @@ class Config(ClosedFormConfig):
                     "what is tuned is set beside `settings`, not in it", f"settings.{name}: {given[name]:g}",
                     f"write `{name}: {given[name]:g}` one level up",
                 )
-        return self
-
-    def named(self) -> tuple[Iterable[str], Mapping[str, float] | None]:
-        return self.default, self.descriptor
 
     def needs(self, problem: ProblemSpec, data_seed: int) -> Mapping[str, ArtefactSpec]:
         return {NAME: self.extractor.spec(problem, data_seed)}

@@ -7,6 +7,7 @@ ordinary hyperparameters.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -36,6 +37,7 @@ class Config(ClosedFormConfig):
             leave-one-out is taken. One evaluation is far cheaper than a trial.
         radius: half-width of the cube that the others are drawn from, clipped to [0, 1].
         settings: of the judgement; only its penalties are used.
+        among: how many descriptors this one was chosen among before, which a risk bound has to pay for too.
     """
 
     space: ClassVar[Space] = Space({factor.value: Float(low=0.0, high=1.0) for factor in Factor})
@@ -51,6 +53,7 @@ class Config(ClosedFormConfig):
     population: int = Field(default=1, ge=1)
     radius: float = Field(default=0.25, gt=0, le=1)
     settings: SearchConfig = SearchConfig()
+    among: int = Field(default=1, ge=1)
 
     def needs(self, problem: ProblemSpec, data_seed: int) -> Mapping[str, ArtefactSpec]:
         return {NAME: self.extractor.spec(problem, data_seed)}
@@ -60,7 +63,8 @@ class Config(ClosedFormConfig):
         self.require_rule(context.problem)
 
         def select(task: AmortisedTask, phase: Phase) -> Selected:
-            return best_of(task, self._population(task, context.generator(Role.SEARCH)), self.settings, phase)
+            found = best_of(task, self._population(task, context.generator(Role.SEARCH)), self.settings, phase)
+            return replace(found, choices=found.choices * self.among)
 
         if self.population == 1:
             return ClosedForm(context, self, select)
@@ -73,4 +77,4 @@ class Config(ClosedFormConfig):
         return torch.cat((centre[None], (centre + self.radius * moves).clamp(0, 1)))
 
     def _frozen(self, entries: Mapping[str, float]) -> Config:
-        return self.model_copy(update={**entries, "population": 1})
+        return self.model_copy(update={**entries, "population": 1, "among": self.population * self.among})

@@ -127,6 +127,12 @@ class ExtractorChoice(BaseModel):
             complete(family, whole)
 
 
+def _divided(spec: ProblemSpec) -> dict[str, Any]:
+    """A source's fields without those that only say where it lies."""
+    source, _ = spec.parts()
+    return {name: value for name, value in spec.source.items() if name not in source.places}
+
+
 @cache
 def _shape(source: str) -> tuple[int, ...]:
     """Of one input of a source, given as JSON; it is read once."""
@@ -178,8 +184,9 @@ class AmortisedTask:
     @property
     def shared(self) -> str | None:
         """What to say where the extractor's source is the task's data, divided otherwise; None where it is not so."""
-        task, learned = self._task, self.context.artefacts[NAME].spec.source.source
-        if task is None or self.apart or task.source == learned:
+        task, spec = self._task, self.context.artefacts[NAME].spec.source
+        learned = spec.source
+        if task is None or self.apart or _divided(task) == _divided(spec):
             return None
         return (f"the extractor learned from {learned['name']} too, divided otherwise: it may have seen test images of "
                 "this task, without labels; leave `source` out")

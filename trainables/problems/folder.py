@@ -56,6 +56,13 @@ class Config(SourceConfig):
         pool, chosen = held_out(y, count, stream("folder", "test", seed))
         return labelled(x[pool], y[pool], x[chosen], y[chosen], classes, notes)
 
+    def may_share(self, other: SourceConfig) -> bool:
+        """Whether one folder is, or lies in, the other."""
+        if not isinstance(other, Config):
+            return False
+        one, two = (Path(source.path).expanduser().resolve() for source in (self, other))
+        return one.is_relative_to(two) or two.is_relative_to(one)
+
     def fingerprint(self) -> str:
         """Names, sizes and times of all images: a changed folder is another problem."""
         paths = [path for part in self._files() for files in part.values() for path in files]

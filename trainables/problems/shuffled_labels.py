@@ -16,7 +16,8 @@ class Config(WrapperConfig):
     """Labels of some splits are permuted among their examples: whatever is found by them is chance.
 
     It is done once the pool is divided, so that splits stay disjoint, and each keeps how many it has of every class.
-    By default what searches and tuning go by is shuffled, what is trained on and what everything is judged by is not.
+    By default all that is held out from the inner training is shuffled. Final trainings are on train + outer, so a part
+    of their labels is false then; with `on: [select]` only what tuning goes by is, which is the null of black boxes.
 
     Args:
         on: of train, outer and select, which are shuffled.

@@ -150,6 +150,8 @@ def _problem(
     parts: tuple[SourceConfig | WrapperConfig, ...] = (),
 ) -> Problem:
     everything = {**rows, Split.TEST: Rows(dataset.test_x, dataset.test_y)}
+    if dataset.shuffled and dataset.kind is Kind.EPISODIC:
+        raise UserError("`shuffled_labels` permutes labels of single examples", "a problem made of tasks")
     bank = dataset.bank(dataset.input_shape, dataset.limits)
     for part in parts[-1:]:
         if (made := part.assemble(everything, dataset, seed, bank)) is not None:

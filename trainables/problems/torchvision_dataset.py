@@ -62,6 +62,10 @@ class Config(SourceConfig):
     """
 
     name: ClassVar[str] = "torchvision"
+    def may_share(self, other: SourceConfig) -> bool:
+        """Whether both are of one collection, such as MNIST, QMNIST and EMNIST, whose images are NIST's."""
+        return isinstance(other, Config) and _collection(self.dataset) == _collection(other.dataset)
+
     places: ClassVar[frozenset[str]] = frozenset({"root", "download"})
 
     dataset: str
@@ -153,3 +157,8 @@ def _classes(data: Any, targets: list[NDArray[np.int64]]) -> tuple[str, ...]:
     outputs = 1 + max(int(y.max()) for y in targets)
     names = tuple(str(name) for name in getattr(data, "classes", ()))
     return names if len(names) == outputs else tuple(str(k) for k in range(outputs))
+
+
+def _collection(dataset: str) -> str:
+    """What data sets that hold each other's images have in common; else the name."""
+    return "NIST" if dataset in ("MNIST", "QMNIST", "EMNIST") else dataset

@@ -1,70 +1,76 @@
-"""Settings of methods on a pre-trained extractor: what is refused before anything is trained, and what is looked at."""
+"""The rows beside ours are what they are called: the papers' method as published, an ordinary extractor as control."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from pydantic import ValidationError
 
-from tracking.cost import Meter, Phase
-from tracking.errors import UserError
+from tests.trainables.makers.test_amortised_extractor import build
 from trainables import methods
 from trainables.contract_toy import toy_context
-from trainables.modules import amortised
-from trainables.modules.amortised import AmortisedTask
-from trainables.problems.problem import Split
+from trainables.makers.amortised_extractor import Config
 from trainables.problems.spec import ProblemSpec
 
-DIGITS = ProblemSpec.model_validate({"label": "digits", "source": {"name": "digits"}})
+LAMBDAS = ("sensitivity", "calibration", "erasure", "leakage")
 
 
-@pytest.mark.parametrize(("method", "settings", "word"), [
-    ("unconditional", {"lowest_penalty": -1.0}, "lowest_penalty"),
-    ("unconditional", {"lowest_penalty": float("inf")}, "lowest_penalty"),
-    ("descriptor", {"default": {"rotation": 1.5}}, "rotation"),
-    ("descriptor", {"settings": {"lowest_penalty": float("inf")}}, "lowest_penalty"),
-    ("descriptor", {"settings": {"false_alarms": 0.5}}, "one level up"),
-    ("descriptor", {"settings": {"errors": 0.0}}, "one level up"),
-])
-def test_numbers_that_cannot_be_are_refused_at_once(method: str, settings: dict[str, Any], word: str) -> None:
-    with pytest.raises((UserError, ValidationError), match=word):
-        methods.config_class(method).model_validate(settings)
+def asked(name: str) -> dict[str, Any]:
+    """The settings of the extractor that a method asks for."""
+    source = ProblemSpec.model_validate({"label": "digits", "source": {"name": "digits"}})
+    (spec,) = methods.config_class(name)().needs(source, 0).values()
+    return dict(spec.settings)
 
 
-def test_what_is_recorded_is_read_again() -> None:
-    """The defaults of `settings` are part of a record, and no contradiction."""
-    config = methods.config_class("descriptor").model_validate({"errors": 0.5, "false_alarms": 0.3})
-    assert type(config).model_validate_json(config.model_dump_json()) == config
+def test_the_papers_extractor_is_the_papers() -> None:
+    """Kernels from a hyper-network, corners, off is omitted, a head for each corner, the contrastive loss alone."""
+    settings = asked("hyperinvariances")
+    named = {name: settings[name] for name in ("conditioning", "begin", "views", "heads", "descriptors")}
+    assert named == {
+        "conditioning": "kernels", "begin": "block", "views": "omit", "heads": "per_corner", "descriptors": "corners",
+    }
+    assert all(settings[name] == 0 for name in LAMBDAS)
 
 
-@pytest.mark.parametrize(("method", "settings", "word"), [
-    ("hyperinvariances", {"conditioning": "film"}, "conditioning"), ("hyperinvariances", {"heads": "shared"}, "heads"),
-    ("unconditional", {"fixed_entry": 0.0}, "fixed_entry"), ("unconditional", {"sensitivity": 1.0}, "sensitivity"),
-])
-def test_what_a_row_is_about_cannot_be_set(method: str, settings: dict[str, Any], word: str) -> None:
-    made = methods.config_class(method).model_validate({"extractor": {"settings": settings}})
-    with pytest.raises(UserError, match=word):
-        made.needs(DIGITS, 0)
-    assert methods.config_class("descriptor").model_validate({"extractor": {"settings": settings}})
-    same = methods.config_class("unconditional").model_validate({"extractor": {"settings": {"fixed_entry": 1.0}}})
-    assert same.needs(DIGITS, 0)  # what the row would take anyway
+def test_the_ordinary_extractor_ignores_everything_and_is_told_nothing_else() -> None:
+    settings = asked("unconditional")
+    assert settings["descriptors"] == "fixed" and settings["fixed_entry"] == 1.0 and not settings["fixed"]
+    assert all(settings[name] == 0 for name in LAMBDAS)
 
 
-@pytest.mark.parametrize("most", [20, 30])
-def test_of_many_labels_those_of_both_splits_are_looked_at(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    """In the proportion of the splits, up to 4 standard errors; what only `outer` shows could not be found else."""
-    context = toy_context()
-    x, _ = context.problem.labelled()
-    train, _ = context.problem.labelled(Split.TRAIN)
-    assert torch.equal(x[: len(train)], train) and len(x) > most  # train comes first
-    monkeypatch.setattr(amortised, "MOST_LABELS", most)
-    task = AmortisedTask(replace(context, meter=Meter("cpu")))
-    task.load(Phase.SEARCH)
-    assert task.images is not None and len(task.targets) == most
-    seen = {image.numpy().tobytes() for image in train}
-    share, wanted = sum(image.numpy().tobytes() in seen for image in task.images) / most, len(train) / len(x)
-    assert abs(share - wanted) < 4 * (wanted * (1 - wanted) / most) ** 0.5
-    assert 0 < share < 1
+def test_ours_is_neither() -> None:
+    settings = asked("descriptor")
+    assert settings["descriptors"] == "continuous" and settings["views"] == "share"
+    assert settings["calibration"] > 0 and settings["sensitivity"] > 0
+
+
+def test_all_share_the_network_and_the_length() -> None:
+    """Equal treatment: what differs is what the method is about."""
+    ours = asked("descriptor")
+    for name in ("hyperinvariances", "unconditional"):
+        other = asked(name)
+        for field in ("horizon", "width", "features", "groups", "images", "temperature", "learning_rate", "limits"):
+            assert other[field] == ours[field], (name, field)
+
+
+def test_trained_corners_have_two_entries_on_at_least() -> None:
+    """2^7 - 7 - 1 of seven factors, each with a head of its own."""
+    settings = {name: value for name, value in asked("hyperinvariances").items() if name in Config.model_fields}
+    maker, _ = build({**settings, "horizon": 5, "width": 8, "features": 16, "groups": 3, "images": 4})
+    assert len(maker._corners) == 120 and int(maker._corners.sum(1).min()) == 2
+
+
+@pytest.mark.parametrize("start", [0.5, 0.25])
+def test_the_papers_descriptor_starts_where_it_is_told(start: float) -> None:
+    """At the middle of the cube, as published, unless another start is set."""
+    assert methods.config_class("hyperinvariances")().start == 0.5  # type: ignore[attr-defined]
+    method = methods.config_class("hyperinvariances").model_validate({"start": start}).build(toy_context())
+    assert set(method.describe().values()) == {start}
+
+
+def test_the_ordinary_extractor_is_used_all_on() -> None:
+    method = methods.config_class("unconditional")().build(toy_context())
+    method.step()
+    assert {value for name, value in method.describe().items() if name.startswith("descriptor/")} == {1.0}
+    assert torch.equal(method.descriptor, torch.ones(7))  # type: ignore[attr-defined]

@@ -83,6 +83,10 @@ def test_a_replay_pays_for_what_its_descriptor_was_chosen_among() -> None:
     replay.step()
     assert replay.choices == search.choices > 1
     assert replay.describe()["bound/choice"] == pytest.approx(search.describe()["bound/choice"])
+    many = finished("fixed_descriptor", population=16)
+    again = many.found().build(context())
+    again.step()
+    assert again.choices == many.choices == 16
     given = dict(search.task.extractor.family.named(search.descriptor))
     assert finished("descriptor", descriptor=given).choices == 1  # the control: nobody chose it
 

@@ -86,8 +86,10 @@ def test_regression_has_targets_to_shuffle_too() -> None:
     assert np.array_equal(np.sort(before.numpy(), 0), np.sort(after.numpy(), 0))
 
 
-def test_bad_input() -> None:
+def test_bad_input(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="judged by"):
         ShuffledLabels(on=(Split.TEST,))
     with pytest.raises(UserError, match="tasks"):
         ShuffledLabels().wrap(replace(Digits().load(0), kind=Kind.EPISODIC), 0)
+    with pytest.raises(UserError, match="tasks"):  # in the other order it would do nothing
+        built(tmp_path, {"name": "shuffled_labels"}, {"name": "episodes", "ways": 2, "test_classes": 2})
