@@ -146,3 +146,10 @@ def decisions(events: list[Event]) -> dict[str, list[Any]]:
             found.setdefault(f"{key} {stage if stage == 'tune' else 'rest'}", []).append(row)
     # Confirm trials of one study run side by side, so only their set is fixed.
     return {key: rows if key.endswith("tune") else sorted(rows, key=str) for key, rows in found.items()}
+
+
+def undisturbed(order: int = 0, **changes: Any) -> list[Event]:
+    """The journal of a sweep in which nothing goes wrong."""
+    events: list[Event] = []
+    Simulation(comparison(**changes), events, order).run()
+    return events

@@ -189,13 +189,13 @@ class SourceConfig(ProblemConfig):
 
     def may_share(self, other: SourceConfig) -> bool:
         """Whether one may hold inputs of the other: the same source, data set and files, however they are divided."""
-        return self._origin() == other._origin()
+        return self.name == other.name and self._origin() == other._origin()
 
     def _origin(self) -> tuple[object, ...]:
         named = {
             name: value for name, value in self if isinstance(value, str) and name not in self.places
         }
-        return self.name, named, self.fingerprint()
+        return named, self.fingerprint()
 
     def bank(self, shape: tuple[int, ...], limits: Mapping[str, float]) -> tuple[Action, ...]:
         """The group actions of this kind of data; by default chosen by the rank of `shape`."""
