@@ -147,8 +147,8 @@ def handle(place: Place) -> str:
     So that a hint works as it stands, whatever `--root` the sweep was begun with.
     """
     with suppress(UserError):  # a damaged configuration file says nothing about where sweeps lie
-        base = root(None)
-        if base / place.name == place and find(place.name, base).place == place:  # a folder of that name comes first
+        here = Place.of(place.name)  # where a command looks first
+        if root(None) / place.name == place and (here == place or not Sweep(here).exists()):
             return place.name
     return quote(place.uri)
 

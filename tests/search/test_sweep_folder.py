@@ -121,6 +121,7 @@ def test_hints_name_a_sweep_as_a_command_finds_it(tmp_path: Path, monkeypatch: p
     """By its name where sweeps lie by default, else by its address; the words of the hint are given to `find`."""
     monkeypatch.setenv(sweep.ROOT_VARIABLE, str(tmp_path / "usual"))
     for folder, said in ((tmp_path / "usual", "mine"), (tmp_path / "an other", f"'{tmp_path}/an other/mine'")):
+        assert sweep.handle(Place.of(folder / "mine")) == said, "a driver says it before there is a folder"
         made = sweep.create(Place.of(folder / "mine"), comparison())
         assert sweep.handle(made.place) == said
         words = shlex.split(f"invsearch resume {sweep.handle(made.place)}")
