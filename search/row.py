@@ -45,9 +45,9 @@ class Contrast:
 
     Args:
         reference: label of the control.
-        p_holm: adjusted over all rows of the problem.
-        detectable: the difference that would have been found with 80 % power at the strictest level of Holm's
-            procedure, from the observed spread; None where there is no spread.
+        p_holm: adjusted over all rows of the problem; where the row is below, for the choice of the control, too.
+        detectable: the difference of the observed direction that would have been found with 80 % power at the strictest
+            level of these corrections, from the observed spread; None where there is no spread.
         needed: seeds with which a true difference as large as the observed one would be found with that power, at that
             level and spread; None where there is no difference, or where it takes more than a million.
     """

@@ -10,26 +10,38 @@ from search.statistics import ALPHA, Paired, detectable, holm, paired, pairs_nee
 
 
 def judged(made: Sequence[Row]) -> list[Row]:
-    """Compare the rows of one problem with its best control, and correct over all of them."""
+    """Compare the rows of one problem with its best control, and correct over all of them.
+
+    The reference is the best of k controls by the very scores that are tested. A row that is better has beaten their
+    maximum, which chance does less often than p says. One that is worse would have been held against whichever control
+    came out on top: k one-sided tests, each with half of the two-sided p, so that k p / 2 stands for it (Bonferroni; p
+    itself for k < 3). Holm's procedure runs over the rows.
+    """
     reference = best_control(made)
     if reference is None:
         alone = not any(row.control for row in made)
         return [replace(row, verdict=Verdict.ALONE) for row in made] if alone else list(made)
     against = reference.scores[Averaging.NONE]
     tests = [None if row is reference else _against(row.scores[Averaging.NONE], against) for row in made]
+    chosen = max(1.0, _rivals(made, reference) / 2)
+    factors = [1.0 if test is None or test.difference.mean >= 0 else chosen for test in tests]
     # A replay that trained what its search had trained has the search's scores: one test, whatever it is called.
-    distinct = {_scores(row): test.p for row, test in zip(made, tests, strict=True) if test is not None}
+    distinct = {
+        _scores(row): min(1.0, factor * test.p)
+        for row, test, factor in zip(made, tests, factors, strict=True) if test is not None
+    }
     corrected, count = dict(zip(distinct, holm(list(distinct.values())), strict=True)), len(distinct)
     found = []
-    for row, test in zip(made, tests, strict=True):
+    for row, test, factor in zip(made, tests, factors, strict=True):
         if row is reference:
             found.append(replace(row, verdict=Verdict.CONTROL))
         elif test is None:
             found.append(row)
         else:
             p = corrected[_scores(row)]
-            least = detectable(test.sd, test.difference.count, ALPHA / count)
-            needed = pairs_needed(test.sd, test.difference.mean, ALPHA / count)
+            level = ALPHA / (count * factor)
+            least = detectable(test.sd, test.difference.count, level)
+            needed = pairs_needed(test.sd, test.difference.mean, level)
             contrast = Contrast(reference.label, test, p, least, needed)
             found.append(replace(row, verdict=_verdict(test, p), contrast=contrast))
     return found
@@ -43,6 +55,12 @@ def best_control(made: Sequence[Row]) -> Row | None:
     """
     candidates = [row for row in made if row.control and row.test is not None]
     return max(candidates, key=_standing, default=None)
+
+
+def _rivals(made: Sequence[Row], reference: Row) -> int:
+    """The controls among which the scores that are tested chose the reference, itself included."""
+    controls = [row for row in made if row.control and row.test is not None]
+    return len({_scores(row) for row in controls if _standing(row)[:2] == _standing(reference)[:2]})
 
 
 def _standing(row: Row) -> tuple[bool, int, float]:

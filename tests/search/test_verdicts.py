@@ -9,6 +9,7 @@ import pytest
 
 from search.account import Trial
 from search.row import Verdict
+from search.statistics import holm, pairs_needed
 from search.verdicts import best_control, judged
 from tests.support.rows import row, seeds
 from tracking.record import Stage, Status
@@ -79,6 +80,33 @@ def test_one_test_under_two_names_is_corrected_for_once() -> None:
     assert found.p_holm == again.p_holm == pytest.approx(2 * found.test.p)
     alone = judged([row("plain", control, True), row("a", candidate), row("b", other)])[1].contrast
     assert alone is not None and (alone.detectable, alone.needed) == (found.detectable, found.needed)
+
+
+def test_worse_than_the_best_of_four_controls_counts_twice_and_better_once() -> None:
+    """k p / 2 for who is below: four one-sided tests, of which the scores chose one."""
+    controls = [row(f"c{k}", seeds(0.80, 0.81, 0.80 - k / 1000), True) for k in range(4)]
+    below, above = row("below", seeds(0.78, 0.80, 0.782)), row("above", seeds(0.82, 0.84, 0.822))
+    found = {one.method: one.contrast for one in judged([*controls, below, above])}
+    first, second = found["below"], found["above"]
+    assert first is not None and second is not None
+    three = [contrast.test.p for name, contrast in found.items() if contrast is not None and name.startswith("c")]
+    expected = holm([2 * first.test.p, second.test.p, *(min(1.0, 2 * p) for p in three)])
+    assert first.p_holm == pytest.approx(expected[0])
+    assert second.p_holm == pytest.approx(expected[1])
+    assert first.needed == pairs_needed(first.test.sd, first.test.difference.mean, 0.05 / (5 * 2))
+    assert second.needed == pairs_needed(second.test.sd, second.test.difference.mean, 0.05 / 5)
+
+
+def test_controls_that_could_not_have_been_chosen_are_not_counted() -> None:
+    """One that failed on a seed yields whatever its mean, so nothing was chosen between the two that are left."""
+    lost = Trial("x", "one", "late", Stage.RERUN, 3, {}, status=Status.FAILED)
+    steady = [row("plain", seeds(0.8, 0.81, 0.82), True), row("trivial_augment", seeds(0.8, 0.8, 0.81), True)]
+    failed = [replace(row(f"late{k}", {1: 0.7, 2: 0.8 + k / 100}, True), failures=(lost,)) for k in range(3)]
+    below = row("below", seeds(0.79, 0.795, 0.80))
+    few, many = judged([*steady, below])[-1].contrast, judged([*steady, *failed, below])[-1].contrast
+    assert few is not None and many is not None
+    assert few.p_holm == pytest.approx(2 * few.test.p)
+    assert many.test == few.test and many.p_holm == pytest.approx(5 * many.test.p)  # five tests; no factor for choice
 
 
 def false_claims(controls: int, methods: int, sweeps: int, correct: bool = True) -> tuple[float, float]:
