@@ -15,6 +15,17 @@ def score_at(curve: Curve, cost: float) -> float | None:
     return next((score for spent, score in reversed(curve) if spent <= cost), None)
 
 
+def mean_curve(curves: Sequence[Curve]) -> Curve:
+    """The mean of several curves by cost, from where each of them has begun; those without a point are left out."""
+    lines = [curve for curve in curves if curve]
+    if not lines:
+        return []
+    begun = max(curve[0][0] for curve in lines)
+    costs = sorted({begun, *(cost for curve in lines for cost, _ in curve if cost > begun)})
+    levels = [[score for curve in lines if (score := score_at(curve, cost)) is not None] for cost in costs]
+    return [(cost, math.fsum(level) / len(level)) for cost, level in zip(costs, levels, strict=True)]
+
+
 def anytime_area(curve: Curve, first: float, last: float, before: float) -> float:
     """Mean of the best score so far over the logarithm of cost, in the unit of the score.
 

@@ -48,8 +48,9 @@ ACCURACY_COST = (
 )
 ANYTIME = (
     "The best score on the select split by each point of the cost. Left: over the trials of the tuning, all costs of "
-    "stopped trials included. Right: within the confirm training of every seed. The test split is in neither. The mean "
-    "over log cost goes from one plain training to the budget; before a study has found anything, its score is 0. "
+    "stopped trials included; where trials are bred, the best of the last whole generation. Right: within the confirm "
+    "training of every seed; of more than six rows the mean over seeds. The test split is in neither. The mean over "
+    "log cost goes from one plain training to the budget; before a study has found anything, its score is 0. "
     "Pre-training is on neither axis: it is paid before."
 )
 EXPECTED = (

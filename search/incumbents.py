@@ -55,13 +55,15 @@ def incumbents(events: Sequence[Event], problem: str, method: str) -> Iterator[I
         elif event["kind"] == "ended" and event["uid"] in asked:
             uid, ended[event["uid"]] = event["uid"], Status(event["status"])
             candidates = [uid] if asked[uid].get("generation") is None else bred.end(asked[uid])
-            for one in candidates:
-                if ended[one] is not Status.COMPLETE:
-                    continue
-                rank = asked[one].get("generation") or 0, score[one], -asked[one]["index"]
-                if best is None or rank > best:
-                    best = rank
-                    yield Incumbent(one, asked[one]["config"], score[one], spent)
+            ranks = {
+                (asked[one].get("generation") or 0, score[one], -asked[one]["index"]): one
+                for one in candidates if ended[one] is Status.COMPLETE
+            }
+            # The best of a generation at once: its members are looked at together, at one cost.
+            if ranks and (best is None or max(ranks) > best):
+                best = max(ranks)
+                one = ranks[best]
+                yield Incumbent(one, asked[one]["config"], score[one], spent)
 
 
 class _Generations:

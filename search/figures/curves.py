@@ -7,15 +7,17 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from search.anytime import Curve
+from search.anytime import Curve, mean_curve
 from search.curves import Anytime, Curves, Study
 from search.figures.style import Style, costs_across, empty, frame, plain, sheet, styles
 from search.row import Row
 from tracking.record import Stage
 
+MOST_BY_SEED = 6  # rows, from where on a line for each of their seeds hides the others
+
 
 def picture(rows: Sequence[Row], found: Mapping[Study, Curves], only: str) -> Figure:
-    """Two panels of one problem: left the tuning, right every seed's confirm training.
+    """Two panels of one problem: left the tuning, right every seed's confirm training, or of many rows their means.
 
     Args:
         rows: all of the report, so that a method looks the same everywhere.
@@ -27,11 +29,17 @@ def picture(rows: Sequence[Row], found: Mapping[Study, Curves], only: str) -> Fi
     left, right = figure.subplots(1, 2, sharey=True)
     score = "accuracy (%)" if any(row.accuracy for row in here) else "score"
     frame(left, "tuning: best trial so far", "cost in plain trainings", f"select {score}")
-    frame(right, "confirm trainings: best so far", "cost in plain trainings", "")
     drawn = [row for row in here if row.unit_flops and (row.problem, row.method) in found]
+    many = len(drawn) > MOST_BY_SEED
+    said = "mean over seeds" if many else "every seed"
+    frame(right, f"confirm trainings: best so far, {said}", "cost in plain trainings", "")
     for row in drawn:
         one, look = found[row.problem, row.method], looks[row.method]
         _steps(left, row, one.tuning, one.tuned, look, plain(row.label), 1.6)
+        if many:
+            _steps(right, row, mean_curve(list(one.trainings.values())), max(one.ends.values(), default=0.0), look,
+                   None, 1.3)
+            continue
         for seed, line in one.trainings.items():
             _steps(right, row, line, one.ends[seed], look, None, 0.9)
     for panel in (left, right):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from search.anytime import anytime_area, expected_best, score_at, time_to
+from search.anytime import anytime_area, expected_best, mean_curve, score_at, time_to
 
 CURVE = [(2.0, 0.5), (4.0, 0.7), (16.0, 0.9)]
 
@@ -29,6 +29,15 @@ def test_the_area_is_the_integral(first: float, last: float) -> None:
     edges = [math.log(cost) for cost, _ in CURVE if first < cost < last]
     whole, _ = quad(best, math.log(first), math.log(last), points=edges or None, limit=200)
     assert anytime_area(CURVE, first, last, 0.1) == pytest.approx(whole / math.log(last / first), rel=1e-6)
+
+
+def test_the_mean_of_curves_begins_where_the_last_of_them_does() -> None:
+    """At 3 both are there: (.5 + .2) / 2; a curve without a point says nothing."""
+    other = [(3.0, 0.2), (4.0, 0.4), (20.0, 0.6)]
+    expected = [(3.0, 0.35), (4.0, 0.55), (16.0, 0.65), (20.0, 0.75)]
+    assert mean_curve([CURVE, other, []]) == [pytest.approx(point) for point in expected]
+    assert list(mean_curve([CURVE])) == CURVE
+    assert mean_curve([[]]) == mean_curve([]) == []
 
 
 def test_a_curve_that_is_never_lower_has_no_smaller_area() -> None:

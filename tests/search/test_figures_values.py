@@ -14,7 +14,9 @@ from matplotlib.container import BarContainer
 from matplotlib.lines import Line2D
 
 from search.analysis import rows
+from search.curves import curves
 from search.figures import bars, radar
+from search.figures.curves import picture
 from search.figures.style import GRID, sheet
 from search.row import Effect, Invariance
 from tests.search.hand_worked import LEARNED, figure
@@ -167,6 +169,23 @@ def test_anytime_curves_rise_with_each_better_trial_and_end_where_the_cost_does(
         near([(1.5, 60), (3, 60)]), near([(1.5, 90), (3, 90)]), near([(0.4, 70), (0.8, 70)]),
         near([(0.4, 75), (0.8, 75)]),
     ]
+
+
+def test_of_many_rows_the_trainings_are_drawn_as_means_over_seeds() -> None:
+    """Seven copies of plain under other names: a line for each, from where both seeds have begun."""
+    writer = Writer("many")
+    names = [f"m{k}" for k in range(7)]
+    writer.begin(["one"], names, 2, {})
+    writer.trial("one", "budget-unit", Stage.UNIT, 0, 1000)
+    for name in names:
+        for seed, score in ((1, 0.6), (2, 0.9)):
+            writer.trial("one", name, Stage.RERUN, seed, 1000 * seed, score=score, extra={"test/score": score})
+    made, found = rows(writer.events), curves(writer.events)
+    panel = picture(made, found, "one").axes[1]
+    assert [points(line) for line in panel.lines] == 7 * [near([(1, 75), (2, 75)])]
+    few = picture([row for row in made if row.method in names[:6]], found, "one").axes[1]
+    assert len(few.lines) == 12
+    assert panel.get_title(loc="left") != few.get_title(loc="left")
 
 
 def test_both_panels_of_the_classes_show_means_over_seeds_at_the_size_of_the_class() -> None:
