@@ -69,7 +69,7 @@ class BilevelSearch(ABC):
         recipe: of the inner steps; the learning rate stays constant after warm-up, for at rate 0 the
             unrolled step no longer depends on the policy.
         settings: of the outer steps.
-        learned: its parameters are the policy; changed in place.
+        learned: its parameters that ask for a gradient are the policy; changed in place.
         updates: length of the search.
         passes: gradient evaluations per image of the inner batch that an outer step takes.
         branches: copies of every image that an inner step takes.
@@ -90,7 +90,7 @@ class BilevelSearch(ABC):
         self._context, self._recipe, self._settings = context, recipe, settings
         self._passes, self._branches = passes, branches
         self._module = learned.to(context.device)
-        self._phi = tuple(self._module.parameters())
+        self._phi = tuple(one for one in self._module.parameters() if one.requires_grad)
         self.trunk = Trunk(repeatable(recipe.network(context, SEARCH_STREAM)), recipe, updates, Schedule.CONSTANT)
         self._rule = ImbalanceRule(context, recipe.imbalance, Split.TRAIN)
         self._names = tuple(name for name, _ in self.trunk.network.named_parameters())

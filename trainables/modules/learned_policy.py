@@ -27,6 +27,14 @@ class Mixing(StrEnum):
     EXACT = "exact"      # every choice for every image: K + 1 times the cost, no sampling error in the choice
 
 
+class Learns(StrEnum):
+    """Which half of the policy is searched; the other stays as it begins."""
+
+    BOTH = "both"
+    CHOICE = "choice"  # how often: every range is the initial one
+    RANGES = "ranges"  # how far: every operation, and none, as often as any other
+
+
 class Draw(NamedTuple):
     """The randomness of one augmentation of B images.
 
@@ -48,15 +56,19 @@ class LearnedPolicy(nn.Module):
     Args:
         operations: the K operations.
         initial_range: r at the start, in (0, 1).
+        learns: what asks for a gradient.
     """
 
-    def __init__(self, operations: Sequence[Operation], initial_range: float = 0.1) -> None:
+    def __init__(
+        self, operations: Sequence[Operation], initial_range: float = 0.1, learns: Learns = Learns.BOTH
+    ) -> None:
         super().__init__()
         self.operations = tuple(operations)
         self._table = tuple((operation, search_limit(operation)) for operation in self.operations)
         start = math.log(initial_range / (1 - initial_range))
-        self.choice_logits = nn.Parameter(torch.zeros(len(self.operations) + 1))
-        self.range_logits = nn.Parameter(torch.full((len(self.operations),), start))
+        choice, ranges = torch.zeros(len(self.operations) + 1), torch.full((len(self.operations),), start)
+        self.choice_logits = nn.Parameter(choice, requires_grad=learns is not Learns.RANGES)
+        self.range_logits = nn.Parameter(ranges, requires_grad=learns is not Learns.CHOICE)
         transforms = [TRANSFORMS[operation] for operation in self.operations]
         # Row 0 stands for the identity.
         signs = [False, *(t.signed for t in transforms)]

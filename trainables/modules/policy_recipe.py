@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spaces.domain import Float, Space
 from spaces.policies import Policy
-from spaces.transforms import Operation
+from spaces.transforms import TRANSFORMS, Operation, Strength
 from tracking.errors import UserError
 from trainables.method import NetworkBuilder
-from trainables.modules.learned_policy import Mixing
+from trainables.modules.learned_policy import Learns, Mixing
 from trainables.modules.policy_space import SpaceConfig
 from trainables.modules.recipe import RECIPE_DOMAINS
 from trainables.problems.problem import Kind, Split, View
@@ -84,7 +84,18 @@ class GradientConfig(BilevelConfig):
     Args:
         mixing: how the choice of operation enters the inner loss.
         initial_range: r of every operation at the start.
+        learns: the choice, the ranges, or both.
     """
 
     mixing: Mixing = Mixing.SAMPLED
+    learns: Learns = Learns.BOTH
+
+    @model_validator(mode="after")
+    def _something_to_learn(self) -> Self:
+        blends = all(TRANSFORMS[operation].strength is Strength.BLEND for operation in self.operations)
+        if self.learns is Learns.RANGES and blends:
+            raise UserError(
+                "a search for ranges needs an operation that has one", ", ".join(self.operations), "`learns: choice`",
+            )
+        return self
     initial_range: float = Field(default=0.1, gt=0, lt=1)

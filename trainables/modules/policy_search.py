@@ -28,7 +28,7 @@ class PolicySearch(BilevelSearch):
         self, context: Context, config: GradientConfig, operations: tuple[Operation, ...], updates: int,
         estimator: Estimator,
     ) -> None:
-        self.learned = LearnedPolicy(operations, config.initial_range)
+        self.learned = LearnedPolicy(operations, config.initial_range, config.learns)
         self._mixing, self._estimator = config.mixing, estimator
         branches = len(operations) + 1 if config.mixing is Mixing.EXACT else 1
         super().__init__(context, config, config, self.learned, updates, estimator.passes, branches)
@@ -56,4 +56,7 @@ class PolicySearch(BilevelSearch):
         return self.learned.loss(loss_of, batch.x, self._mixing, self._noise)
 
     def _policy_of(self, phi: tuple[Tensor, ...]) -> Policy:
-        return fixed_policy(self.learned.operations, *phi)
+        found = iter(phi)
+        halves = (self.learned.choice_logits, self.learned.range_logits)
+        choice, ranges = (next(found) if half.requires_grad else half for half in halves)
+        return fixed_policy(self.learned.operations, choice, ranges)
