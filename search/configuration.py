@@ -13,11 +13,12 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from search import recipes
+from search.method_spec import MethodSpec
 from search.picking import picked
 from search.study import Comparison
 from tracking.errors import UserError, nearest
 from tracking.journal import Event
-from trainables.plugins import PluginFile
+from trainables.plugins import PluginFile, method_config
 from trainables.problems.validation import causes
 
 # What may change when a sweep goes on: nothing that was decided so far depends on it.
@@ -124,19 +125,20 @@ def plugin_files(paths: Sequence[Path]) -> list[dict[str, Any]]:
 
 def validate(data: Mapping[str, Any]) -> Comparison:
     """Validated, or one UserError that lists every fault with its place."""
-    return checked(lambda: Comparison.model_validate(data), Comparison)
+    return checked(lambda: Comparison.model_validate(data), Comparison, data)
 
 
-def checked(make: Callable[[], Comparison], model: type[BaseModel]) -> Comparison:
+def checked(make: Callable[[], Comparison], model: type[BaseModel], data: Mapping[str, Any]) -> Comparison:
     """What `make` returns, or one UserError that lists every fault with its place.
 
     Args:
         model: whose fields the user filled in.
+        data: with what.
     """
     try:
         return make()
     except ValidationError as error:
-        raise _friendly(error, model) from None
+        raise _friendly(error, model, data) from None
 
 
 def parse(text: str) -> Any:
@@ -202,7 +204,7 @@ def _number(place: list[Any], part: str, override: str) -> int:
     return int(part)
 
 
-def _friendly(error: ValidationError, model: type[BaseModel]) -> UserError:
+def _friendly(error: ValidationError, model: type[BaseModel], data: Mapping[str, Any]) -> UserError:
     """All faults in one message; a UserError raised inside a validator is passed on as it is."""
     faults, hints = [], []
     for fault in causes(error):
@@ -212,21 +214,28 @@ def _friendly(error: ValidationError, model: type[BaseModel]) -> UserError:
         place = ".".join(str(part) for part in fault["loc"])
         faults.append(f"{place} = {fault['input']!r}: {fault['msg']}")
         if fault["type"] == "extra_forbidden":
-            known = _fields(model, fault["loc"][:-1])
+            known = _fields(model, fault["loc"][:-1], data)
             close = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0)
             hints.append(nearest(str(fault["loc"][-1]), known) if close else "")
     return UserError("every field must be known and in its domain", "; ".join(faults), "; ".join(filter(None, hints)))
 
 
-def _fields(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
-    """Names of the fields at a place of the model, as far as they are models themselves."""
+def _fields(model: type[BaseModel], place: Sequence[int | str], data: Any) -> list[str]:
+    """Names of the fields at a place of the model, as far as they are models themselves.
+
+    Args:
+        data: what was given for the model; faults in the `settings` of a row have the place of its method's fields.
+    """
     for part in place:
-        if isinstance(part, int) or part not in model.model_fields:
+        if isinstance(part, int):
+            data = data[part] if isinstance(data, list) and part < len(data) else None
             continue
-        inner = _inner_model(model.model_fields[part].annotation)
+        if model is MethodSpec and part not in model.model_fields and isinstance(data, dict):
+            model, data = method_config(str(data.get("name"))), data.get("settings")
+        inner = _inner_model(model.model_fields[part].annotation) if part in model.model_fields else None
         if inner is None:
             return []
-        model = inner
+        model, data = inner, data.get(part) if isinstance(data, dict) else None
     return list(model.model_fields)
 
 

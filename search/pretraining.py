@@ -82,4 +82,4 @@ def load(source: str, overrides: Sequence[str] = (), modules: Sequence[Path] = (
         UserError: as `configuration.load`.
     """
     data = configuration.fields(source, overrides, modules, pretrain_recipes.get)
-    return configuration.checked(lambda: Pretraining.model_validate(data).comparison(), Pretraining)
+    return configuration.checked(lambda: Pretraining.model_validate(data).comparison(), Pretraining, data)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import ValidationError
+
 from search.method_spec import MethodSpec
 from search.study import Comparison
 from tracking.errors import UserError
@@ -16,6 +18,7 @@ from trainables.artefact_store import ArtefactStore
 from trainables.maker import pool_of
 from trainables.problems.spec import ProblemSpec
 from trainables.problems.store import cache_folder
+from trainables.problems.validation import friendly
 
 Study = tuple[str, str]  # label of the problem, key of the method
 
@@ -113,8 +116,9 @@ def _needs(method: MethodSpec, problem: ProblemSpec, data_seed: int) -> Mapping[
     config = method.config_class().model_validate(method.settings)
     try:
         return config.needs(problem, data_seed)
-    except UserError as error:
-        raise UserError(error.rule, f"`{method.key}` on `{problem.label}`: {error.got}", error.hint) from error
+    except (UserError, ValidationError) as error:
+        told = error if isinstance(error, UserError) else friendly(error, ArtefactSpec, method.key)
+        raise UserError(told.rule, f"`{method.key}` on `{problem.label}`: {told.got}", told.hint) from error
     except Exception as error:
         said = str(error).strip() or "no message"
         raise UserError(
