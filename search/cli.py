@@ -83,6 +83,7 @@ def compare(
 
     overrides = list(sets or []) + ([] if parallel_trials is None else [f"parallel_trials={parallel_trials}"])
     options = _options(root, experiment, address, cpus, dashboard, working_dir, wheel, wait)
+    _json_of_an_estimate(as_json, dry_run)
     if dry_run:
         launch.estimate(source, name, overrides, modules or [], options, as_json)
         return
@@ -132,6 +133,7 @@ def pretrain(
     from search import launch
 
     options, kind = _options(root, experiment, address, cpus, dashboard, working_dir, wheel, wait), launch.PRETRAINING
+    _json_of_an_estimate(as_json, dry_run)
     if dry_run:
         launch.estimate(source, name, sets or [], modules or [], options, as_json, kind)
         return
@@ -261,6 +263,12 @@ def check(file: Path) -> None:
     from search.checking import check_file
 
     raise typer.Exit(check_file(file))
+
+
+def _json_of_an_estimate(as_json: bool, dry_run: bool) -> None:
+    if as_json and not dry_run:
+        raise UserError("--json is the form of an estimate", "--json without --dry-run",
+                        "add --dry-run, or read `status NAME --json` and `report NAME --json`")
 
 
 def _options(

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from search import cluster
+from search import cluster, warm_start
 from search import store as stores
 from search import sweep as sweeps
 from search.cluster import Connection
@@ -56,6 +56,7 @@ def dry_run(comparison: Comparison, made: Sweep, experiment: str, connection: Co
             method.fits(view, comparison.network)
     wanted = wanted_of(comparison)
     check_sources(wanted, comparison.making_workers)
+    warm_start.gather(comparison, made.place.parent)
     plan = _plan(comparison, made, stores.chosen(made.place.parent, experiment)[0].uri)
     found = estimate(comparison, slots, sweeps.cache_folder(), found=_found(wanted, made))
     if as_json:

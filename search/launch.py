@@ -23,6 +23,7 @@ from search.progress import Screen
 from search.pulse import listening
 from search.results import results
 from search.runner import ExitCode, Outcome
+from search.signals import asked
 from search.sound import check
 from search.study import Comparison
 from search.sweep import Observer, Sweep
@@ -122,9 +123,9 @@ def resume(name: str, options: Options, overrides: Sequence[str] = (), allow_dri
 
 
 def _named(source: str, name: str | None, options: Options, kind: Kind) -> Sweep:
-    chosen = name or sweeps.fresh_name(kind.prefix + sweeps.plain_name(Path(source).stem))
+    chosen = sweeps.fresh_name(kind.prefix + sweeps.plain_name(Path(source).stem)) if name is None else name
     if not sweeps.NAME.fullmatch(chosen):
-        raise UserError("a sweep's name is made of letters, digits, `.`, `_` and `-`", chosen)
+        raise UserError("a sweep's name is made of letters, digits, `.`, `_` and `-`", chosen or "an empty name")
     return Sweep(sweeps.root(options.root) / chosen)
 
 
@@ -140,7 +141,7 @@ def _watched(
     with tempfile.TemporaryDirectory(prefix="invsearch-") as scratch:  # until MLflow has taken the report
         try:
             say = partial(console.print, highlight=False, soft_wrap=True)
-            with Screen(console) as screen, listening(say, again):
+            with Screen(console) as screen, listening(say, again, asked=asked):
                 screen.skip(seen)
                 log.skip(seen)
                 outcome = run((log, mlflow.observe, screen))

@@ -1,12 +1,16 @@
 """Listens to Ray's control service (GCS): where it is gone, Ray ends this process itself, and says nothing of use.
 
 It does so after a minute, from C++, with exit code 1: no handler of ours runs. So what to do is said before that.
-Nothing is stopped here, since a service that is started again within the minute is as good as before.
+Nothing is stopped here, since a service that is started again within the minute is as good as before. But where
+somebody asked for an end, and sent it to Ray's processes too (`timeout`, a service manager, a cluster's job control),
+there is nothing to stop in order any more, and nothing to wait for.
 """
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,13 +19,15 @@ from contextlib import contextmanager
 import ray
 
 PERIOD_SECONDS = 2.0
+GONE = 3  # looks in vain, after which a service that was told to end has ended
 SILENT_SECONDS = 20.0  # of RAY_gcs_rpc_server_reconnect_timeout_s, 60 by default
 
 
 @contextmanager
 def listening(
     say: Callable[[str], None], again: str, period: float = PERIOD_SECONDS, silent: float = SILENT_SECONDS,
-    locate: Callable[[], str | None] | None = None,
+    locate: Callable[[], str | None] | None = None, asked: Callable[[], int | None] = lambda: None,
+    leave: Callable[[int], None] = os._exit,
 ) -> Iterator[None]:
     """While the body runs, say once per outage that the service does not answer, and how to go on.
 
@@ -31,9 +37,11 @@ def listening(
         period: between two looks, in seconds.
         silent: how long the service may be away unsaid, in seconds.
         locate: host:port of the service, None before there is one; Ray's own unless a test names another.
+        asked: the signal that asked this process to stop, None so far.
+        leave: ends the process at once, with an exit code.
     """
     stop = threading.Event()
-    arguments = say, again, period, silent, locate or _gcs, stop
+    arguments = say, again, period, silent, locate or _gcs, asked, leave, stop
     thread = threading.Thread(target=_listen, args=arguments, name="pulse", daemon=True)
     thread.start()
     try:
@@ -45,13 +53,17 @@ def listening(
 
 def _listen(
     say: Callable[[str], None], again: str, period: float, silent: float, locate: Callable[[], str | None],
-    stop: threading.Event,
+    asked: Callable[[], int | None], leave: Callable[[int], None], stop: threading.Event,
 ) -> None:
     address, heard, said = None, time.monotonic(), False
     while not stop.wait(period):
         address = address or locate()  # asked for while it answers: later Ray would not come back from the question
         if address is None or _answers(address, period):
             heard, said = time.monotonic(), False
+        elif (number := asked()) is not None and time.monotonic() - heard >= GONE * period:
+            say(f"interrupted, and Ray with it: trials are kept as of their last reports; go on with: {again}")
+            sys.stdout.flush()
+            leave(128 + number)
         elif not said and time.monotonic() - heard >= silent:
             said = True
             say(f"Ray's control service at {address} does not answer. Unless it comes back Ray ends this process "

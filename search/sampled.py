@@ -76,11 +76,17 @@ class Sampled(Tuning):
         if recorded is not None and trusted:
             settings = dict(recorded)
         else:
-            fields = {**self._method.settings, **point}
-            settings = self._config.model_validate(fields).model_dump(mode="json")
+            settings = self._configured({**self._method.settings, **point})
         if self._halving is not None:
             self._halving.add(uid)
         return self._add(Tuned(uid, len(self.trials), point, settings))
+
+    def _configured(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """All fields of the configuration; those that it refuses as they are, so that the trial fails, and it alone."""
+        try:
+            return self._config.model_validate(fields).model_dump(mode="json")
+        except ValueError:  # pydantic's own is one
+            return fields
 
     def fail(self, uid: str, flops: int) -> None:
         if self._halving is not None:

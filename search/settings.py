@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -79,7 +80,7 @@ class Resources(Frozen):
 
     cpus: float = Field(default=1.0, gt=0)
     gpus: float = Field(default=0.0, ge=0)
-    custom: dict[str, float] = {}
+    custom: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
     placement: Placement = Placement.PACK
 
     def asked(self) -> dict[str, float]:

@@ -47,6 +47,14 @@ class Signals:
             raise Interrupted
 
 
+_latest = Signals()
+
+
+def asked() -> signal.Signals | None:
+    """The signal by which this process was asked to stop, from whatever thread; None so far."""
+    return _latest.caught
+
+
 @contextmanager
 def handled() -> Iterator[Signals]:
     """Handle SIGINT and SIGTERM in the body.
@@ -54,7 +62,8 @@ def handled() -> Iterator[Signals]:
     To be entered after Ray has started: it installs a handler for SIGTERM that prints a stack and aborts. Only the
     main thread has signals; in another one nothing is handled.
     """
-    signals = Signals()
+    global _latest
+    signals = _latest = Signals()
     numbers = (signal.SIGINT, signal.SIGTERM)
     try:
         before = {number: signal.signal(number, signals.take) for number in numbers}
@@ -64,5 +73,6 @@ def handled() -> Iterator[Signals]:
     try:
         yield signals
     finally:
+        _latest = Signals()
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -19,6 +19,8 @@ from tracking.record import Stage, Status
 from tracking.storage import Place
 from trainables import methods
 from trainables.evolving import EvolvingConfig
+from trainables.modules import networks
+from trainables.problems.part_code import own_code
 from trainables.problems.spec import ProblemSpec
 
 # What a score depends on beside problem and method. The seed draws the data: under another one, what an earlier
@@ -59,7 +61,8 @@ def gather(comparison: Comparison, base: Place) -> Warm:
         UserError: there is no such sweep, or none of its studies has the same problem, method and setting.
     """
     found: Warm = {}
-    for name in dict.fromkeys(comparison.warm_start):
+    places = {sweeps.find(name, base).place.uri: name for name in comparison.warm_start}  # a sweep has many names
+    for name in places.values():
         sweep = sweeps.find(name, base)
         try:
             events = sweep.events()
@@ -103,7 +106,7 @@ def _matching(
                 continue
             rows = [
                 m["label"] or m["name"] for m in old["methods"]
-                if _same_method(method, m) and (method.name in methods.names() or same_plugins)
+                if _same_method(method, m) and (same_plugins or _of_the_house(method, problem, comparison.network))
             ]
             if theirs and not rows:
                 differences.append(f"it has no `{method.key}` with the same fixed settings and the same code")
@@ -116,6 +119,13 @@ def _matching(
             elif theirs and rows:
                 differences.append(f"no trial of {theirs[0]}/{rows[0]} ended in today's space of `{method.name}`")
     return found, list(dict.fromkeys(differences))
+
+
+def _of_the_house(method: MethodSpec, problem: ProblemSpec, network: str) -> bool:
+    """Whether no code of the user's has a say in a score."""
+    source, wrappers = problem.parts()
+    built = (method.network or network) in networks.names()
+    return method.name in methods.names() and built and not own_code((source, *wrappers))
 
 
 def _data(problem: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,8 @@ class _Range(_Domain):
     def _ordered(self) -> Self:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise ValueError(f"`low < high`, both finite, must hold, but got (low={self.low}, high={self.high})")
+        if not math.isfinite(self.high - self.low):
+            raise ValueError(f"`high - low` must be finite, but got (low={self.low}, high={self.high})")
         if self.log and self.low <= 0:
             raise ValueError(f"a log domain needs `low > 0`, but got low={self.low}")
         return self
@@ -78,6 +80,12 @@ class Choice(_Domain):
 
     type: Literal["choice"] = "choice"
     options: tuple[Value, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _equal_to_themselves(self) -> Self:
+        if odd := [option for option in self.options if option != option]:
+            raise ValueError(f"an option must be equal to itself, but got {odd[0]}")
+        return self
 
     def contains(self, value: Value) -> bool:
         # 1, 1.0 and True are equal in Python but not the same option.

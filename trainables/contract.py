@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from spaces.domain import Point, Space
 from tracking.cost import Phase
 from tracking.record import check_metrics
 from trainables.contract_globals import global_generators_seeded, global_state
@@ -34,16 +35,31 @@ from trainables.method import (
     MethodConfig,
 )
 
+TRIED = 64  # points of a space
 Check = Callable[..., None]  # (type[MethodConfig], Make | None = None: the toy of its kind) -> None
 
 
 def check_space_names_fields(config_class: type[MethodConfig], make: Make | None = None) -> None:
-    """`space` names fields of the configuration, and their defaults lie inside."""
+    """`space` names fields of the configuration; their defaults lie inside, and what lies inside is taken as it is."""
     fields, config = config_class.model_fields, config_class()
     unknown = set(config_class.space.names) - set(fields)
     assert not unknown, f"`space` names {sorted(unknown)}, which are no fields of the configuration"
     point = {name: getattr(config, name) for name in config_class.space.names}
     assert config_class.space.contains(point), f"the defaults {point} must lie in `space`"
+    for point in _points(config_class.space):
+        try:
+            taken = config_class.model_validate(point)
+        except ValueError as error:
+            raise AssertionError(f"the configuration refuses {point} of its `space`: {error}") from None
+        changed = {name: getattr(taken, name) for name, value in point.items() if getattr(taken, name) != value}
+        assert not changed, f"the configuration makes {changed} of {point}: a search would know another point"
+
+
+def _points(space: Space) -> list[Point]:
+    """The two ends of every domain together, and others at random."""
+    generator = np.random.default_rng(0)
+    ends = [space.decode([end] * len(space.names)) for end in (0.0, 1.0)]
+    return [*ends, *(space.sample(generator) for _ in range(TRIED))]
 
 
 def check_config_survives_json(config_class: type[MethodConfig], make: Make | None = None) -> None:

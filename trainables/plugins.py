@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -20,6 +21,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from spaces.domain import Space
 from tracking.errors import UserError, nearest
 from trainables import makers, methods
 from trainables.maker import MakerConfig
@@ -27,9 +29,10 @@ from trainables.method import MethodConfig, NetworkBuilder
 from trainables.modules import networks
 from trainables.problems.dataset import SourceConfig, WrapperConfig
 from trainables.problems.discovery import entries
+from trainables.problems.part_code import PREFIX
 
 ENTRY_POINTS = "invsearch"
-PREFIX = "invsearch_plugin_"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # it becomes a row's label
 Config = TypeVar("Config", MethodConfig, MakerConfig)
 Offered = type[MethodConfig] | type[MakerConfig] | type[SourceConfig] | type[WrapperConfig]
 
@@ -92,24 +95,57 @@ def maker_config(name: str) -> type[MakerConfig]:
 
 def network_builder(name: str) -> NetworkBuilder:
     """The builder (shape, outputs) -> module of a network; UserError with the nearest name."""
+    if name in networks.names():
+        return networks.builder(name)
     own = _own_networks()
-    if name in own:
-        return own[name]
-    if name not in networks.names():
+    if name not in own:
         raise UserError("there is no network of that name", name, nearest(name, {*networks.names(), *own}))
-    return networks.builder(name)
+    return own[name]
 
 
 def offered(module: ModuleType) -> dict[str, Offered]:
     """The methods, makers, sources and wrappers that a module defines, by name."""
-    return {
-        str(value.__dict__["name"]): value
-        for value in vars(module).values()
+    return {str(value.__dict__["name"]): value for value in _classes(module)}
+
+
+def refuse_unsound(module: ModuleType, where: object) -> None:
+    """What is offered can be told apart, named in a table, and tuned.
+
+    Raises:
+        UserError: two classes of one name, a name that is none for a table, a `space` that is none.
+    """
+    classes = _classes(module)
+    names = [str(value.__dict__["name"]) for value in classes] + list(own_networks(module))
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError("a plug-in may offer a name once", f"{twice} in {where}", "rename one of them")
+    if odd := sorted(name for name in names if not NAME.fullmatch(name)):
+        raise UserError("names are made of letters, digits, `.`, `_` and `-`", f"{odd} in {where}")
+    for value in classes:
+        if issubclass(value, MethodConfig):
+            _refuse_bad_space(value, where)
+
+
+def _refuse_bad_space(config: type[MethodConfig], where: object) -> None:
+    named, space = f"`{config.__dict__['name']}` in {where}", getattr(config, "space", None)
+    if not isinstance(space, Space):
+        raise UserError(
+            "a method's `space` is a Space", f"{type(space).__name__} of {named}",
+            "space: ClassVar[Space] = Space({...}), empty where nothing is tuned",
+        )
+    if unknown := sorted(set(space.names) - set(config.model_fields)):
+        raise UserError("a method's `space` names its fields", f"{', '.join(unknown)} of {named}",
+                        nearest(unknown[0], config.model_fields))
+
+
+def _classes(module: ModuleType) -> list[Offered]:
+    """In the order of their definition; one that stands under two names of the module counts once."""
+    return list(dict.fromkeys(
+        value for value in vars(module).values()
         if isinstance(value, type)
         and issubclass(value, MethodConfig | MakerConfig | SourceConfig | WrapperConfig)
         and value.__module__ == module.__name__
         and isinstance(value.__dict__.get("name"), str)
-    }
+    ))
 
 
 def modules() -> tuple[ModuleType, ...]:
@@ -120,7 +156,18 @@ def modules() -> tuple[ModuleType, ...]:
 
 @cache
 def _installed() -> tuple[ModuleType, ...]:
-    return tuple(importlib.import_module(entry.module) for entry in entry_points(group=ENTRY_POINTS))
+    found = []
+    for entry in entry_points(group=ENTRY_POINTS):
+        try:
+            found.append(importlib.import_module(entry.module))
+        except (Exception, SystemExit) as error:
+            raise UserError(
+                "an installed plug-in must import without an error", f"{entry.module}: {type(error).__name__}: {error}",
+                f"mend or uninstall the package with the entry point `{entry.name}`",
+            ) from error
+        refuse_unsound(found[-1], entry.module)
+        _refuse_house_names(found[-1], entry.module)
+    return tuple(found)
 
 
 def _load(file: PluginFile) -> ModuleType:
@@ -129,22 +176,27 @@ def _load(file: PluginFile) -> ModuleType:
         return sys.modules[name]
     if PluginFile.of(file.path).digest != file.digest:
         raise UserError("a plug-in may not change within a sweep", file.path, "start a new sweep with the new file")
-    others = [names for module in modules() for names in _all_names(module)]
+    others = {names for module in modules() for names in _all_names(module)}
     module = _execute(name, file.path)
-    house = {*methods.names(), *makers.names(), *entries(), *networks.names()}
-    taken = sorted(house & _all_names(module))
-    twice = sorted(set(others) & _all_names(module))
-    if taken or twice:
+    try:
+        refuse_unsound(module, file.path)
+        _refuse_house_names(module, file.path)
+        if twice := sorted(others & _all_names(module)):
+            raise UserError(
+                "two plug-ins may not offer the same name", f"{twice} in {file.path}",
+                "rename one of them; another version of a file needs a new process",
+            )
+    except UserError:
         del sys.modules[name]
-    if taken:
-        rule = "a plug-in may not take the name of a house method, maker, problem or network"
-        raise UserError(rule, f"{taken} in {file.path}")
-    if twice:
-        raise UserError(
-            "two plug-ins may not offer the same name", f"{twice} in {file.path}",
-            "rename one of them; another version of a file needs a new process",
-        )
+        raise
     return module
+
+
+def _refuse_house_names(module: ModuleType, where: object) -> None:
+    house = {*methods.names(), *makers.names(), *entries(), *networks.names()}
+    if taken := sorted(house & _all_names(module)):
+        rule = "a plug-in may not take the name of a house method, maker, problem or network"
+        raise UserError(rule, f"{taken} in {where}")
 
 
 def own_networks(module: ModuleType) -> dict[str, NetworkBuilder]:
@@ -165,7 +217,7 @@ def _execute(name: str, path: Path) -> ModuleType:
     sys.modules[name] = module  # pydantic resolves annotations through sys.modules while the classes are made
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script without a guard may exit, with 0
         del sys.modules[name]
         raise UserError(
             "a plug-in must import without an error", f"{path}: {type(error).__name__}: {error}"

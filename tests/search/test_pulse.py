@@ -102,7 +102,7 @@ def test_a_sweep_listens_and_says_the_command_as_it_is(
     root = tmp_path / "[old]"
 
     @contextmanager
-    def gone(say: Callable[[str], None], again: str) -> Iterator[None]:
+    def gone(say: Callable[[str], None], again: str, **_: object) -> Iterator[None]:
         say(f"go on with: {again}")
         yield
 
@@ -131,3 +131,18 @@ def test_nothing_listens_after_the_sweep(service: Service) -> None:
     service.close()
     time.sleep(2 * SILENT)
     assert not said
+
+
+@pytest.mark.parametrize("number", [None, 15])
+def test_who_was_asked_to_stop_does_not_wait_for_a_service_that_stopped_too(
+    service: Service, number: int | None
+) -> None:
+    """It leaves with 128 + the number and the command that goes on. Unasked it waits, as it does while it answers."""
+    said, left = list[str](), list[int]()
+    with listening(said.append, "again", PERIOD, 60.0, lambda: service.address, lambda: number, left.append):
+        time.sleep(SILENT)
+        assert not left
+        service.close()
+        assert until(lambda: bool(left)) if number else not (time.sleep(5 * SILENT) or left)
+    assert set(left) == ({143} if number else set())
+    assert bool(said) == bool(number) and all(line.endswith("go on with: again") for line in said)

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from search.signals import Interrupted, handled
+from search.signals import Interrupted, asked, handled
 
 
 def test_where_somebody_looks_the_signal_is_only_noted() -> None:
@@ -62,3 +62,12 @@ def test_outside_of_the_main_thread_nothing_is_handled() -> None:
     thread.start()
     thread.join()
     assert seen == [(None, before)]
+
+
+def test_what_was_asked_is_known_until_the_stop_is_over() -> None:
+    assert asked() is None
+    with handled() as signals, signals.watched():
+        assert asked() is None
+        os.kill(os.getpid(), signal.SIGINT)
+        assert asked() is signal.SIGINT
+    assert asked() is None

@@ -99,6 +99,23 @@ def test_a_plugin_that_changed_is_another_method(base: Place, monkeypatch: pytes
         warm_start.gather(described.model_copy(update={"plugins": (plugin,)}), base)
 
 
+def test_a_plugin_that_made_the_data_or_the_network_changed(base: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then a method of the house scores otherwise, too."""
+    plugin = PluginFile(path=Path("mine.py"), digest="0" * 64)
+    described = comparison(warm_start=["before"]).model_copy(update={"plugins": (plugin,)})
+    assert warm_start.gather(described, base), "the file has no say in these"
+    for name, replaced in (("networks", SimpleNamespace(names=tuple)), ("own_code", lambda parts: ["0"])):
+        with monkeypatch.context() as patched:
+            patched.setattr(warm_start, name, replaced)
+            with pytest.raises(UserError, match="the same code"):
+                warm_start.gather(described, base)
+
+
+def test_a_sweep_under_two_names_is_observed_once(base: Place) -> None:
+    one = warm_start.gather(comparison(warm_start=["before"]), base)
+    assert warm_start.gather(comparison(warm_start=["before", (base / "before").uri]), base) == one
+
+
 def test_an_unknown_sweep_is_told_with_the_nearest(base: Place) -> None:
     with pytest.raises(UserError, match="before"):
         warm_start.gather(comparison(warm_start=["befor"]), base)

@@ -6,11 +6,11 @@ import random
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from pydantic import ConfigDict
+from pydantic import ConfigDict, field_validator, model_validator
 from torch import Generator, Tensor
 
 from spaces.domain import Float, Space
@@ -40,6 +40,30 @@ class SpaceOfOtherFields(Broken):
 
 class DefaultOutsideOfSpace(Broken):
     space: ClassVar[Space] = Space({"learning_rate": Float(low=1.0, high=2.0)})
+
+
+class RefusesItsSpace(Broken):
+    """Two fields that are tuned one by one, and belong together."""
+
+    space: ClassVar[Space] = Space({"lower": Float(low=0.0, high=1.0), "upper": Float(low=0.0, high=1.0)})
+    lower: float = 0.2
+    upper: float = 0.8
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.lower >= self.upper:
+            raise ValueError("lower < upper")
+        return self
+
+
+class RoundsItsSpace(Broken):
+    space: ClassVar[Space] = Space({"share": Float(low=0.0, high=1.0)})
+    share: float = 0.5
+
+    @field_validator("share")
+    @classmethod
+    def _rounded(cls, share: float) -> float:
+        return round(share, 1)
 
 
 class AcceptsAnything(Broken):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
@@ -13,6 +15,7 @@ from typing import ClassVar
 import pytest
 import torch
 
+from spaces.domain import Space
 from tests.support.trials import assignment, finish
 from tracking.errors import UserError
 from trainables import plugins
@@ -20,8 +23,10 @@ from trainables.harness import Harness
 from trainables.method import MethodConfig
 from trainables.plugins import PluginFile
 from trainables.problems.dataset import SourceConfig, WrapperConfig
+from trainables.problems.digits import Config as Digits
 from trainables.problems.discovery import Part
 from trainables.problems.discovery import config_class as problem_part
+from trainables.problems.part_code import own_code
 
 Write = Callable[..., PluginFile]
 
@@ -53,6 +58,18 @@ PARTS = """
     class Inherits(Source):
         pass
 """
+SOURCE = """
+    from typing import ClassVar
+    import numpy as np
+    from trainables.problems.dataset import Dataset, SourceConfig, labelled
+
+    class Shade(SourceConfig):
+        name: ClassVar[str] = "shade"
+
+        def load(self, seed: int) -> Dataset:
+            x, y = np.full((40, 1, 8, 8), {level}, np.uint8), np.arange(40) % 2
+            return labelled(x, y, x[:10], y[:10], ("a", "b"))
+"""
 NETWORK = """
     from torch import nn
 
@@ -71,6 +88,7 @@ def process_as_before() -> Iterator[None]:
     for name in set(sys.modules) - before:
         if name.startswith(plugins.PREFIX):
             del sys.modules[name]
+    gc.collect()  # classes are found among the subclasses of their base as long as they live
 
 
 @pytest.fixture
@@ -168,13 +186,68 @@ def test_two_files_may_not_offer_the_same_name(write: Write, text: str, name: st
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("    import nowhere_at_all", "ModuleNotFoundError"), ("    def (:", "SyntaxError"), ("    1 / 0", "division")],
+    [
+        ("    import nowhere_at_all", "ModuleNotFoundError"), ("    def (:", "SyntaxError"), ("    1 / 0", "division"),
+        ("    raise SystemExit(0)", "SystemExit"),  # a script without a guard
+    ],
 )
 def test_a_file_that_cannot_be_imported(write: Write, text: str, words: str) -> None:
     file = write(text)
     for _ in range(2):  # no half-made module stays behind
         with pytest.raises(UserError, match=words):
             plugins.load([file])
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ("", ""),
+    ("class Other(Config):\n        name: ClassVar[str] = 'mine_odd'", "offer a name once"),
+    ("NETWORKS = {{'mine_odd': print}}", "offer a name once"),
+    ("class Other(Config):\n        name: ClassVar[str] = 'with space'", "made of letters"),
+    ("class Other(Config):\n        name: ClassVar[str] = 'other'\n        space: ClassVar = {{'batch_size': 3}}",
+     "`space` is a Space"),
+    ("from spaces.domain import Float\n    class Other(Config):\n        name: ClassVar[str] = 'other'\n"
+     "        space: ClassVar[Space] = Space({{'batch_sise': Float(low=0, high=1)}})", "did you mean `batch_size`"),
+    ("from trainables.method import MethodConfig\n    class Other(MethodConfig):\n"
+     "        name: ClassVar[str] = 'other'",
+     "NoneType of `other`"),
+])
+def test_what_no_search_could_use_is_refused_at_once(write: Write, change: str, words: str) -> None:
+    file = write(METHOD + "    " + change + "\n", name="mine_odd", batch=4)
+    if not words:  # the control
+        assert plugins.load([file])
+        return
+    for _ in range(2):
+        with pytest.raises(UserError) as caught:
+            plugins.load([file])
+        assert words in str(caught.value) and "lab.py" in str(caught.value)
+
+
+def test_what_a_source_of_before_loaded_is_not_taken_for_what_it_loads_today(tmp_path: Path, write: Write) -> None:
+    """Two versions of one file, each in a process of its own, with one cache; and the same version in two files."""
+    program = (
+        "import sys; from pathlib import Path; from trainables import plugins\n"
+        "from trainables.problems.problem import Split; from trainables.problems.spec import ProblemSpec\n"
+        "plugins.load([plugins.PluginFile.of(Path(sys.argv[1]))])\n"
+        "spec = ProblemSpec(label='x', source={'name': 'shade'})\n"
+        "made = spec.build(0, 0, Path(sys.argv[2]))\n"
+        "print(round(float(made.examples(Split.TEST)[0].max()) * 255), len(list(Path(sys.argv[2]).iterdir())))\n"
+    )
+    said = []
+    for file, level in (("a.py", 100), ("b.py", 200), ("c.py", 100)):
+        path = write(SOURCE, file, level=level).path
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(path), str(tmp_path / "cache")], capture_output=True, text=True,
+            check=False, cwd=Path(plugins.__file__).parents[1],
+        )
+        assert done.returncode == 0, done.stderr
+        said.append([int(number) for number in done.stdout.split()])
+    levels, entries = zip(*said, strict=True)
+    assert levels == (100, 200, 100)
+    assert entries[2] == entries[1] > entries[0], "the same text is the same source, wherever it lies"
+
+
+def test_parts_of_the_house_keep_their_keys() -> None:
+    assert own_code((Digits(), Digits())) == []
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
@@ -200,11 +273,31 @@ def test_an_unknown_method_is_told_the_nearest(write: Write) -> None:
         plugins.method_config("mine_neares")
 
 
+@pytest.mark.parametrize("name", ["", "mlp", "plain"])
+def test_an_installed_package_takes_no_house_name_and_breaks_nothing(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """No name: a module that cannot be imported."""
+    entry = EntryPoint("theirs", "some_broken_package", plugins.ENTRY_POINTS)
+    if name:
+        module = ModuleType(entry.module)
+        module.NETWORKS = {name: print}  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [entry])
+    plugins._installed.cache_clear()
+    try:
+        with pytest.raises(UserError, match="house" if name else "mend or uninstall"):
+            plugins.method_names()
+    finally:
+        plugins._installed.cache_clear()
+
+
 def test_an_installed_package_offers_by_its_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("some_package_of_theirs")
 
     class Theirs(MethodConfig):
         name: ClassVar[str] = "theirs"
+        space: ClassVar[Space] = Space({})
 
     Theirs.__module__ = module.__name__
     module.Theirs = Theirs  # type: ignore[attr-defined]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -17,8 +18,10 @@ from trainables.problems.array_view import Description, Rows
 from trainables.problems.dataset import POOL, Array, Dataset, SourceConfig, WrapperConfig, stream
 from trainables.problems.discovery import Part, config_class
 from trainables.problems.packing import clean_columns, clean_splits, columns, packed, split_rows, unpacked
+from trainables.problems.part_code import own_code
 from trainables.problems.partition import SHARES, partition_rows
 from trainables.problems.problem import LEARNABLE, Kind, Problem, Split
+from trainables.problems.soundness import made
 from trainables.problems.store import cached, content_key
 from trainables.problems.strokes import Extra, extended
 from trainables.problems.validation import friendly, validated
@@ -85,25 +88,25 @@ class ProblemSpec(BaseModel):
 
     def identity(self) -> list[Any]:
         """What the data depend on beside a seed, as JSON values: not what they are called or where they lie."""
-        source, _ = self.parts()
+        source, wrappers = self.parts()
         fields = self.model_dump(mode="json", exclude={"label"})
         if not self.actions:
             del fields["actions"]  # so that what was made before there were any keeps its key
         fields["source"] = {name: value for name, value in fields["source"].items() if name not in source.places}
-        return [fields, source.fingerprint()]
+        return [fields, source.fingerprint(), *own_code((source, *wrappers))]
 
     def dataset(self, seed: int) -> Dataset:
         """Load and wrap the data, in memory."""
         source, wrappers = self.parts()
         bank = extended(source.bank, self.actions)
-        dataset = replace(source.load(seed), bank=bank, limits=self.limits)
+        dataset = replace(made(lambda: source.load(seed), f"source `{source.name}`"), bank=bank, limits=self.limits)
         known = {action.name for action in bank(dataset.shape, {})}
         for name in self.limits:
             if name not in known:
                 hint = nearest(name, known)
                 raise UserError("`limits` must name actions of the transform bank", name, hint)
         for wrapper in wrappers:
-            dataset = wrapper.wrap(dataset, seed)
+            dataset = made(partial(wrapper.wrap, dataset, seed), f"wrapper `{wrapper.name}`")
         return dataset
 
     def build(self, seed: int, partition: int, cache: Path) -> Problem:
@@ -119,7 +122,8 @@ class ProblemSpec(BaseModel):
             UserError: the data cannot serve (missing folder, empty class, too few images, ...).
         """
         source, wrappers = self.parts()
-        base = [self.model_dump(mode="json", exclude={"label", "shares"}), source.fingerprint(), seed]
+        code = own_code((source, *wrappers))
+        base = [self.model_dump(mode="json", exclude={"label", "shares"}), source.fingerprint(), *code, seed]
         whole = cached(cache, content_key("whole", *base), lambda: packed(self.dataset(seed)))
         divided = [*base, self.shares, partition]
 
