@@ -12,6 +12,7 @@ from tests.support.planted import trained as run
 from trainables.method import Method, MethodConfig
 from trainables.methods import augnet, fast_autoaugment, faster_autoaugment, implicit, plain, unrolled
 from trainables.modules.density_recipe import Reference
+from trainables.modules.learned_policy import Learns
 from trainables.modules.policy_recipe import GradientConfig
 from trainables.modules.tolerance_recipe import Judged, Reward
 from trainables.problems.array_problem import ArrayProblem
@@ -59,6 +60,20 @@ def test_a_longer_search_finds_it_from_a_start_far_below_but_not_from_above(
     ends = [run(config(initial_range=start), problem, seed, updates=1500).end for seed in range(5)]
     found = [learned(end, "policy/rotation/range_deg") for end in ends]
     assert sum(0.8 * HALF_WIDTH_DEG <= width <= 2 * HALF_WIDTH_DEG for width in found) >= 4
+
+
+def test_with_ranges_fixed_the_probability_of_the_missing_rotation_rises() -> None:
+    """From a tenth to above .6 on four of five seeds, and on each seed above that of the control, upright images.
+
+    .72 to .84 and .16 to .64 when this was written; five of five would come by chance in 3 % of draws.
+    """
+    config = unrolled.Config(learns=Learns.CHOICE, initial_range=HALF_WIDTH_DEG / 180)
+    missing, upright = (
+        [learned(run(config, digits(where), seed, 1500).end, "policy/rotation/probability") for seed in range(5)]
+        for where in (HELD_OUT, ())
+    )
+    assert sum(share > 0.6 for share in missing) >= 4
+    assert all(one > other for one, other in zip(missing, upright, strict=True))
 
 
 @BILEVEL
