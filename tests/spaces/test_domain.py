@@ -131,3 +131,13 @@ def test_points_that_do_not_fit_are_refused() -> None:
 def test_an_empty_choice_is_refused() -> None:
     with pytest.raises(ValidationError):
         Choice(options=())
+
+
+def test_what_no_sampler_could_use_is_refused() -> None:
+    """NaN is not among its own options; a range whose width overflows cannot be drawn from."""
+    with pytest.raises(ValueError, match="equal to itself"):
+        Choice(options=(1.0, float("nan")))
+    with pytest.raises(ValueError, match="must be finite"):
+        Float(low=-1e308, high=1e308)
+    assert Choice(options=(1.0, None)).options == (1.0, None)
+    assert Float(low=-1e307, high=1e307).contains(0.0)
