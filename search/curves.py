@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from search.anytime import Curve, TimeTo, anytime_area, time_to
+from search.anytime import Curve, TimeTo, anytime_area, mean_curve, time_to
 from search.incumbents import incumbents
 from search.row import Row
 from tracking.journal import Event
@@ -138,6 +138,7 @@ def records(rows: Sequence[Row], found: Mapping[Study, Curves]) -> list[dict[str
             continue
         named = {"problem": row.problem, "method": row.method}
         drawn = [("tuning", None, one.tuning), *(("training", seed, line) for seed, line in one.trainings.items())]
+        drawn.append(("training, mean", None, mean_curve(list(one.trainings.values()))))
         lines += [
             {**named, "curve": curve, "seed": seed, "flops": cost, "plain_trainings": row.multiples(cost),
              "select_score": score}

@@ -14,12 +14,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import ray
 
 PERIOD_SECONDS = 2.0
-GONE = 3  # looks in vain, after which a service that was told to end has ended
+GONE_SECONDS = 12.0  # longer than an orderly stop waits for slices, and than a service needs to be started again
 SILENT_SECONDS = 20.0  # of RAY_gcs_rpc_server_reconnect_timeout_s, 60 by default
 
 
@@ -27,7 +27,7 @@ SILENT_SECONDS = 20.0  # of RAY_gcs_rpc_server_reconnect_timeout_s, 60 by defaul
 def listening(
     say: Callable[[str], None], again: str, period: float = PERIOD_SECONDS, silent: float = SILENT_SECONDS,
     locate: Callable[[], str | None] | None = None, asked: Callable[[], int | None] = lambda: None,
-    leave: Callable[[int], None] = os._exit,
+    leave: Callable[[int], None] = os._exit, gone: float = GONE_SECONDS,
 ) -> Iterator[None]:
     """While the body runs, say once per outage that the service does not answer, and how to go on.
 
@@ -39,9 +39,10 @@ def listening(
         locate: host:port of the service, None before there is one; Ray's own unless a test names another.
         asked: the signal that asked this process to stop, None so far.
         leave: ends the process at once, with an exit code.
+        gone: how long the service must be away, once a stop was asked for, until there is nothing to wait for.
     """
     stop = threading.Event()
-    arguments = say, again, period, silent, locate or _gcs, asked, leave, stop
+    arguments = say, again, period, silent, locate or _gcs, asked, leave, gone, stop
     thread = threading.Thread(target=_listen, args=arguments, name="pulse", daemon=True)
     thread.start()
     try:
@@ -53,21 +54,34 @@ def listening(
 
 def _listen(
     say: Callable[[str], None], again: str, period: float, silent: float, locate: Callable[[], str | None],
-    asked: Callable[[], int | None], leave: Callable[[int], None], stop: threading.Event,
+    asked: Callable[[], int | None], leave: Callable[[int], None], gone: float, stop: threading.Event,
 ) -> None:
-    address, heard, said = None, time.monotonic(), False
+    address, heard, said, silent_since = None, time.monotonic(), False, 0.0
     while not stop.wait(period):
         address = address or locate()  # asked for while it answers: later Ray would not come back from the question
         if address is None or _answers(address, period):
-            heard, said = time.monotonic(), False
-        elif (number := asked()) is not None and time.monotonic() - heard >= GONE * period:
-            say(f"interrupted, and Ray with it: trials are kept as of their last reports; go on with: {again}")
-            sys.stdout.flush()
-            leave(128 + number)
+            heard, said, silent_since = time.monotonic(), False, 0.0
+        elif (number := asked()) is not None:
+            silent_since = silent_since or time.monotonic()
+            if time.monotonic() - silent_since >= gone:
+                _left(say, again, number, leave)
         elif not said and time.monotonic() - heard >= silent:
             said = True
-            say(f"Ray's control service at {address} does not answer. Unless it comes back Ray ends this process "
-                f"soon; what was journaled counts, go on with: {again}")
+            with suppress(OSError, SystemExit):  # nobody reads any more: rich ends the thread for a broken pipe
+                say(f"Ray's control service at {address} does not answer. Unless it comes back Ray ends this process "
+                    f"soon; what was journaled counts, go on with: {again}")
+
+
+def _left(say: Callable[[str], None], again: str, number: int, leave: Callable[[int], None]) -> None:
+    """Out, whether somebody still reads what is said or not."""
+    try:
+        say(f"interrupted, and Ray's control service is gone: trials are kept as of their last reports; go on with: "
+            f"{again}")
+        sys.stdout.flush()
+    except (OSError, SystemExit):
+        pass
+    finally:
+        leave(128 + number)
 
 
 def _gcs() -> str | None:

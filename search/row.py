@@ -50,6 +50,7 @@ class Contrast:
             level of these corrections, from the observed spread; None where there is no spread.
         needed: seeds with which a true difference as large as the observed one would be found with that power, at that
             level and spread; None where there is no difference, or where it takes more than a million.
+        factor: by which p was multiplied before Holm's procedure, for the choice of the control.
     """
 
     reference: str
@@ -57,6 +58,7 @@ class Contrast:
     p_holm: float
     detectable: float | None
     needed: int | None = None
+    factor: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ class Sampled(Tuning):
         """All fields of the configuration; those that it refuses as they are, so that the trial fails, and it alone."""
         try:
             return self._config.model_validate(fields).model_dump(mode="json")
-        except ValueError:  # pydantic's own is one
+        except Exception:  # a validator is the user's code
             return fields
 
     def fail(self, uid: str, flops: int) -> None:

@@ -88,7 +88,8 @@ def conclusion(row: Row, controlled: bool = True) -> str:
         return f"{name}: {_why_unknown(row, controlled)}."
     contrast, accuracy = row.contrast, row.accuracy
     test = contrast.test
-    p = f"{p_text(contrast.p_holm)} after Holm"
+    chosen = " and the choice of the control" if contrast.factor > 1 else ""
+    p = f"{p_text(contrast.p_holm)} after Holm{chosen}"
     if row.verdict is Verdict.EQUAL:
         found = f"{name} and {contrast.reference}: no difference found at {test.difference.count} seeds"
         if test.by_sign and test.p == 1:

@@ -98,6 +98,7 @@ def _contrast(row: Row) -> Record:
         "difference_high95": None if test is None else test.difference.high,
         "difference_sd": None if test is None else test.sd,
         "p": None if test is None else test.p,
+        "p_factor": None if row.contrast is None else row.contrast.factor,
         "p_holm": None if row.contrast is None else row.contrast.p_holm,
         "detectable_difference": None if row.contrast is None else row.contrast.detectable,
         "seeds_needed": None if row.contrast is None else row.contrast.needed,

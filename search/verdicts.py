@@ -42,7 +42,7 @@ def judged(made: Sequence[Row]) -> list[Row]:
             level = ALPHA / (count * factor)
             least = detectable(test.sd, test.difference.count, level)
             needed = pairs_needed(test.sd, test.difference.mean, level)
-            contrast = Contrast(reference.label, test, p, least, needed)
+            contrast = Contrast(reference.label, test, p, least, needed, factor)
             found.append(replace(row, verdict=_verdict(test, p), contrast=contrast))
     return found
 

@@ -17,7 +17,7 @@ from tracking.events import JournalError
 from tracking.journal import Event
 from tracking.record import Stage, Status
 from tracking.storage import Place
-from trainables import methods
+from trainables import makers, methods
 from trainables.evolving import EvolvingConfig
 from trainables.modules import networks
 from trainables.problems.part_code import own_code
@@ -106,7 +106,7 @@ def _matching(
                 continue
             rows = [
                 m["label"] or m["name"] for m in old["methods"]
-                if _same_method(method, m) and (same_plugins or _of_the_house(method, problem, comparison.network))
+                if _same_method(method, m) and (same_plugins or _of_the_house(method, problem, comparison))
             ]
             if theirs and not rows:
                 differences.append(f"it has no `{method.key}` with the same fixed settings and the same code")
@@ -121,11 +121,14 @@ def _matching(
     return found, list(dict.fromkeys(differences))
 
 
-def _of_the_house(method: MethodSpec, problem: ProblemSpec, network: str) -> bool:
+def _of_the_house(method: MethodSpec, problem: ProblemSpec, comparison: Comparison) -> bool:
     """Whether no code of the user's has a say in a score."""
-    source, wrappers = problem.parts()
-    built = (method.network or network) in networks.names()
-    return method.name in methods.names() and built and not own_code((source, *wrappers))
+    if method.name not in methods.names() or (method.network or comparison.network) not in networks.names():
+        return False
+    needed = method.config_class().model_validate(method.settings).needs(problem, comparison.seed).values()
+    sources = [problem, *(artefact.source for artefact in needed)]
+    parts = [part for spec in sources for source, wrappers in [spec.parts()] for part in (source, *wrappers)]
+    return not own_code(parts) and all(artefact.maker in makers.names() for artefact in needed)
 
 
 def _data(problem: Mapping[str, Any]) -> dict[str, Any]:

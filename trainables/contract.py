@@ -49,8 +49,8 @@ def check_space_names_fields(config_class: type[MethodConfig], make: Make | None
     for point in _points(config_class.space):
         try:
             taken = config_class.model_validate(point)
-        except ValueError as error:
-            raise AssertionError(f"the configuration refuses {point} of its `space`: {error}") from None
+        except Exception as error:
+            raise AssertionError(f"the configuration refuses {point} of its `space`: {error!r}") from None
         changed = {name: getattr(taken, name) for name, value in point.items() if getattr(taken, name) != value}
         assert not changed, f"the configuration makes {changed} of {point}: a search would know another point"
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -32,7 +31,6 @@ from trainables.problems.discovery import entries
 from trainables.problems.part_code import PREFIX
 
 ENTRY_POINTS = "invsearch"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # it becomes a row's label
 Config = TypeVar("Config", MethodConfig, MakerConfig)
 Offered = type[MethodConfig] | type[MakerConfig] | type[SourceConfig] | type[WrapperConfig]
 
@@ -109,17 +107,17 @@ def offered(module: ModuleType) -> dict[str, Offered]:
 
 
 def refuse_unsound(module: ModuleType, where: object) -> None:
-    """What is offered can be told apart, named in a table, and tuned.
+    """What is offered can be told apart and tuned.
 
     Raises:
-        UserError: two classes of one name, a name that is none for a table, a `space` that is none.
+        UserError: two classes of one name, a network's name that is no text, a `space` that is none.
     """
     classes = _classes(module)
-    names = [str(value.__dict__["name"]) for value in classes] + list(own_networks(module))
+    names = [str(value.__dict__["name"]) for value in classes]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UserError("a plug-in may offer a name once", f"{twice} in {where}", "rename one of them")
-    if odd := sorted(name for name in names if not NAME.fullmatch(name)):
-        raise UserError("names are made of letters, digits, `.`, `_` and `-`", f"{odd} in {where}")
+        raise UserError("a plug-in's classes have names of their own", f"{twice} in {where}", "rename one of them")
+    if odd := [name for name in own_networks(module) if not isinstance(name, str)]:
+        raise UserError("the names in `NETWORKS` are text", f"{odd} in {where}")
     for value in classes:
         if issubclass(value, MethodConfig):
             _refuse_bad_space(value, where)

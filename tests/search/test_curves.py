@@ -7,6 +7,7 @@ import math
 import pytest
 
 from search.analysis import rows
+from search.anytime import mean_curve
 from search.curves import Curves, anytime, curves, reached, records
 from search.incumbents import incumbents
 from tests.support.journals import UNIT_FLOPS, Writer, journal
@@ -88,7 +89,8 @@ def test_records_hold_every_point() -> None:
     found = curves(events)
     lines = records([row for row in rows(events) if row.problem == P], found)
     points = sum(
-        len(one.tuning) + sum(map(len, one.trainings.values())) for (p, _), one in found.items() if p == P
+        len(one.tuning) + sum(map(len, one.trainings.values())) + len(mean_curve(list(one.trainings.values())))
+        for (p, _), one in found.items() if p == P
     )
     assert len(lines) == points
     first = next(line for line in lines if line["method"] == "augnet")

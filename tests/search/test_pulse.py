@@ -139,10 +139,35 @@ def test_who_was_asked_to_stop_does_not_wait_for_a_service_that_stopped_too(
 ) -> None:
     """It leaves with 128 + the number and the command that goes on. Unasked it waits, as it does while it answers."""
     said, left = list[str](), list[int]()
-    with listening(said.append, "again", PERIOD, 60.0, lambda: service.address, lambda: number, left.append):
+    with listening(said.append, "again", PERIOD, 60.0, lambda: service.address, lambda: number, left.append, SILENT):
         time.sleep(SILENT)
         assert not left
         service.close()
         assert until(lambda: bool(left)) if number else not (time.sleep(5 * SILENT) or left)
     assert set(left) == ({143} if number else set())
     assert bool(said) == bool(number) and all(line.endswith("go on with: again") for line in said)
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, SystemExit])
+def test_it_leaves_although_nobody_reads_what_it_says(service: Service, error: type[BaseException]) -> None:
+    """`invsearch ... | tee` under a signal to all: rich ends the thread that writes to a broken pipe."""
+    left = list[int]()
+
+    def say(line: str) -> None:
+        raise error
+
+    service.close()
+    with listening(say, "again", PERIOD, SILENT / 2, lambda: service.address, lambda: 15, left.append, 2 * SILENT):
+        assert until(lambda: bool(left))
+    assert left[0] == 143
+
+
+def test_a_service_that_comes_back_in_time_is_stopped_in_order(service: Service) -> None:
+    left = list[int]()
+    with listening([].append, "again", PERIOD, 60.0, lambda: service.address, lambda: 15, left.append, 5 * SILENT):
+        service.close()
+        time.sleep(2 * SILENT)
+        service.again()
+        time.sleep(5 * SILENT)
+    service.close()
+    assert not left

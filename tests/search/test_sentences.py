@@ -6,9 +6,12 @@ import numpy as np
 from statsmodels.stats.power import TTestPower
 
 from search.analysis import rows
-from search.sentences import conclusions, p_text, score_text, study_line, trials_text, truth_text
+from search.row import Verdict
+from search.sentences import conclusion, conclusions, p_text, score_text, study_line, trials_text, truth_text
 from search.statistics import detectable, estimate
+from search.verdicts import judged
 from tests.support.journals import SCORES, Writer, journal
+from tests.support.rows import row, seeds
 from tracking.record import Stage, Status
 
 ONE = {
@@ -50,6 +53,16 @@ def test_worse_gives_the_size_of_the_loss() -> None:
     assert found[1] == (
         "one: augnet is worse than the best control (plain) by 3.2 points [2.7, 3.7], p = 0.0013 after Holm."
     )
+
+
+def test_what_the_choice_of_the_control_costs_is_named() -> None:
+    """Four controls, the best of which is what the others are held against: p counts twice before Holm's four tests."""
+    controls = [row(f"c{k}", seeds(0.80, 0.81, 0.80 - k / 1000), True) for k in range(4)]
+    below, above = row("below", seeds(0.70, 0.72, 0.703)), row("above", seeds(0.82, 0.85, 0.822))
+    *_, first, second = judged([*controls, below, above])
+    assert first.contrast is not None and (first.contrast.factor, first.verdict) == (2.0, Verdict.WORSE)
+    assert "after Holm and the choice of the control" in conclusion(first)
+    assert "after Holm" in conclusion(second) and "choice" not in conclusion(second)
 
 
 def test_equal_differences_name_their_test() -> None:

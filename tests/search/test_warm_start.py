@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -17,6 +17,7 @@ from tracking.errors import UserError
 from tracking.journal import Event, Journal
 from tracking.storage import Place
 from trainables.plugins import PluginFile
+from trainables.problems.digits import Config as Digits
 
 
 def earlier(base: Place) -> list[Event]:
@@ -109,6 +110,19 @@ def test_a_plugin_that_made_the_data_or_the_network_changed(base: Place, monkeyp
             patched.setattr(warm_start, name, replaced)
             with pytest.raises(UserError, match="the same code"):
                 warm_start.gather(described, base)
+
+
+def test_data_of_ones_own_that_an_extractor_learned_from_count_too() -> None:
+    described = comparison(methods=[{"name": "hyperinvariances"}, {"name": "plain"}])
+    needing, plain = described.methods
+    assert all(warm_start._of_the_house(method, described.problems[0], described) for method in (needing, plain))
+
+    class Own(Digits):
+        name: ClassVar[str] = "own_digits_of_a_warm_start"
+
+    source = {"label": "own", "source": {"name": Own.name}}
+    mine = needing.model_copy(update={"settings": {"extractor": {"source": source}}})
+    assert not warm_start._of_the_house(mine, described.problems[0], described)
 
 
 def test_a_sweep_under_two_names_is_observed_once(base: Place) -> None:

@@ -13,7 +13,7 @@ import torch
 from pydantic import ConfigDict, field_validator, model_validator
 from torch import Generator, Tensor
 
-from spaces.domain import Float, Space
+from spaces.domain import Float, Int, Space
 from tracking.cost import Phase
 from trainables import methods
 from trainables.method import Context, Method, Slice, State
@@ -54,6 +54,18 @@ class RefusesItsSpace(Broken):
         if self.lower >= self.upper:
             raise ValueError("lower < upper")
         return self
+
+
+class DividesByZero(Broken):
+    """Pydantic lets anything but ValueError and AssertionError through."""
+
+    space: ClassVar[Space] = Space({"groups": Int(low=0, high=4)})
+    groups: int = 2
+
+    @field_validator("groups")
+    @classmethod
+    def _divides(cls, groups: int) -> int:
+        return groups if 8 % groups == 0 else 1
 
 
 class RoundsItsSpace(Broken):

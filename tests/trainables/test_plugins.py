@@ -26,7 +26,7 @@ from trainables.problems.dataset import SourceConfig, WrapperConfig
 from trainables.problems.digits import Config as Digits
 from trainables.problems.discovery import Part
 from trainables.problems.discovery import config_class as problem_part
-from trainables.problems.part_code import own_code
+from trainables.problems.part_code import PROCESS, own_code
 
 Write = Callable[..., PluginFile]
 
@@ -200,9 +200,9 @@ def test_a_file_that_cannot_be_imported(write: Write, text: str, words: str) -> 
 
 @pytest.mark.parametrize(("change", "words"), [
     ("", ""),
-    ("class Other(Config):\n        name: ClassVar[str] = 'mine_odd'", "offer a name once"),
-    ("NETWORKS = {{'mine_odd': print}}", "offer a name once"),
-    ("class Other(Config):\n        name: ClassVar[str] = 'with space'", "made of letters"),
+    ("NETWORKS = {{'mine_odd': print}}", ""),  # another kind of thing
+    ("class Other(Config):\n        name: ClassVar[str] = 'mine_odd'", "names of their own"),
+    ("NETWORKS = {{1: print}}", "are text"),
     ("class Other(Config):\n        name: ClassVar[str] = 'other'\n        space: ClassVar = {{'batch_size': 3}}",
      "`space` is a Space"),
     ("from spaces.domain import Float\n    class Other(Config):\n        name: ClassVar[str] = 'other'\n"
@@ -248,6 +248,19 @@ def test_what_a_source_of_before_loaded_is_not_taken_for_what_it_loads_today(tmp
 
 def test_parts_of_the_house_keep_their_keys() -> None:
     assert own_code((Digits(), Digits())) == []
+
+
+@pytest.mark.parametrize(("module", "file"), [("__main__", None), ("notebook", "<stdin>"), ("tests.here", __file__)])
+def test_code_without_a_file_is_told_apart_too(
+    monkeypatch: pytest.MonkeyPatch, module: str, file: str | None
+) -> None:
+    """By its text where Python knows it, else by the process."""
+    monkeypatch.setitem(sys.modules, module, ModuleType(module))
+    monkeypatch.setattr(sys.modules[module], "__file__", file, raising=False)
+    kinds = [type(name, (), {"__module__": module}) for name in ("One", "Other")]
+    first, again, _ = (own_code((kind(),)) for kind in (kinds[0], kinds[0], kinds[1]))
+    assert first == again and len(first[0]) == 16
+    assert (first == [PROCESS]) == (file != __file__)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

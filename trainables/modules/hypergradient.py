@@ -150,7 +150,9 @@ def central_difference(inner: Loss, theta: Weights, v: Weights, phi: Sequence[Te
     sides = []
     for sign in (1, -1):
         moved = tuple(weight.detach() + sign * epsilon * part for weight, part in zip(theta, v, strict=True))
-        sides.append(torch.autograd.grad(inner(moved), phi, allow_unused=True))
+        loss = inner(moved)  # of a batch that nothing with a range was drawn for it may not depend on phi at all
+        none = (None,) * len(phi)
+        sides.append(torch.autograd.grad(loss, phi, allow_unused=True) if loss.requires_grad else none)
     return tuple(
         torch.zeros_like(p) if up is None or down is None else (up - down) / (2 * epsilon)
         for p, up, down in zip(phi, *sides, strict=True)

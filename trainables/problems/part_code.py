@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Sequence
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from uuid import uuid4
 
 HOUSE = __name__.partition(".")[0]
+PROCESS = uuid4().hex[:16]  # stands for code that nobody can read again: nothing made with it outlives this process
 PREFIX = "invsearch_plugin_"  # of the modules of users' files; the digest of the file follows
+_seen: dict[type, str] = {}
 
 
 def own_code(parts: Sequence[object]) -> list[str]:
@@ -18,14 +21,18 @@ def own_code(parts: Sequence[object]) -> list[str]:
     What was loaded by a file of before it was mended must not pass for what it loads today. Of the house's own parts
     the format of the cache answers for that, and their keys stay what they are.
     """
-    modules = [type(part).__module__ for part in parts]
-    return [_digest(module) for module in modules if module.partition(".")[0] != HOUSE]
+    kinds = [type(part) for part in parts if type(part).__module__.partition(".")[0] != HOUSE]
+    return [_seen.setdefault(kind, _digest(kind)) for kind in kinds]  # what was imported stays what it was
 
 
-@cache
-def _digest(module: str) -> str:
-    """Once in a process: what was imported stays what it was."""
+def _digest(kind: type) -> str:
+    module = kind.__module__
     if module.startswith(PREFIX):
         return module.removeprefix(PREFIX)
-    file = getattr(sys.modules.get(module), "__file__", None)
-    return sha256(Path(file).read_bytes()).hexdigest()[:16] if file else module
+    file = Path(getattr(sys.modules.get(module), "__file__", None) or "")
+    if file.is_file():
+        return sha256(file.read_bytes()).hexdigest()[:16]
+    try:  # a notebook knows its cells
+        return sha256(inspect.getsource(kind).encode()).hexdigest()[:16]
+    except (OSError, TypeError):
+        return PROCESS

@@ -10,7 +10,8 @@ from tracking.errors import UserError
 from trainables.problems.dataset import POOL, Array, Dataset
 from trainables.problems.problem import Kind
 
-DTYPES = (np.dtype(np.uint8), np.dtype(np.float32))
+DTYPES = (np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.int64))  # the last: tokens, for an embedding
+BLOCK = 4096  # inputs
 
 
 def made(make: Callable[[], object], what: str) -> Dataset:
@@ -24,47 +25,59 @@ def made(make: Callable[[], object], what: str) -> Dataset:
     """
     try:
         found = make()
+        if not isinstance(found, Dataset):
+            raise UserError(f"{what} must return a Dataset", type(found).__name__)
+        faults = [*_input_faults(found), *_target_faults(found)]
     except UserError:
         raise
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
         raise UserError(f"{what} must give its data", said, "mend the code that makes them") from error
-    if not isinstance(found, Dataset):
-        raise UserError(f"{what} must return a Dataset", type(found).__name__)
-    faults = [fault for fault in _faults(found) if fault]
     if faults:
         raise UserError(f"{what} must give inputs and targets that belong together", "; ".join(faults))
     return found
 
 
-def _faults(found: Dataset) -> list[str]:
-    inputs = {split.value: found.pool[split] for split in POOL if split in found.pool}
-    if len(inputs) < len(POOL):
-        return [f"the pool lacks {', '.join(sorted({s.value for s in POOL} - set(inputs)))}"]
-    pairs = {**{f"pool.{name}": (x, found.pool_y) for name, x in inputs.items()}, "test": (found.test_x, found.test_y)}
-    for name, (x, y) in pairs.items():
-        if not (isinstance(x, np.ndarray) and isinstance(y, np.ndarray)):
-            return [f"{name} holds no NumPy arrays"]
+def _input_faults(found: Dataset) -> list[str]:
+    if lacking := sorted(set(POOL) - set(found.pool)):
+        return [f"the pool lacks {', '.join(lacking)}"]
+    arrays = {id(x): (split.value, x, found.pool_y) for split, x in found.pool.items()}  # splits may share one
     said = []
-    for name, (x, y) in pairs.items():
+    for name, x, y in [*arrays.values(), ("test", found.test_x, found.test_y)]:
+        if not (isinstance(x, np.ndarray) and isinstance(y, np.ndarray) and x.ndim and y.ndim):
+            said.append(f"{name} holds no NumPy arrays with a row per example")
+            continue
         if len(x) != len(y):
             said.append(f"{name} has {len(x)} inputs and {len(y)} targets")
         if x.shape[1:] != found.test_x.shape[1:]:
             said.append(f"inputs of {name} are {x.shape[1:]}, those of test {found.test_x.shape[1:]}")
         if x.dtype not in DTYPES:
-            said.append(f"inputs of {name} are {x.dtype}, not uint8 or float32")
-        elif x.dtype != np.uint8 and not np.isfinite(x).all():
+            said.append(f"inputs of {name} are {x.dtype}, not uint8, float32 or int64")
+        elif x.dtype == np.float32 and not _finite(x):
             said.append(f"inputs of {name} are not all finite")
-    return [*said, *(_target_fault(found, name, y) for name, y in (("pool", found.pool_y), ("test", found.test_y)))]
+    return said
 
 
-def _target_fault(found: Dataset, name: str, y: Array) -> str:
-    if found.kind is Kind.REGRESSION:
-        return "" if np.isfinite(y).all() else f"targets of {name} are not all finite"
-    if found.kind is not Kind.CLASSIFICATION or not len(y):
-        return ""
-    if not np.issubdtype(y.dtype, np.integer):
-        return f"targets of {name} are {y.dtype}, not integers"
+def _finite(x: Array) -> bool:
+    """Block by block: a set that is mapped from a file shall not come into memory as a whole."""
+    return all(bool(np.isfinite(x[start : start + BLOCK]).all()) for start in range(0, len(x), BLOCK))
+
+
+def _target_faults(found: Dataset) -> list[str]:
+    said = []
+    for name, y in (("pool", found.pool_y), ("test", found.test_y)):
+        if not np.issubdtype(y.dtype, np.number):
+            said.append(f"targets of {name} are {y.dtype}, and no numbers")
+        elif found.kind == Kind.REGRESSION and not np.isfinite(y).all():
+            said.append(f"targets of {name} are not all finite")
+        elif found.kind == Kind.CLASSIFICATION and len(y):
+            said += _class_faults(y, name, found.outputs)
+    return said
+
+
+def _class_faults(y: Array, name: str, outputs: int) -> list[str]:
+    if not np.issubdtype(y.dtype, np.integer) or y.ndim != 1:
+        return [f"targets of {name} are {y.dtype} {y.shape}, and no integer for each input"]
     low, high = int(y.min()), int(y.max())
-    inside = low >= 0 and high < found.outputs
-    return "" if inside else f"targets of {name} go from {low} to {high}, and there are {found.outputs} outputs"
+    inside = low >= 0 and high < outputs
+    return [] if inside else [f"targets of {name} go from {low} to {high}, and there are {outputs} outputs"]

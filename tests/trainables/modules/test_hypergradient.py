@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import cross_entropy
 
-from trainables.modules.hypergradient import Derivative, Estimate, OneStep, Step, Weights
+from trainables.modules.hypergradient import Derivative, Estimate, OneStep, Step, Weights, central_difference
 
 Estimating = Callable[..., Estimate]
 ETA, DECAY = 0.1, 0.03
@@ -94,6 +94,15 @@ def test_the_central_difference_agrees_on_a_smooth_network() -> None:
     with pytest.raises(AssertionError):
         check_finite_difference(DIFFERENCE)  # not as exact as double backward
     check_finite_difference(DIFFERENCE, rtol=1e-3)
+
+
+def test_what_a_batch_does_not_depend_on_has_no_difference() -> None:
+    """Of a batch for which nothing with a range was drawn the loss does not know the ranges: zeros, and no error."""
+    theta, phi = (torch.ones(2),), torch.zeros(3, requires_grad=True)
+    (found,) = central_difference(lambda weights: weights[0].sum(), theta, theta, (phi,))
+    assert torch.equal(found, torch.zeros(3))
+    (other,) = central_difference(lambda weights: (weights[0].sum() * phi).sum(), theta, theta, (phi,))
+    assert other.abs().min() > 0  # the control
 
 
 def flipped(*args: Any) -> Estimate:

@@ -29,13 +29,19 @@ FAULTS: list[tuple[Callable[[Dataset], object], str]] = [
     (lambda d: replace(d, pool_y=d.pool_y[:-1]), "20 inputs and 19 targets"),
     (lambda d: replace(d, test_y=d.test_y[:-1]), "test has 6 inputs and 5"),
     (lambda d: replace(d, pool=pool(np.zeros((20, 3, 4, 4), np.uint8))), r"\(3, 4, 4\), those of test \(1, 4, 4\)"),
-    (lambda d: replace(d, pool=pool(np.zeros((20, 1, 4, 4)))), "float64, not uint8 or float32"),
+    (lambda d: replace(d, pool=pool(np.zeros((20, 1, 4, 4)))), "float64, not uint8, float32 or int64"),
     (lambda d: replace(d, pool=pool(np.full((20, 1, 4, 4), np.nan, np.float32))), "not all finite"),
     (lambda d: replace(d, pool=[1]), "pool lacks"),
     (lambda d: replace(d, pool=pool([[1]])), "no NumPy arrays"),  # type: ignore[arg-type]
     (lambda d: replace(d, pool_y=d.pool_y - 1), "go from -1 to 0, and there are 2"),
     (lambda d: replace(d, test_y=d.test_y + 1), "go from 1 to 2, and there are 2"),
-    (lambda d: replace(d, pool_y=d.pool_y.astype(np.float32)), "float32, not integers"),
+    (lambda d: replace(d, pool_y=d.pool_y.astype(np.float32)), "float32 .* no integer for each input"),
+    (lambda d: replace(d, pool_y=d.pool_y[:, None]), r"\(20, 1\), and no integer"),
+    (lambda d: replace(d, pool_y=np.array(["a"] * 20)), "no numbers"),
+    (lambda d: replace(d, kind=Kind.REGRESSION, test_y=np.array([None] * 6)), "no numbers"),
+    (lambda d: replace(d, pool_y=np.int64(3)), "a row per example|has no attribute|TypeError"),
+    (lambda d: replace(d, outputs="2"), "TypeError"),  # type: ignore[arg-type]
+    (lambda d: replace(d, pool=None), "NoneType"),  # type: ignore[arg-type]
     (lambda d: replace(d, kind=Kind.REGRESSION, pool_y=np.full((20, 1), np.inf, np.float32)), "not all finite"),
 ]
 
