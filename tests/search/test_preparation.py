@@ -232,7 +232,7 @@ def test_a_making_that_nobody_wants_is_drift() -> None:
 
 def test_needs_that_fail_are_told_before_anything_starts() -> None:
     described = needy(methods=[{"name": "needs_toy", "settings": {"updates": 0}}])
-    with pytest.raises(UserError, match=r"(?s)must be known before.*needs_toy.*horizon"):
+    with pytest.raises(UserError, match=r"(?s)toy_maker.*must be valid.*needs_toy.*horizon"):
         wanted_of(described)
 
 
