@@ -250,7 +250,7 @@ def test_stopped_killed_and_resumed_many_times(undisturbed: Sweep, tmp_path: Pat
 
 def check_ended_well(root: Path, undisturbed: Sweep) -> None:
     """Same table, no result twice, one MLflow run per trial with one unbroken curve, a report."""
-    sweep = Sweep(root / "cut")
+    sweep = Sweep(Place.of(root / "cut"))
     events = sweep.events()
     assert decision_table(events) == decision_table(undisturbed.events())
     seen = [(e["uid"], e["index"]) for e in events if e["kind"] == "result"]
