@@ -20,22 +20,11 @@ from trainables.harness import Harness
 from trainables.plugins import PREFIX, PluginFile
 
 CROSS = """
-    from typing import ClassVar, Self
-    from pydantic import model_validator
-    from spaces.domain import Float, Space
-    from trainables.methods.plain import Config
+    from typing import ClassVar
+    from tests.support.broken_methods import RefusesItsSpace
 
-    class Cross(Config):
+    class Cross(RefusesItsSpace):
         name: ClassVar[str] = "lower_and_upper"
-        space: ClassVar[Space] = Space({"lower": Float(low=0, high=1), "upper": Float(low=0, high=1)})
-        lower: float = 0.2
-        upper: float = 0.8
-
-        @model_validator(mode="after")
-        def _ordered(self) -> Self:
-            if self.lower >= self.upper:
-                raise ValueError("lower < upper")
-            return self
 """
 
 

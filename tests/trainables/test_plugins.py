@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
@@ -23,10 +22,8 @@ from trainables.harness import Harness
 from trainables.method import MethodConfig
 from trainables.plugins import PluginFile
 from trainables.problems.dataset import SourceConfig, WrapperConfig
-from trainables.problems.digits import Config as Digits
 from trainables.problems.discovery import Part
 from trainables.problems.discovery import config_class as problem_part
-from trainables.problems.part_code import PROCESS, own_code
 
 Write = Callable[..., PluginFile]
 
@@ -57,18 +54,6 @@ PARTS = """
 
     class Inherits(Source):
         pass
-"""
-SOURCE = """
-    from typing import ClassVar
-    import numpy as np
-    from trainables.problems.dataset import Dataset, SourceConfig, labelled
-
-    class Shade(SourceConfig):
-        name: ClassVar[str] = "shade"
-
-        def load(self, seed: int) -> Dataset:
-            x, y = np.full((40, 1, 8, 8), {level}, np.uint8), np.arange(40) % 2
-            return labelled(x, y, x[:10], y[:10], ("a", "b"))
 """
 NETWORK = """
     from torch import nn
@@ -220,47 +205,6 @@ def test_what_no_search_could_use_is_refused_at_once(write: Write, change: str, 
         with pytest.raises(UserError) as caught:
             plugins.load([file])
         assert words in str(caught.value) and "lab.py" in str(caught.value)
-
-
-def test_what_a_source_of_before_loaded_is_not_taken_for_what_it_loads_today(tmp_path: Path, write: Write) -> None:
-    """Two versions of one file, each in a process of its own, with one cache; and the same version in two files."""
-    program = (
-        "import sys; from pathlib import Path; from trainables import plugins\n"
-        "from trainables.problems.problem import Split; from trainables.problems.spec import ProblemSpec\n"
-        "plugins.load([plugins.PluginFile.of(Path(sys.argv[1]))])\n"
-        "spec = ProblemSpec(label='x', source={'name': 'shade'})\n"
-        "made = spec.build(0, 0, Path(sys.argv[2]))\n"
-        "print(round(float(made.examples(Split.TEST)[0].max()) * 255), len(list(Path(sys.argv[2]).iterdir())))\n"
-    )
-    said = []
-    for file, level in (("a.py", 100), ("b.py", 200), ("c.py", 100)):
-        path = write(SOURCE, file, level=level).path
-        done = subprocess.run(
-            [sys.executable, "-c", program, str(path), str(tmp_path / "cache")], capture_output=True, text=True,
-            check=False, cwd=Path(plugins.__file__).parents[1],
-        )
-        assert done.returncode == 0, done.stderr
-        said.append([int(number) for number in done.stdout.split()])
-    levels, entries = zip(*said, strict=True)
-    assert levels == (100, 200, 100)
-    assert entries[2] == entries[1] > entries[0], "the same text is the same source, wherever it lies"
-
-
-def test_parts_of_the_house_keep_their_keys() -> None:
-    assert own_code((Digits(), Digits())) == []
-
-
-@pytest.mark.parametrize(("module", "file"), [("__main__", None), ("notebook", "<stdin>"), ("tests.here", __file__)])
-def test_code_without_a_file_is_told_apart_too(
-    monkeypatch: pytest.MonkeyPatch, module: str, file: str | None
-) -> None:
-    """By its text where Python knows it, else by the process."""
-    monkeypatch.setitem(sys.modules, module, ModuleType(module))
-    monkeypatch.setattr(sys.modules[module], "__file__", file, raising=False)
-    kinds = [type(name, (), {"__module__": module}) for name in ("One", "Other")]
-    first, again, _ = (own_code((kind(),)) for kind in (kinds[0], kinds[0], kinds[1]))
-    assert first == again and len(first[0]) == 16
-    assert (first == [PROCESS]) == (file != __file__)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

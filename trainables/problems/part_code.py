@@ -22,7 +22,10 @@ def own_code(parts: Sequence[object]) -> list[str]:
     the format of the cache answers for that, and their keys stay what they are.
     """
     kinds = [type(part) for part in parts if type(part).__module__.partition(".")[0] != HOUSE]
-    return [_seen.setdefault(kind, _digest(kind)) for kind in kinds]  # what was imported stays what it was
+    for kind in kinds:
+        if kind not in _seen:  # what was imported stays what it was, whatever becomes of its file
+            _seen[kind] = _digest(kind)
+    return [_seen[kind] for kind in kinds]
 
 
 def _digest(kind: type) -> str:
