@@ -1,7 +1,8 @@
 """What a step of a policy search costs over plain training with the same augmentation: `python benchmarks/bilevel.py`.
 
-Ratios of seconds per update on digits at 28 x 28 (batch 64, the house's small network): one-step unrolling at outer
-intervals of 1 and 10, its central difference, implicit gradients with several numbers of Neumann products and by
+Ratios of seconds per update on digits at 28 x 28 (batch 64), for each of two networks of the house (`mlp`, in which
+matrix products are most of a step, and `small_cnn`, in which pooling and normalisation are): one-step unrolling at
+outer intervals of 1 and 10, its central difference, implicit gradients with several numbers of Neumann products and by
 conjugate gradient. The outer batch is as large as the inner one (`equal`) and twice as large (`house`, what methods
 use). The plain side trains through the same policy, with its gradients cut. Sides take turns; ratios are taken within a
 turn, figures are medians over turns. A line through the Neumann ratios gives what one product costs.
@@ -29,7 +30,7 @@ from trainables.modules.frozen import ThroughPolicy
 from trainables.modules.hypergradient import Derivative, Estimator, OneStep
 from trainables.modules.implicit_gradient import Implicit, Solver
 from trainables.modules.learned_policy import LearnedPolicy, fixed_policy
-from trainables.modules.networks import builder
+from trainables.modules.networks import Network, builder
 from trainables.modules.policy_search import PolicySearch
 from trainables.modules.policy_space import OPERATIONS
 from trainables.problems.digits import Config as Digits
@@ -41,24 +42,24 @@ PRODUCTS = (1, 3, 5, 10)
 Work = Callable[[], object]
 
 
-def context() -> Context:
+def context(network: Network) -> Context:
     """A fresh one, of a length that no benchmark reaches."""
     meter = Meter("cpu")
     return Context(
         problem=in_memory(Digits(size=SIDE).load(0), 0, 0).view(meter), horizon=LONG, slice_updates=1, seed=0,
-        device=torch.device("cpu"), meter=meter, network=builder("small_cnn"),
+        device=torch.device("cpu"), meter=meter, network=builder(network),
     )
 
 
-def plain() -> Work:
+def plain(network: Network) -> Work:
     """Training through the policy that searches begin with."""
     start = LearnedPolicy(OPERATIONS)
     policy = fixed_policy(start.operations, start.choice_logits, start.range_logits)
-    method = ThroughPolicy(context(), unrolled.Config(), policy)
+    method = ThroughPolicy(context(network), unrolled.Config(), policy)
     return method._update  # without the means that a slice reports, as on the other side
 
 
-def search(estimator: Estimator, interval: int = 1, ratio: int = 1) -> Work:
+def search(network: Network, estimator: Estimator, interval: int = 1, ratio: int = 1) -> Work:
     """`interval` updates of a search, one of them with an outer step.
 
     Args:
@@ -67,33 +68,33 @@ def search(estimator: Estimator, interval: int = 1, ratio: int = 1) -> Work:
     # Configurations refuse outer batches of the inner size, which are asked for here.
     config = unrolled.Config(outer_interval=interval, outer_warm_up=0.0)
     config = config.model_copy(update={"outer_batch_ratio": ratio})
-    made = PolicySearch(context(), config, OPERATIONS, LONG, estimator)
+    made = PolicySearch(context(network), config, OPERATIONS, LONG, estimator)
     return lambda: [made.update() for _ in range(interval)]
 
 
-def sides() -> dict[str, tuple[Work, int]]:
+def sides(network: Network) -> dict[str, tuple[Work, int]]:
     """Work and its updates, by name."""
     defaults = implicit.Config()
-    found = {"plain": (plain(), 1)}
+    found = {"plain": (plain(network), 1)}
     for name, ratio in (("equal", 1), ("house", unrolled.Config().outer_batch_ratio)):
-        found[f"unrolled_{name}"] = (search(OneStep(), 1, ratio), 1)
-        found[f"unrolled_interval{INTERVAL}_{name}"] = (search(OneStep(), INTERVAL, ratio), INTERVAL)
-        found[f"difference_{name}"] = (search(OneStep(Derivative.DIFFERENCE), 1, ratio), 1)
+        found[f"unrolled_{name}"] = (search(network, OneStep(), 1, ratio), 1)
+        found[f"unrolled_interval{INTERVAL}_{name}"] = (search(network, OneStep(), INTERVAL, ratio), INTERVAL)
+        found[f"difference_{name}"] = (search(network, OneStep(Derivative.DIFFERENCE), 1, ratio), 1)
     for products in PRODUCTS:
-        found[f"neumann{products}_equal"] = (search(Implicit(products=products)), 1)
+        found[f"neumann{products}_equal"] = (search(network, Implicit(products=products)), 1)
     found[f"conjugate_gradient{defaults.products}_equal"] = (
-        search(Implicit(Solver.CONJUGATE_GRADIENT, products=defaults.products)), 1,
+        search(network, Implicit(Solver.CONJUGATE_GRADIENT, products=defaults.products)), 1,
     )
     found[f"implicit_interval{defaults.outer_interval}_house"] = (
-        search(Implicit(products=defaults.products), defaults.outer_interval, defaults.outer_batch_ratio),
+        search(network, Implicit(products=defaults.products), defaults.outer_interval, defaults.outer_batch_ratio),
         defaults.outer_interval,
     )
     return found
 
 
-def ratios(turns: int, warm: int = 3) -> dict[str, float]:
+def ratios(network: Network, turns: int, warm: int = 3) -> dict[str, float]:
     """Seconds per update over those of the plain side; `plain_ms` in milliseconds."""
-    works = sides()
+    works = sides(network)
     taken: dict[str, list[float]] = {name: [] for name in works}
     for turn in range(warm + turns):
         for name, (work, updates) in works.items():
@@ -115,16 +116,20 @@ def main() -> None:
     which.add_argument("--quick", action="store_true", help="under 50 seconds on two cores")
     which.add_argument("--full", action="store_true", help="more turns")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--networks", nargs="+", type=Network, choices=tuple(Network), default=[Network.MLP, Network.SMALL_CNN]
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    began = time.monotonic()
-    figures = ratios(5 if options.quick else 60 if options.full else 20)
-    for name, value in figures.items():
-        print(f"{name:32s} {value:.4g}")
-    print(json.dumps({
-        **figures, "side": SIDE, "threads": options.threads, "seconds": time.monotonic() - began,
-        "command": shlex.join(sys.argv), "provenance": collect(HERE),
-    }))
+    for network in options.networks:
+        began = time.monotonic()
+        figures = ratios(network, 5 if options.quick else 60 if options.full else 20)
+        for name, value in figures.items():
+            print(f"{network:12s} {name:32s} {value:.4g}")
+        print(json.dumps({
+            **figures, "network": network, "side": SIDE, "threads": options.threads,
+            "seconds": time.monotonic() - began, "command": shlex.join(sys.argv), "provenance": collect(HERE),
+        }))
 
 
 if __name__ == "__main__":

@@ -18,11 +18,16 @@ from trainables.program import NAME
 def best_networks(events: Sequence[Event], exports: Place) -> Iterator[Mapping[str, Any]]:
     """One per problem: problem, method, `select_score` (mean over the confirm trainings), `program`.
 
-    Of the rows that left a network, the one of the highest mean select score; the network is that of its first seed.
+    Of the rows that left a network, the one of the highest mean select score; the network is that of its first seed. A
+    row that was told what is planted there is a bound, and nobody's best.
     """
-    for problem in plan(events).problems:
+    planned = plan(events)
+    for problem in planned.problems:
+        bounds = planned.bounds if planned.truths.get(problem) else frozenset()
         ranked = sorted(mean_select_scores(events, problem).items(), key=lambda pair: -pair[1])
         for method, score in ranked:
+            if method in bounds:
+                continue
             try:
                 program = (exports / problem / method).read(NAME)
             except (OSError, StorageError):

@@ -155,10 +155,10 @@ def resume(
     wait: Wait = 0.0,
 ) -> None:
     """Go on with a sweep after Ctrl-C, a crash, a reboot or a limit; NAME may be a path or a URI."""
-    from search import launch
+    from search import fit
 
     options = _options(root, experiment, address, cpus, dashboard, working_dir, wheel, wait)
-    raise typer.Exit(launch.resume(name, options, sets or [], allow_drift))
+    raise typer.Exit(fit.resume(name, options, sets or [], allow_drift))
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from search.sweep import Sweep
 from search.words import duration
 from tracking.errors import UserError
 from tracking.journal import of_kind
+from tracking.storage import Place
+from trainables.problems.array_problem import ArrayProblem
 from trainables.problems.problem import Problem, Split
 
 
@@ -31,10 +33,13 @@ def fit(folder: Path, minutes: float, source: dict[str, Any], name: str | None, 
         source: further fields of the problem source `folder`, such as `size`.
 
     Raises:
-        UserError: no such folder, fewer than two classes, too few images, too few minutes, or a name that is taken.
+        UserError: no such folder, fewer than two classes, too few images, too few minutes, a name that is none or is
+            taken, or results that would lie among the images.
     """
     base = sweeps.root(options.root)
-    chosen = name or sweeps.fresh_name(f"fit-{fit_plan.label(folder)}")
+    _apart(base, folder)
+    chosen = sweeps.fresh_name(f"fit-{fit_plan.label(folder)}") if name is None else name
+    sweeps.check_name(chosen)
     made = Sweep(base / chosen)
     if made.exists():
         _same(made, folder, source)
@@ -50,6 +55,15 @@ def fit(folder: Path, minutes: float, source: dict[str, Any], name: str | None, 
     return code
 
 
+def resume(name: str, options: launch.Options, overrides: Sequence[str], allow_drift: bool) -> int:
+    """Go on with any sweep; of one that `fit` began the card is made again. The exit code."""
+    code = launch.resume(name, options, overrides, allow_drift)
+    made = sweeps.find(name, sweeps.root(options.root))
+    if tried(made.comparison()):
+        tell(made)
+    return code
+
+
 def tell(made: Sweep) -> None:
     """Print what was found and write the card, of a sweep that `fit` began."""
     comparison, events = made.comparison(), made.events()
@@ -58,9 +72,10 @@ def tell(made: Sweep) -> None:
     units = next((event.get("units") or {} for event in events if event["kind"] == "sweep"), {})
     best, said = _best(rows, mean_select_scores(events, spec.label)), notices(rows, events)
     problem = spec.build(comparison.seed, 0, sweeps.cache_folder())
+    assert isinstance(problem, ArrayProblem)  # what a folder makes
     found = findings(rows, tried(comparison), units, len(problem.examples(Split.TEST).y))
     images, console = described(problem), a_console()
-    written = fit_card.write(made, rows, found, best, images, said)
+    written = fit_card.write(made, rows, found, best, images, [*said, *problem.notes], network_io(problem, spec.source))
     console.print()
     for line in [*(f"read with care: {notice}" for notice in said), *fit_card.words(rows, found, best, images), ""]:
         console.print(line, highlight=False, markup=False)
@@ -69,7 +84,8 @@ def tell(made: Sweep) -> None:
     missing = [factor for factor in tried(comparison) if factor not in {one.factor for one in found}]
     if missing:
         console.print(f"not tested: {', '.join(missing)}", highlight=False, markup=False)
-    console.print(f"\ncard, transforms and network: {written[0].parent}", highlight=False, soft_wrap=True)
+    names = ", ".join(path.name for path in written)
+    console.print(f"\n{names}: {written[0].parent}", highlight=False, soft_wrap=True)
 
 
 def made_minutes(made: Sweep) -> float:
@@ -91,6 +107,24 @@ def _same(made: Sweep, folder: Path, source: dict[str, Any]) -> None:
         raise UserError(rule, "; ".join(differ), "choose another --name")
 
 
+def _apart(base: Place, folder: Path) -> None:
+    """Raises UserError where sweeps would lie among the images, and be read as a class of them."""
+    if base.local is not None and base.local.resolve().is_relative_to(folder.expanduser().resolve()):
+        rule, hint = "results may not lie among the images", f"--root {folder.resolve().parent / 'sweeps'}"
+        raise UserError(rule, f"{base} in {folder}", hint)
+
+
+def network_io(problem: ArrayProblem, source: Mapping[str, Any]) -> list[str]:
+    """What the network takes and gives, line by line."""
+    channels, side = problem.shape[0], problem.shape[-1]
+    return [
+        f"Input: float32 (B, {channels}, {side}, {side}), {'grey' if channels == 1 else 'RGB'} in [0, 1]; upright as "
+        f"EXIF says, the shorter side scaled to {side} pixels (bilinear, antialiased), the centre cut out.",
+        "Output: (B, " + f"{problem.outputs}), a score for each class, in the order: "
+        + ", ".join(f"{place} {name}" for place, name in enumerate(problem.classes)) + ".",
+    ]
+
+
 def described(problem: Problem) -> str:
     """One sentence on the data."""
     counts = [len(problem.examples(split).y) for split in Split]
@@ -106,9 +140,13 @@ def described(problem: Problem) -> str:
 
 def tried(comparison: Comparison) -> dict[str, dict[str, float]]:
     """Factor -> the ranges of its row; empty where the sweep is no `fit`."""
-    if [problem.source["name"] for problem in comparison.problems] != ["folder"]:
+    others = {method.key for method in comparison.methods if method.name != "oracle"}
+    if [problem.source["name"] for problem in comparison.problems] != ["folder"] or others != set(fit_plan.METHODS):
         return {}
-    return {method.key: dict(method.settings["ranges"]) for method in comparison.methods if method.name == "oracle"}
+    return {
+        method.key: dict(method.settings["ranges"]) for method in comparison.methods
+        if method.name == "oracle" and "ranges" in method.settings
+    }
 
 
 def _sized(folder: Path, minutes: float, source: dict[str, Any], options: launch.Options) -> Comparison:

@@ -26,6 +26,7 @@ from trainables.modules.policy_pipeline import source
 from trainables.problems.bank import SWITCHES
 from trainables.program import NAME as NETWORK
 
+REPORT = "report.html"
 PIPELINE = "augmentation.py"  # as the methods' own exports name it
 OWN = ("learned_ranges",)  # its own pipeline is what it was trained with
 
@@ -52,7 +53,8 @@ def words(rows: Sequence[Row], found: Sequence[Finding], best: Row | None, image
 
 
 def write(
-    made: Sweep, rows: Sequence[Row], found: Sequence[Finding], best: Row | None, images: str, notes: Sequence[str]
+    made: Sweep, rows: Sequence[Row], found: Sequence[Finding], best: Row | None, images: str, notes: Sequence[str],
+    takes_and_gives: Sequence[str] = (),
 ) -> list[Path]:
     """Write the files below the sweep's folder.
 
@@ -60,6 +62,7 @@ def write(
         best: the row of the highest select score; None where none has one.
         images: one sentence on the data.
         notes: what is to be read with care.
+        takes_and_gives: the network's input and output.
     """
     folder = (made.place.local or Path.cwd() / made.name) / "fit"
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,10 +74,13 @@ def write(
         written.append(replace(folder / NETWORK, network))
     lines = [
         f"# {made.name}", "", *words(rows, found, best, images), "", *_cared(notes), "## Invariances", "",
-        *(f"{place}. {one.sentence}" for place, one in enumerate(found, start=1)), "", "## Files", "",
+        *([f"{place}. {one.sentence}" for place, one in enumerate(found, start=1)] or ["None yet."]), "",
+        "## Files", "",
         f"- `{PIPELINE}`: {told}" if pipeline else f"- no transforms: {told}",
-        *([f"- `{NETWORK}`: the best network; `torch.export.load`"] if network else []),
-        "- `invariances.csv`: the list as numbers", f"- [the full report]({made.report / 'report.html'})", "",
+        *([f"- `{NETWORK}`: the best network; `torch.export.load(...).module()`"] if network else []),
+        *(f"  - {line}" for line in takes_and_gives if network),
+        "- `invariances.csv`: the list as numbers",
+        f"- [the full report]({made.report / REPORT})" if made.report.exists(REPORT) else "- no report yet", "",
         "## How this was found", "", *HOW,
     ]
     return [replace(folder / "card.md", ("\n".join(lines) + "\n").encode()), *written]

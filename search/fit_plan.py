@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,11 @@ def comparison(folder: Path, source: Mapping[str, Any], tried: Reach, size: Size
 
 def label(folder: Path) -> str:
     """Of the problem: that of the folder, so that runs and registered models of two folders keep apart."""
-    return plain_name(folder.resolve().name)
+    name = folder.resolve().name
+    made = plain_name(name)
+    if name.isascii():
+        return made
+    return f"{made}-{sha256(name.encode()).hexdigest()[:6]}"  # two names of other letters would be one
 
 
 def timed(folder: Path, source: Mapping[str, Any], cache: Path) -> tuple[Problem, int, Times]:

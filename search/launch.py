@@ -124,8 +124,7 @@ def resume(name: str, options: Options, overrides: Sequence[str] = (), allow_dri
 
 def _named(source: str, name: str | None, options: Options, kind: Kind) -> Sweep:
     chosen = sweeps.fresh_name(kind.prefix + sweeps.plain_name(Path(source).stem)) if name is None else name
-    if not sweeps.NAME.fullmatch(chosen):
-        raise UserError("a sweep's name is made of letters, digits, `.`, `_` and `-`", chosen or "an empty name")
+    sweeps.check_name(chosen)
     return Sweep(sweeps.root(options.root) / chosen)
 
 

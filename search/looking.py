@@ -17,7 +17,7 @@ from search import backlog, leftovers, terminal
 from search import report as reports
 from search import store as stores
 from search import sweep as sweeps
-from search.account import waste
+from search.account import first_line, waste
 from search.analysis import rows
 from search.best_network import best_networks
 from search.break_even import break_even
@@ -37,11 +37,13 @@ from search.warned import warned
 from tracking.errors import StorageError, UserError
 from tracking.journal import Event, held
 from tracking.lease import holder
-from tracking.mlflow_log import MlflowLog
+from tracking.mlflow_log import MlflowLog, Store
+from tracking.read import reachable
 from tracking.storage import Place, failure
 
 WATCH_SECONDS = 2.0
 SYNC_SECONDS = 600.0  # for a whole journal
+SYNC_PATIENCE_SECONDS = 60.0  # with a store that answered, and then takes nothing
 T = TypeVar("T")
 SILENT = "stopped without a word"  # its driver was killed; `resume` goes on
 
@@ -54,8 +56,12 @@ def status(name: str | None, root: str | None, as_json: bool = False, watch: boo
         watch: look again every few seconds until the sweep has ended.
 
     Raises:
-        UserError: there is no sweep of that name, or its journal is damaged or cannot be read.
+        UserError: there is no sweep of that name, its journal is damaged or cannot be read, or there is nothing to
+            watch.
     """
+    if watch and (as_json or name is None):
+        raise UserError("--watch shows the table of one sweep", "--json" if as_json else "no name",
+                        "`invsearch status NAME --watch`")
     base = sweeps.root(root)
     if name is None:
         _all(base, as_json)
@@ -172,6 +178,7 @@ def sync(name: str, root: str | None, experiment: str | None) -> int:
     Raises:
         UserError: there is no sweep of that name, its journal is damaged, or a driver is at work on it and writes by
             itself.
+        StorageError: MLflow does not answer; told at once.
     """
     made = sweeps.find(name, sweeps.root(root))
     if held(made.place):
@@ -183,6 +190,7 @@ def sync(name: str, root: str | None, experiment: str | None) -> int:
     )
     if note is not None:
         print(note, file=sys.stderr)
+    _check_answers(store)
     log = MlflowLog(store, made.name, backlog.Backlog(made.place))
     for event in events:
         log.observe(event)
@@ -191,7 +199,9 @@ def sync(name: str, root: str | None, experiment: str | None) -> int:
     with tempfile.TemporaryDirectory(prefix="invsearch-") as scratch:  # until MLflow has taken the report
         if any(event["kind"] == "sweep_done" for event in events):
             _attach_report(log, events, made, Path(scratch))
-        left = log.close(SYNC_SECONDS)
+        left = log.close(SYNC_SECONDS, SYNC_PATIENCE_SECONDS, lambda left: print(
+            f"waiting for MLflow ({store.uri}) to take {left} events", file=sys.stderr
+        ))
     if left:
         print(f"error: MLflow ({store.uri}) missed {left} events: {'; '.join(log.errors)}", file=sys.stderr)
     else:
@@ -199,6 +209,15 @@ def sync(name: str, root: str | None, experiment: str | None) -> int:
         for said in log.errors:
             print(f"warning: {said}", file=sys.stderr)
     return left
+
+
+def _check_answers(store: Store) -> None:
+    try:
+        reachable(store)
+    except Exception as error:
+        raise StorageError(
+            "MLflow must answer", f"{store.uri}: {first_line(str(error))}", "is MLFLOW_TRACKING_URI right, and up?"
+        ) from None
 
 
 def _attach_report(log: MlflowLog, events: Sequence[Event], made: Sweep, scratch: Path) -> None:

@@ -10,6 +10,7 @@ from search.account import Trial, first_line, trials
 from tracking.journal import Event
 from tracking.record import NotFiniteError, Stage, Status
 
+ORACLE = "oracle"  # the bound of journals that do not name theirs
 CLASSIFICATION = "classification"  # the kind of problem whose score is an accuracy
 
 
@@ -25,6 +26,7 @@ class Plan:
         units: action -> physical unit.
         provenance: commit, versions, hardware.
         controls: labels of the rows that search nothing.
+        bounds: labels of the rows that know the answer where one is planted.
         random_controls: label of a row -> label of the row that draws from the same space without a search.
         accuracies: problems whose score is an accuracy.
     """
@@ -39,6 +41,7 @@ class Plan:
     units: Mapping[str, str]
     provenance: Mapping[str, Any]
     controls: frozenset[str]
+    bounds: frozenset[str]
     random_controls: Mapping[str, str]
     accuracies: frozenset[str]
 
@@ -60,7 +63,9 @@ def plan(events: Sequence[Event]) -> Plan:
         budget=float(comparison.get("budget", 0.0)),
         comparison=comparison,
         truths=head.get("truths", {}), units=head.get("units", {}), provenance=head.get("provenance", {}),
-        controls=frozenset(head.get("controls", ())), random_controls=head.get("random_controls", {}),
+        controls=frozenset(head.get("controls", ())),
+        bounds=frozenset(head.get("bounds", (label for label, name in methods.items() if name == ORACLE))),
+        random_controls=head.get("random_controls", {}),
         accuracies=frozenset(p for p, kind in head.get("kinds", {}).items() if kind == CLASSIFICATION),
     )
 

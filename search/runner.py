@@ -67,6 +67,9 @@ def compare(
             "sweep", name=made.name, comparison=comparison.model_dump(mode="json"), provenance=collect(),
             notes=dict(notes or {}), warm=warm, slots=slots.now(), **_driver(), **known, **wanted.to_json(),
         )
+        for label, said in known["data_notes"].items():
+            for text in said:
+                recorder("warning", text=f"{label}: {text}")
         return Driver(made, comparison, journal, recorder, slots, signals, trainable).drive()
 
 
@@ -142,10 +145,11 @@ def _resolved(comparison: Comparison, slots: int) -> Comparison:
 
 
 def prepare(comparison: Comparison) -> dict[str, Any]:
-    """Build every problem once on this node, so that bad data is told before anything starts; the planted truths."""
+    """Build every problem once on this node, so that bad data is told before anything starts; what is known of them."""
     truths: dict[str, Any] = {}
     units: dict[str, str] = {}
     kinds: dict[str, str] = {}
+    data_notes: dict[str, tuple[str, ...]] = {}
     for spec in comparison.problems:
         for partition in range(comparison.confirm_seeds + 1):
             problem = spec.build(comparison.seed, partition, sweeps.cache_folder())
@@ -155,11 +159,13 @@ def prepare(comparison: Comparison) -> dict[str, Any]:
         truths[spec.label] = None if truth is None else {
             "invariant": dict(truth.invariant), "harmful": dict(truth.harmful)
         }
+        data_notes[spec.label] = getattr(problem, "notes", ())  # a problem of a plug-in need not have any
         units |= {action.name: action.unit for action in problem.transform_bank}
     controls = [method.key for method in comparison.methods if method.config_class().control]
+    bounds = [method.key for method in comparison.methods if method.config_class().told]
     return {
-        "truths": truths, "units": units, "kinds": kinds, "controls": controls,
-        "random_controls": _random_controls(comparison),
+        "truths": truths, "units": units, "kinds": kinds, "controls": controls, "bounds": bounds,
+        "random_controls": _random_controls(comparison), "data_notes": data_notes,
     }
 
 

@@ -23,7 +23,7 @@ def chosen(base: Place, experiment: str, began_with: str | None = None) -> tuple
         began_with: the tracking URI of the sweep's first driver; it is kept where it means the same here.
     """
     if os.environ.get(TRACKING_VARIABLE):
-        return default_store(Path(), experiment), None
+        return default_store(base.local or Path(), experiment), None
     folder = local_folder(base)
     store = default_store(folder, experiment)
     if began_with is not None and (folder == base.local or not began_with.startswith("sqlite:")):

@@ -156,11 +156,11 @@ class Comparison(Frozen):
     def unit(self) -> dict[str, Any]:
         """Settings of the plain training that a budget is counted in: those of the row `plain`, where there is one.
 
-        So a batch size that all rows have counts in the unit too. An extractor it would start from does not: a unit
-        waits for nothing.
+        So a batch size that all rows have counts in the unit too. What makes that row another training than a plain one
+        does not: a length, or an extractor that it would start from.
         """
         given = next((row.settings for row in self.methods if row.key == row.name == "plain"), {})
-        fields = {name: value for name, value in given.items() if name != "pretrained"}
+        fields = {name: value for name, value in given.items() if name not in ("pretrained", "length")}
         return plugins.method_config("plain").model_validate(fields).model_dump(mode="json")
 
     def protocol(self, network: str = "") -> Protocol:

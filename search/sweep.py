@@ -177,6 +177,12 @@ def fresh_name(prefix: str) -> str:
     return f"{prefix}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
+def check_name(name: str) -> None:
+    """Raises UserError where a sweep cannot be called so."""
+    if not NAME.fullmatch(name):
+        raise UserError("a sweep's name is made of letters, digits, `.`, `_` and `-`", name or "an empty name")
+
+
 def check_new(place: Place) -> None:
     """Raises UserError where a sweep of that name exists or its storage cannot be used."""
     if place.name == FOLDER:

@@ -44,12 +44,15 @@ class Store:
 def default_store(folder: Path, experiment: str) -> Store:
     """`MLFLOW_TRACKING_URI` where it is set, else `mlflow.db` (SQLite) in a local folder.
 
-    Writes nothing and imports no MLflow: the database is made by whoever connects first.
+    Artefacts lie beside a database that is a file, and else in the folder, where no server keeps them. Writes nothing
+    and imports no MLflow: the database is made by whoever connects first.
     """
     folder = folder.resolve()
     uri = os.environ.get(URI_VARIABLE) or f"sqlite:///{folder / 'mlflow.db'}"
     remote = urlsplit(uri).scheme in REMOTE or uri in REMOTE
-    return Store(uri, experiment, None if remote else folder / "mlartifacts")
+    database = _sqlite_path(uri)
+    beside = folder if database is None else database.resolve().parent
+    return Store(uri, experiment, None if remote else beside / "mlartifacts")
 
 
 def connect(store: Store) -> MlflowClient:

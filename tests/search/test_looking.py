@@ -12,7 +12,7 @@ from search import looking
 from search.backlog import Backlog
 from search.looking import described
 from tests.support.journals import journal, stored
-from tracking.errors import UserError
+from tracking.errors import StorageError, UserError
 from tracking.journal import Event, Journal
 
 Captured = pytest.CaptureFixture[str]
@@ -112,6 +112,13 @@ def test_an_mlflow_that_is_behind_is_shown_to_people_and_machines(tmp_path: Path
     assert "the driver goes on trying" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize(("name", "as_json"), [(None, False), ("one", True), (None, True)])
+def test_there_must_be_a_table_to_watch(name: str | None, as_json: bool, tmp_path: Path) -> None:
+    stored(tmp_path, journal()[:40])
+    with pytest.raises(UserError, match="--watch shows the table of one sweep"):
+        looking.status(name, str(tmp_path), as_json, watch=True)
+
+
 def test_a_report_for_machines(tmp_path: Path, capsys: Captured) -> None:
     made = stored(tmp_path, journal())
     looking.report("one", str(tmp_path), as_json=True)
@@ -127,6 +134,19 @@ def test_sync_is_refused_while_a_driver_writes(tmp_path: Path) -> None:
     made = stored(tmp_path, journal()[:40])
     with Journal(made.place), pytest.raises(UserError, match="one process at a time"):
         looking.sync("one", str(tmp_path), None)
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:1", "htp://nowhere", "sqlite:////proc/nowhere/x.db"])
+def test_sync_with_a_store_that_cannot_be_used_says_so_at_once(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not after the ten minutes that a slow one is given."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    stored(tmp_path, journal()[:40])
+    monkeypatch.setattr(looking, "MlflowLog", None)  # nothing is begun
+    with pytest.raises(StorageError) as told:
+        looking.sync("one", str(tmp_path), None)
+    assert told.value.got.startswith(f"{uri}: ") and "\n" not in told.value.got
 
 
 @pytest.mark.slow

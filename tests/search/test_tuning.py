@@ -71,6 +71,17 @@ def test_what_is_known_equals_what_counting_again_would_give(two: bool) -> None:
     assert len(seen) > 500 and max(seen) > 0
 
 
+def test_what_a_failing_slice_cost_is_charged() -> None:
+    """Its report brings no score but a cost; one that does not know it takes nothing back."""
+    tuning = tuning_of(comparison(parallel_trials=2), "one", MethodSpec(name="plain"), 10_000, 1000)
+    first, second = (trial.uid for trial in (tuning.ask(), tuning.ask()))
+    for uid, flops in ((first, 300), (second, 200)):
+        tuning.report(uid, 0, flops, 0.5, ready=False, done=False)
+    tuning.fail(first, 450)
+    tuning.fail(second, 0)
+    assert tuning.spent_flops == 650
+
+
 def test_defaults_come_first_then_the_given_points_without_repetition() -> None:
     points = [{"learning_rate": 0.02}, {"learning_rate": 0.1, "weight_decay": 5e-4}, {"weight_decay": 1e-4}]
     events = undisturbed(methods=[{"name": "plain", "points": points}], problems=comparison().problems[:1])

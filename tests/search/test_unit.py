@@ -29,6 +29,7 @@ def rows(*methods: dict[str, Any]) -> Comparison:
         ([{"name": "plain", "label": "large", "settings": {"batch_size": 128}}], {}),
         ([{"name": "augnet", "settings": {"batch_size": 128}}], {}),
         ([{"name": "trivial_augment", "label": "plain", "settings": {"batch_size": 128}}], {}),
+        ([{"name": "plain", "settings": {"batch_size": 128, "length": 3.0}}], {"batch_size": 128}),
         ([{"name": "plain", "settings": {"batch_size": 128, "pretrained": {"quality": "quick"}}}], {"batch_size": 128}),
     ],
 )

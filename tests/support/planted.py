@@ -12,7 +12,7 @@ from tracking.cost import Meter
 from trainables.contract_trace import steps
 from trainables.method import Context, Describes, Method, MethodConfig
 from trainables.methods import implicit, score_function, unrolled
-from trainables.modules import networks
+from trainables.modules.networks import Network, builder
 from trainables.problems.array_problem import ArrayProblem
 from trainables.problems.digits import Config as Digits
 from trainables.problems.nuisance import Config as Nuisance
@@ -42,9 +42,11 @@ def digits(rotated: Sequence[Split]) -> ArrayProblem:
     return in_memory(dataset, 0, 0)
 
 
-def trained(config: MethodConfig, problem: ArrayProblem, seed: int, updates: int = 600) -> Run:
-    """Of the small network."""
-    start, end = (config.build(_context(problem, seed, updates)) for _ in range(2))
+def trained(
+    config: MethodConfig, problem: ArrayProblem, seed: int, updates: int = 600, network: Network = Network.SMALL_CNN
+) -> Run:
+    """Of a network of the house."""
+    start, end = (config.build(_context(problem, seed, updates, network)) for _ in range(2))
     for _ in steps(end):
         pass
     return Run(start, end)
@@ -65,9 +67,9 @@ def accuracy(method: Method, problem: ArrayProblem) -> float:
     return float(problem.score(method.predict(x), y))
 
 
-def _context(problem: ArrayProblem, seed: int, updates: int) -> Context:
+def _context(problem: ArrayProblem, seed: int, updates: int, network: Network) -> Context:
     meter = Meter("cpu")
     return Context(
         problem=problem.view(meter), horizon=updates, slice_updates=100, seed=seed, device=torch.device("cpu"),
-        meter=meter, network=networks.builder("small_cnn"),
+        meter=meter, network=builder(network),
     )

@@ -109,6 +109,18 @@ def test_backward_of_a_grouped_convolution_costs_twice_the_forward() -> None:
     assert flops(lambda: torch.autograd.grad(out, (x, weight), torch.ones_like(out))) == 2 * forward
 
 
+@pytest.mark.parametrize(("wanted", "per_channel"), [((0, 1), 8 + 20), ((0,), 8), ((1,), 20)])
+def test_backward_of_grid_sampling_known_answer(wanted: tuple[int, ...], per_channel: int) -> None:
+    """Bilinear, four neighbours: a product and a scattered sum each for the image; for the grid value times gradient,
+    and a product and a sum for either coordinate.
+    """
+    inputs = X.clone().requires_grad_(0 in wanted), tensor(B, H, W, 2).requires_grad_(1 in wanted)
+    out = F.grid_sample(*inputs, align_corners=False)
+    asked = [inputs[place] for place in wanted]
+    found = flops(lambda: torch.autograd.grad(out, asked, torch.ones_like(out)))
+    assert found - flops(lambda: torch.ones_like(out)) == B * H * W * (14 + per_channel * C)
+
+
 def test_double_backward_known_answer() -> None:
     """y = x W' : grad_W = g' x (1 product); for fixed x and g its backward against a vector V is g^ = x V' (1)."""
     x, weight, gradient = tensor(5, 7), tensor(3, 7).requires_grad_(), tensor(5, 3).requires_grad_()

@@ -31,7 +31,9 @@ LEDGER = Ledger({Phase.TRAIN: PhaseCost(flops=10**9)}, uncounted={"aten.odd": 2}
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Migrations take seconds, so they run once and every test gets a copy."""
     folder = tmp_path_factory.mktemp("template")
-    reachable(default_store(folder, "template"))
+    with pytest.MonkeyPatch.context() as patch:  # MLflow itself sets the variable when a model is loaded
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        reachable(default_store(folder, "template"))
     return folder / "mlflow.db"
 
 
@@ -276,6 +278,10 @@ def test_events_wait_for_a_store_that_comes_back(store: Store, monkeypatch: pyte
 def test_the_environment_names_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracker.example:5000")
     assert default_store(tmp_path, "e") == Store("http://tracker.example:5000", "e", None)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/one/two.db")
+    assert default_store(tmp_path, "e").artifact_root == tmp_path / "one" / "mlartifacts"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://somewhere/one")
+    assert default_store(tmp_path, "e").artifact_root == tmp_path / "mlartifacts"
 
 
 @pytest.mark.slow

@@ -100,11 +100,15 @@ def two_networks(exports: Path) -> dict[str, bytes]:
     return made
 
 
-def compared() -> list[Event]:
-    """`plain` is better on the test split, `augnet` on the select split, a third on both and leaves no network."""
+def compared(plain: float = 0.7) -> list[Event]:
+    """`plain` is better on the test split, `augnet` on the select split, a third on both and leaves no network.
+
+    Args:
+        plain: its score on the select split.
+    """
     writer = Writer("s")
     writer.begin(["p"], ["plain", "augnet", "other"], 1, {})
-    for method, select, test in (("plain", 0.7, 0.99), ("augnet", 0.8, 0.5), ("other", 0.9, 0.9)):
+    for method, select, test in (("plain", plain, 0.99), ("augnet", 0.8, 0.5), ("other", 0.9, 0.9)):
         writer.trial("p", method, Stage.RERUN, 1, 10, score=select, extra={"test/score": test})
     writer.emit("sweep_done")
     return writer.events
@@ -128,6 +132,18 @@ def test_the_best_by_the_select_split_is_registered_with_a_signature_and_predict
     x = np.random.default_rng(0).random((5, *SHAPE), dtype=np.float32)
     expected = torch.export.load(io.BytesIO(made["augnet"])).module()(torch.from_numpy(x)).detach()
     assert np.allclose(loaded.predict(x), expected.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize(("truth", "best"), [({"invariant": {"rotation": 60.0}}, "augnet"), (None, "plain")])
+@pytest.mark.parametrize("named", [True, False], ids=["journal of today", "journal of before"])
+def test_who_was_told_the_answer_is_nobodys_best(truth: Any, best: str, named: bool, tmp_path: Path) -> None:
+    """The row `plain` is an oracle: of a planted problem a bound, of any other a row like all (as `fit` has them)."""
+    two_networks(tmp_path)
+    events = compared(plain=0.85)
+    events[0] = {**events[0], "truths": {"p": truth}, **({"bounds": ["plain"]} if named else {})}
+    methods = [{"name": "oracle", "label": "plain"}, {"name": "augnet"}, {"name": "other"}]
+    events[0]["comparison"] = {**events[0]["comparison"], "methods": methods}
+    assert [one["method"] for one in best_networks(events, Place.of(tmp_path))] == [best]
 
 
 def test_a_network_that_is_none_is_told_and_loses_nothing(store: Store) -> None:  # noqa: F811

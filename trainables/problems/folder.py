@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from hashlib import sha256
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -13,19 +13,39 @@ from pydantic import Field
 
 from tracking.errors import UserError
 from trainables.problems.dataset import Array, Dataset, SourceConfig, labelled, stream
-from trainables.problems.images import as_array
+from trainables.problems.image_files import Files, count, no_empty_class, parts_of
+from trainables.problems.images import as_array, see_through
 from trainables.problems.partition import held_out
 
-SUFFIXES = frozenset(Image.registered_extensions())
-POOL_FOLDERS, TEST_FOLDERS = ("train", "training"), ("test", "testing", "val", "valid", "validation")
 SHOWN = 5  # file names in one message
-Files = dict[str, list[Path]]  # class -> images
+READING = 2  # how files become arrays; part of the fingerprint, so that what was read otherwise is never taken for it
+DARK = 64  # of 255; 12 bits in a file of 16 reach 16
 
 log = logging.getLogger(__name__)
 
 
+class Images(NamedTuple):
+    """What was read of one part.
+
+    Args:
+        x: (B, C, H, W) uint8.
+        y: class indices, (B,).
+        unreadable: the files that could not be read.
+        see_through: files that are transparent in places.
+    """
+
+    x: Array
+    y: Array
+    unreadable: list[Path]
+    see_through: list[Path]
+
+
 class Config(SourceConfig):
     """Your own images: `path/CLASS/*`, or `path/train/CLASS/*` with `path/test/CLASS/*`.
+
+    Classes are numbered in the order of their names. A folder `val` beside `train` is the test set where there is no
+    `test`; where there is, its images join those of `train`, of which all splits but the test set are drawn. Hidden
+    files and folders are left out.
 
     Args:
         path: the folder.
@@ -44,16 +64,16 @@ class Config(SourceConfig):
     test_share: float = Field(default=0.3, gt=0, lt=1)
 
     def load(self, seed: int) -> Dataset:
-        parts = self._files()
+        parts = parts_of(self.path)
         classes = tuple(parts[0])
         read = [self._read(files) for files in parts]
-        notes = self._unreadable([path for _, _, bad in read for path in bad], sum(map(_count, parts)))
-        self._no_empty_class(classes, [y for _, y, _ in read])
-        (x, y, _), *test = read
+        no_empty_class(classes, [part.y for part in read])
+        notes = self._notes(read, sum(map(count, parts)))
+        (x, y, *_), *test = read
         if test:
-            return labelled(x, y, test[0][0], test[0][1], classes, notes)
-        count = max(len(classes), round(self.test_share * len(y)))
-        pool, chosen = held_out(y, count, stream("folder", "test", seed))
+            return labelled(x, y, test[0].x, test[0].y, classes, notes)
+        tested = max(len(classes), round(self.test_share * len(y)))
+        pool, chosen = held_out(y, tested, stream("folder", "test", seed))
         return labelled(x[pool], y[pool], x[chosen], y[chosen], classes, notes)
 
     def may_share(self, other: SourceConfig) -> bool:
@@ -64,86 +84,59 @@ class Config(SourceConfig):
         return one.is_relative_to(two) or two.is_relative_to(one)
 
     def fingerprint(self) -> str:
-        """Names, sizes and times of all images: a changed folder is another problem."""
-        paths = [path for part in self._files() for files in part.values() for path in files]
+        """Names, sizes and times of all images, and how they are read: a changed folder is another problem."""
+        paths = [path for part in parts_of(self.path) for files in part.values() for path in files]
         stats = [(path, path.stat()) for path in paths]
-        text = "\n".join(f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in stats)
+        text = "\n".join([f"{READING}", *(f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in stats)])
         return sha256(text.encode()).hexdigest()
 
-    def _files(self) -> list[Files]:
-        """The images of the pool and, where there is one, of the test folder.
-
-        Raises:
-            UserError: no such folder, no classes, no images, different classes in train and test.
-        """
-        root = Path(self.path).expanduser()
-        if not root.is_dir():
-            rule = "`path` must be a folder of images, one sub-folder per class"
-            raise UserError(rule, root, "check the spelling")
-        folders = {path.name.lower(): path for path in _subfolders(root)}
-        pool = next((folders[name] for name in POOL_FOLDERS if name in folders), None)
-        test = next((folders[name] for name in TEST_FOLDERS if name in folders), None)
-        parts = [_images(pool), _images(test)] if pool and test else [_images(pool or root)]
-        if not sum(_count(part) for part in parts[:1]):
-            hint = "expected path/CLASS/IMAGE.png or path/train/CLASS/IMAGE.png"
-            raise UserError("the folder must hold images, one sub-folder per class", root, hint)
-        if len({tuple(part) for part in parts}) > 1:
-            differ = ", ".join(sorted(set(parts[0]) ^ set(parts[1])))
-            raise UserError("train and test must have the same classes", f"only in one of them: {differ}")
-        if len(parts[0]) < 2:
-            hint = "one sub-folder per class"
-            raise UserError("there must be at least two classes", ", ".join(parts[0]), hint)
-        labels = [np.repeat(np.arange(len(part)), [len(f) for f in part.values()]) for part in parts]
-        self._no_empty_class(tuple(parts[0]), labels)
-        return parts
-
-    def _read(self, files: Files) -> tuple[Array, Array, list[Path]]:
-        """Images (B, C, H, W), class indices (B,), and the files that could not be read."""
-        images, labels, unreadable = [], [], []
+    def _read(self, files: Files) -> Images:
+        """Raises UserError where a file has 32 bits."""
+        images, labels, unreadable, clear = [], [], [], []
         for label, paths in enumerate(files.values()):
             for path in paths:
                 try:
                     with Image.open(path) as image:
                         images.append(as_array(image, self.size, self.grey))
+                        clear += [path] if see_through(image) else []
                     labels.append(label)
+                except UserError as error:
+                    raise UserError(error.rule, f"{path}: {error.got}", error.hint) from None
                 except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
                     unreadable.append(path)
         shape = (0, 1 if self.grey else 3, self.size, self.size)
         x = np.stack(images) if images else np.zeros(shape, np.uint8)
-        return x, np.asarray(labels, np.int64), unreadable
+        return Images(x, np.asarray(labels, np.int64), unreadable, clear)
+
+    def _notes(self, read: list[Images], total: int) -> tuple[str, ...]:
+        """What a person should know about what was read.
+
+        Args:
+            total: files.
+        """
+        bad, clear = ([path for part in read for path in part[place]] for place in (2, 3))
+        notes = self._unreadable(bad, total)
+        if clear:
+            notes += (f"{self._named(clear, total)} are transparent in places, which were read as white",)
+        if (brightest := max(int(part.x.max()) for part in read)) < DARK:
+            notes += (f"the images are dark: the brightest pixel of all has {brightest} of 255; of 16 bits that are "
+                      "used in part only, save the part that is used",)
+        return notes
+
+    def _named(self, paths: list[Path], total: int) -> str:
+        """How many, and the first of them."""
+        root = Path(self.path).expanduser()
+        named = ", ".join(str(path.relative_to(root)) for path in paths[:SHOWN]) + ", ..." * (len(paths) > SHOWN)
+        return f"{len(paths)} of {total} images ({named})"
 
     def _unreadable(self, bad: list[Path], total: int) -> tuple[str, ...]:
         """A note naming the files that were left out; an error if they are too many."""
         if not bad:
             return ()
-        root = Path(self.path).expanduser()
-        named = ", ".join(str(path.relative_to(root)) for path in bad[:SHOWN])
-        told = f"{len(bad)} of {total} images cannot be read: {named}" + (", ..." if len(bad) > SHOWN else "")
+        told = f"{self._named(bad, total)} cannot be read"
         if len(bad) > self.max_unreadable * total:
             rule = f"at most {self.max_unreadable:.1%} of the images may be unreadable"
-            hint = "repair or remove these files, or raise `max_unreadable` of the problem's source"
+            hint = "repair or remove these files, or raise `max_unreadable` of the source in a recipe of your own"
             raise UserError(rule, told, hint)
         log.warning("%s; they are left out", told)
         return (f"{told}; they are left out",)
-
-    def _no_empty_class(self, classes: tuple[str, ...], labels: list[Array]) -> None:
-        sizes = [np.bincount(y, minlength=len(classes)) for y in labels]
-        empty = [name for k, name in enumerate(classes) if any(size[k] == 0 for size in sizes)]
-        if empty:
-            hint = "add images to these folders (train and test, where both exist), or remove the folders"
-            raise UserError("every class must hold readable images", ", ".join(empty), hint)
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _images(folder: Path) -> Files:
-    return {
-        path.name: sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-        for path in _subfolders(folder)
-    }
-
-
-def _count(files: Files) -> int:
-    return sum(map(len, files.values()))

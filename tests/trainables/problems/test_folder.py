@@ -46,12 +46,46 @@ def test_train_and_test_folders_are_kept(make_folder: MakeFolder, tmp_path: Path
     assert problem.shape == (1, 4, 4)
 
 
-def test_centre_is_cut_without_stretching(tmp_path: Path) -> None:
-    from trainables.problems.images import as_array
+def test_beside_a_test_folder_validation_images_join_those_of_train(make_folder: MakeFolder, tmp_path: Path) -> None:
+    for part, count in {"train": 8, "val": 4, "test": 3}.items():
+        make_folder(f"images/{part}", ant=count, bee=count)
+    problem = build(tmp_path / "images", tmp_path, size=4)
+    assert problem.size(Split.TEST) == 6
+    assert sum(problem.size(split) for split in Split) == 30
+    make_folder("images/val", cow=1)
+    with pytest.raises(UserError, match="not in all of them: cow"):
+        build(tmp_path / "images", tmp_path, size=4)
 
-    wide = np.zeros((10, 30), np.uint8)
-    wide[:, 10:20] = 200
-    assert (as_array(Image.fromarray(wide), 10) == 200).all()
+
+def test_hidden_files_and_folders_are_no_images(make_folder: MakeFolder, tmp_path: Path) -> None:
+    path = make_folder(ant=20, bee=20)
+    (path / "ant" / "._000.png").write_bytes(b"what a Mac leaves beside a file")
+    (path / "ant" / ".ipynb_checkpoints").mkdir()
+    (path / "ant" / ".ipynb_checkpoints" / "000.png").write_bytes((path / "ant" / "000.png").read_bytes())
+    assert sum(build(path, tmp_path).size(split) for split in Split) == 40
+
+
+def test_what_is_odd_about_the_images_is_noted(make_folder: MakeFolder, tmp_path: Path) -> None:
+    """And nothing where nothing is."""
+    path = make_folder(ant=20, bee=20)
+    assert build(path, tmp_path).notes == ()  # type: ignore[attr-defined]
+    Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(path / "ant" / "clear.png")
+    assert build(path, tmp_path).notes == (  # type: ignore[attr-defined]
+        "1 of 41 images (ant/clear.png) are transparent in places, which were read as white",
+    )
+    dark = tmp_path / "dark"
+    for name in ("ant", "bee"):
+        (dark / name).mkdir(parents=True)
+        for number in range(20):
+            Image.fromarray(np.full((8, 8), 4095, np.uint16)).save(dark / name / f"{number}.png")
+    assert "brightest pixel of all has 16 of 255" in build(dark, tmp_path).notes[0]  # type: ignore[attr-defined]
+
+
+def test_a_file_of_32_bits_is_named(make_folder: MakeFolder, tmp_path: Path) -> None:
+    path = make_folder(ant=20, bee=20)
+    Image.fromarray(np.zeros((8, 8), np.float32)).save(path / "bee" / "depth.tiff")
+    with pytest.raises(UserError, match=r"8 or 16 bits(.|\n)*bee/depth\.tiff: mode F"):
+        build(path, tmp_path)
 
 
 @pytest.mark.parametrize("check", ALL_CHECKS, ids=lambda check: check.__name__)
@@ -97,7 +131,7 @@ def test_few_unreadable_images_are_left_out(
     (path / "bee" / "broken.png").write_bytes(b"no image at all")
     with caplog.at_level(logging.WARNING):
         problem = build(path, tmp_path, max_unreadable=0.05)
-    told = "1 of 41 images cannot be read: bee/broken.png"
+    told = "1 of 41 images (bee/broken.png) cannot be read"
     assert told in caplog.text
     assert sum(problem.size(split) for split in Split) == 40
     assert told in problem.notes[0]  # type: ignore[attr-defined]
@@ -108,7 +142,7 @@ def test_truncated_image_counts_as_unreadable(make_folder: MakeFolder, tmp_path:
     path = make_folder(ant=20, bee=20)
     broken = path / "ant" / "000.png"
     broken.write_bytes(broken.read_bytes()[:200])
-    with pytest.raises(UserError, match=r"1 of 40 images cannot be read: ant/000\.png"):
+    with pytest.raises(UserError, match=r"1 of 40 images \(ant/000\.png\) cannot be read"):
         build(path, tmp_path)  # 2.5 % is more than the default 1 %
 
 

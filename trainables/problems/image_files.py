@@ -1,0 +1,80 @@
+"""Which image files a user's folder holds, by class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tracking.errors import UserError
+from trainables.problems.dataset import Array
+
+SUFFIXES = frozenset(Image.registered_extensions())
+POOL_FOLDERS, TEST_FOLDERS = ("train", "training"), ("test", "testing")
+VALIDATION_FOLDERS = ("val", "valid", "validation")
+Files = dict[str, list[Path]]  # class -> images
+
+
+def parts_of(path: str) -> list[Files]:
+    """The images of the pool and, where there is one, of the test folder.
+
+    Raises:
+        UserError: no such folder, no classes, no images, different classes in train and test.
+    """
+    root = Path(path).expanduser()
+    if not root.is_dir():
+        raise UserError("`path` must be a folder of images, one sub-folder per class", root, "check the spelling")
+    folders = {folder.name.lower(): folder for folder in _subfolders(root)}
+    pool, test, validation = (
+        next((folders[name] for name in names if name in folders), None)
+        for names in (POOL_FOLDERS, TEST_FOLDERS, VALIDATION_FOLDERS)
+    )
+    others = [part for part in (test, validation) if pool and part]
+    parts = [_images(part) for part in (pool or root, *others)]
+    if not count(parts[0]):
+        hint = "expected path/CLASS/IMAGE.png or path/train/CLASS/IMAGE.png"
+        raise UserError("the folder must hold images, one sub-folder per class", root, hint)
+    if differ := {name for part in parts for name in part if not all(name in other for other in parts)}:
+        told = f"not in all of them: {', '.join(sorted(differ))}"
+        raise UserError("train and test must have the same classes", told)
+    if len(parts[0]) < 2:
+        raise UserError("there must be at least two classes", ", ".join(parts[0]), "one sub-folder per class")
+    labels = [np.repeat(np.arange(len(part)), [len(files) for files in part.values()]) for part in parts]
+    no_empty_class(tuple(parts[0]), labels)
+    return parts if len(parts) < 3 else [_joined(parts[0], parts[2]), parts[1]]
+
+
+def no_empty_class(classes: tuple[str, ...], labels: Sequence[Array]) -> None:
+    """Raises UserError where a class has no image in one of the parts; names all of them."""
+    sizes = [np.bincount(y, minlength=len(classes)) for y in labels]
+    empty = [name for k, name in enumerate(classes) if any(size[k] == 0 for size in sizes)]
+    if empty:
+        hint = "add images to these folders (train and test, where both exist), or remove the folders"
+        raise UserError("every class must hold readable images", ", ".join(empty), hint)
+
+
+def count(files: Files) -> int:
+    """Images of all classes."""
+    return sum(map(len, files.values()))
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _images(folder: Path) -> Files:
+    classes = _subfolders(folder)
+    return {path.name: sorted(file for file in path.rglob("*") if _is_image(file, path)) for path in classes}
+
+
+def _is_image(file: Path, folder: Path) -> bool:
+    """By its name; what is hidden, itself or by a folder of its path, is none."""
+    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    return file.suffix.lower() in SUFFIXES and not hidden
+
+
+def _joined(one: Files, other: Files) -> Files:
+    """Of the same classes."""
+    return {name: files + other[name] for name, files in one.items()}
