@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from tracking.errors import UserError
 from tracking.journal import of_kind
 from tracking.storage import Place
 from trainables.problems.array_problem import ArrayProblem
+from trainables.problems.image_files import folders_of_classes
 from trainables.problems.problem import Problem, Split
 
 
@@ -75,7 +76,7 @@ def tell(made: Sweep) -> None:
     assert isinstance(problem, ArrayProblem)  # what a folder makes
     found = findings(rows, tried(comparison), units, len(problem.examples(Split.TEST).y))
     images, console = described(problem), a_console()
-    written = fit_card.write(made, rows, found, best, images, [*said, *problem.notes], network_io(problem, spec.source))
+    written = fit_card.write(made, rows, found, best, images, [*said, *problem.notes], network_io(problem))
     console.print()
     for line in [*(f"read with care: {notice}" for notice in said), *fit_card.words(rows, found, best, images), ""]:
         console.print(line, highlight=False, markup=False)
@@ -109,12 +110,13 @@ def _same(made: Sweep, folder: Path, source: dict[str, Any]) -> None:
 
 def _apart(base: Place, folder: Path) -> None:
     """Raises UserError where sweeps would lie among the images, and be read as a class of them."""
-    if base.local is not None and base.local.resolve().is_relative_to(folder.expanduser().resolve()):
+    inside = [one.resolve() for one in folders_of_classes(str(folder))]
+    if base.local is not None and any(base.local.resolve().is_relative_to(one) for one in inside):
         rule, hint = "results may not lie among the images", f"--root {folder.resolve().parent / 'sweeps'}"
         raise UserError(rule, f"{base} in {folder}", hint)
 
 
-def network_io(problem: ArrayProblem, source: Mapping[str, Any]) -> list[str]:
+def network_io(problem: ArrayProblem) -> list[str]:
     """What the network takes and gives, line by line."""
     channels, side = problem.shape[0], problem.shape[-1]
     return [

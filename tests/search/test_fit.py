@@ -16,10 +16,11 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from search import configuration, fit_card, fit_plan
+from search import configuration, fit, fit_card, fit_plan, launch
 from search.fit import check_minutes, tried
 from search.fit_findings import Saying, findings, records
 from search.fit_plan import Size, Times
+from search.study import LABEL
 from search.sweep import Sweep, create
 from tests.support.rows import row, seeds
 from tracking.errors import UserError
@@ -28,6 +29,7 @@ from trainables.problems.bank import standard_bank
 from trainables.problems.digits import Config as Digits
 from trainables.problems.nuisance import Config as Nuisance
 from trainables.problems.problem import Split
+from trainables.problems.spec import in_memory
 
 TIMES = Times(fixed=0.5, step=0.01, test=0.5)
 NOISE = np.array([0.004, -0.003, 0.001, -0.004, 0.002])
@@ -195,11 +197,72 @@ def test_bad_input_is_one_message_and_leaves_nothing(what: str, tmp_path: Path) 
     assert not root.exists()
 
 
+@pytest.mark.parametrize(("words", "said"), [
+    (("--root", "images/sweeps"), "results may not lie among the images"),
+    (("--root", "images"), "results may not lie among the images"),
+    (("--name", "my fit"), "a sweep's name is made of"),
+    (("--name", ""), "a sweep's name is made of"),
+])
+def test_what_is_wrong_with_the_words_is_told_before_anything_is_timed(
+    words: tuple[str, str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("images").mkdir()
+    monkeypatch.setattr(fit_plan, "timed", None)
+    options = launch.Options(root=words[1] if words[0] == "--root" else "sweeps")
+    with pytest.raises(UserError, match=said):
+        fit.fit(Path("images"), 5.0, {}, words[1] if words[0] == "--name" else None, options)
+    assert [path.name for path in tmp_path.rglob("*")] == ["images"]
+
+
+def test_a_folder_beside_the_images_whose_name_begins_alike_is_not_among_them(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    fit._apart(Place.of(tmp_path / "images-sweeps"), tmp_path / "images")
+    for part in ("train", "test"):  # then these alone are read
+        (tmp_path / "images" / part).mkdir()
+    fit._apart(Place.of(tmp_path / "images" / "sweeps"), tmp_path / "images")
+    with pytest.raises(UserError, match="among the images"):
+        fit._apart(Place.of(tmp_path / "images" / "train" / "sweeps"), tmp_path / "images")
+
+
+def test_two_folders_of_other_letters_keep_apart(tmp_path: Path) -> None:
+    names = ("日本語", "中文", "ünï", "unu", "my photos")
+    labels = [fit_plan.label(tmp_path / name) for name in names]
+    assert len(set(labels)) == len(names) and labels[-1] == "my-photos"
+    assert all(LABEL.fullmatch(label) for label in labels)
+
+
+def test_a_resumed_fit_has_its_card_made_again_and_another_sweep_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reach = fit_plan.reach(standard_bank((1, 16, 16), {}))
+    create(Place.of(tmp_path / "mine"), fit_plan.comparison(tmp_path, {"size": 16}, reach, Size(200, 5), 5))
+    create(Place.of(tmp_path / "other"), configuration.load("smoke"))
+    told: list[str] = []
+    monkeypatch.setattr(launch, "resume", lambda *_: 75)
+    monkeypatch.setattr(fit, "tell", lambda made: told.append(made.name))
+    options = launch.Options(root=str(tmp_path))
+    assert [fit.resume(name, options, (), False) for name in ("mine", "other")] == [75, 75]
+    assert told == ["mine"]
+
+
+def test_the_card_says_what_the_network_takes_and_which_output_is_which_class(tmp_path: Path) -> None:
+    exports = tmp_path / "s" / "exports" / "one" / "plain"
+    exports.mkdir(parents=True)
+    (exports / "model.pt2").write_bytes(b"network")
+    lines = fit.network_io(in_memory(Digits(size=16).load(0), 0, 0))
+    fit_card.write(Sweep(Place.of(tmp_path / "s")), ROWS, [], ROWS[0], "x", [], lines)
+    card = (tmp_path / "s" / "fit" / "card.md").read_text()
+    assert "(B, 1, 16, 16), grey in [0, 1]" in card and "in the order: 0 0, 1 1, 2 2" in card
+    assert "no report yet" in card and "None yet." in card
+
+
 def test_a_sweep_that_was_no_fit_is_left_alone(tmp_path: Path) -> None:
     other = configuration.load("smoke")
     create(Place.of(tmp_path / "s"), other)
     before = sorted(path.name for path in (tmp_path / "s").iterdir())
-    done = run(str(tmp_path), "--name", "s", "--root", str(tmp_path))
+    (tmp_path / "images").mkdir()
+    done = run(str(tmp_path / "images"), "--name", "s", "--root", str(tmp_path))
     assert done.returncode == 2 and "must be that of an earlier `fit`" in done.stderr
     assert sorted(path.name for path in (tmp_path / "s").iterdir()) == before
     assert tried(other) == {}

@@ -23,19 +23,10 @@ def parts_of(path: str) -> list[Files]:
     Raises:
         UserError: no such folder, no classes, no images, different classes in train and test.
     """
-    root = Path(path).expanduser()
-    if not root.is_dir():
-        raise UserError("`path` must be a folder of images, one sub-folder per class", root, "check the spelling")
-    folders = {folder.name.lower(): folder for folder in _subfolders(root)}
-    pool, test, validation = (
-        next((folders[name] for name in names if name in folders), None)
-        for names in (POOL_FOLDERS, TEST_FOLDERS, VALIDATION_FOLDERS)
-    )
-    others = [part for part in (test, validation) if pool and part]
-    parts = [_images(part) for part in (pool or root, *others)]
+    parts = [_images(folder) for folder in folders_of_classes(path)]
     if not count(parts[0]):
         hint = "expected path/CLASS/IMAGE.png or path/train/CLASS/IMAGE.png"
-        raise UserError("the folder must hold images, one sub-folder per class", root, hint)
+        raise UserError("the folder must hold images, one sub-folder per class", path, hint)
     if differ := {name for part in parts for name in part if not all(name in other for other in parts)}:
         told = f"not in all of them: {', '.join(sorted(differ))}"
         raise UserError("train and test must have the same classes", told)
@@ -44,6 +35,23 @@ def parts_of(path: str) -> list[Files]:
     labels = [np.repeat(np.arange(len(part)), [len(files) for files in part.values()]) for part in parts]
     no_empty_class(tuple(parts[0]), labels)
     return parts if len(parts) < 3 else [_joined(parts[0], parts[2]), parts[1]]
+
+
+def folders_of_classes(path: str) -> list[Path]:
+    """Those whose sub-folders are the classes: that of the pool, and of test and validation where there are any.
+
+    Raises:
+        UserError: no such folder.
+    """
+    root = Path(path).expanduser()
+    if not root.is_dir():
+        raise UserError("`path` must be a folder of images, one sub-folder per class", root, "check the spelling")
+    folders = {folder.name.lower(): folder for folder in _subfolders(root)}
+    pool, test, validation = (
+        next((folders[name] for name in names if name in folders), None)
+        for names in (POOL_FOLDERS, TEST_FOLDERS, VALIDATION_FOLDERS)
+    )
+    return [root] if pool is None else [pool, *(part for part in (test, validation) if part)]
 
 
 def no_empty_class(classes: tuple[str, ...], labels: Sequence[Array]) -> None:
