@@ -20,7 +20,8 @@ class Cost:
     Args:
         flops: the method's own, as decisions use them.
         examples: gradient evaluations.
-        label_reads: held-out labels consulted, by the method and by the harness's scoring.
+        label_reads: held-out labels handed out, one as often as it is drawn, to the method and to the harness's
+            scoring. Who keeps a label and scores by it many times has read it once.
         unlabelled_reads: images handed out without their labels.
         evaluation_flops: the harness's own work, in no other figure.
         device_energy_joules: by the counter of a GPU that the method had to itself.

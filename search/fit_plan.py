@@ -32,6 +32,7 @@ FACTORS: Mapping[str, tuple[Operation, ...]] = {
     "shear": (Operation.SHEAR_X, Operation.SHEAR_Y),
     "colour": (Operation.HUE, Operation.SATURATION),
 }
+UNREADABLE = 0.05        # share of files that may be left out, told on the card
 SHARE = 0.5              # of an action's limit: what is tried
 SEEDS = (10, 7, 5, 4, 3)  # confirm trainings, the more the better
 FEWEST_UPDATES, ENOUGH_UPDATES, MOST_UPDATES, MOST_EPOCHS = 60, 200, 3000, 60
@@ -90,8 +91,9 @@ def comparison(folder: Path, source: Mapping[str, Any], tried: Reach, size: Size
         source: further fields of the problem source `folder`.
         tried: of `reach`.
     """
+    images = {"name": "folder", "path": str(folder.resolve()), "max_unreadable": UNREADABLE, **source}
     return validate({
-        "problems": [{"label": label(folder), "source": {"name": "folder", "path": str(folder.resolve()), **source}}],
+        "problems": [{"label": label(folder), "source": images}],
         "methods": [
             *({"name": name} for name in METHODS),
             *({"name": "oracle", "label": factor, "settings": {"ranges": dict(ranges)}}

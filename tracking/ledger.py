@@ -31,7 +31,7 @@ class PhaseCost:
         cpu_seconds: user + system time of the process and of its children that have ended.
         device_seconds: time on the accelerator between CUDA events; 0 on a CPU.
         wall_seconds: elapsed time.
-        label_reads: held-out labels consulted.
+        label_reads: held-out labels handed out, one as often as it is drawn; a method that keeps it reads it once.
         unlabelled_reads: images handed out without their labels.
     """
 

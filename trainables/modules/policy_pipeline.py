@@ -24,8 +24,12 @@ def drawn(low, high, transform, x):
 def affine(x, angle=0.0, shift=(0.0, 0.0), scale=1.0, shear=(0.0, 0.0)):
     return f.affine(x, angle, list(shift), scale, list(shear), InterpolationMode.BILINEAR)
 '''
-# Function bodies of (x, v), v the physical strength. torchvision has conventions of its own: its blur is a sampled
-# kernel, its cutout has whole pixels, hue is turned in HSV.
+# Where torchvision has conventions of its own: what its operation does that ours does not.
+_OTHERWISE: dict[Operation, str] = {
+    Operation.GAUSSIAN_BLUR: "a sampled kernel", Operation.CUTOUT: "whole pixels", Operation.HUE: "turned in HSV",
+    Operation.POSTERISE: "levels of floats instead of bytes", Operation.EQUALISE: "a coarser table on small images",
+}
+# Function bodies of (x, v), v the physical strength.
 _BODIES: dict[Operation, str] = {
     Operation.ROTATION: "affine(x, angle=v)",
     Operation.TRANSLATE_X: "affine(x, shift=(v * x.shape[-1], 0.0))",
@@ -68,7 +72,10 @@ def cut(x, side):
 def source(policy: Policy) -> str:
     """A module whose `augmentation` draws as the policy does, up to torchvision's own conventions."""
     operations = list(dict.fromkeys(entry.operation for entry in policy.entries))
-    parts = [_HEAD, *(_HELPERS[operation] for operation in operations if operation in _HELPERS)]
+    otherwise = "".join(f"# {one} is not quite what was trained with: {_OTHERWISE[one]}.\n"
+                        for one in operations if one in _OTHERWISE)
+    parts = [_HEAD, *([otherwise] if otherwise else [])]
+    parts += [_HELPERS[operation] for operation in operations if operation in _HELPERS]
     parts += [f"def {operation}(x, v):\n    return {_BODIES[operation]}\n" for operation in operations]
     weights = [entry.weight for entry in policy.entries]
     lines = ["v2.Identity()", *map(_line, policy.entries)]

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
+from spaces.transforms import Operation
 from tests.support.planted import BILEVEL, HELD_OUT, digits, learned, strength, trained
 from trainables.method import MethodConfig
 from trainables.methods import implicit, score_function, unrolled
+from trainables.modules.policy_recipe import SearchConfig
+from trainables.modules.policy_space import OPERATIONS
 from trainables.problems.array_problem import ArrayProblem
 from trainables.problems.array_view import Rows
 from trainables.problems.digits import Config as Digits
@@ -65,6 +68,16 @@ def test_a_rotation_that_destroys_the_label_falls(config: MethodConfig) -> None:
     """Its expected strength, probability times range, to less than half of that at the start."""
     start, end = trained(config, which_rotation(), 0)
     assert strength(end, "rotation") < strength(start, "rotation") / 2
+
+
+@BILEVEL
+def test_a_flip_that_is_the_label_is_drawn_less(config: SearchConfig) -> None:
+    """It has no range to hide in. From 1 in 11 to .054 (implicit), .003 and .0035 (of .026) when this was written."""
+    dataset = TransformLabel(operation="flip_vertical", values=(0.0, 1.0)).wrap(Digits().load(0), 0)
+    flips = config.model_copy(update={"operations": (*OPERATIONS, Operation.FLIP_VERTICAL)})
+    start, end = trained(flips, in_memory(dataset, 0, 0), 0)
+    name = "policy/flip_vertical/probability"
+    assert learned(end, name) < 0.75 * learned(start, name)
 
 
 @BILEVEL

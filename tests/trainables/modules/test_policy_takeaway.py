@@ -50,6 +50,12 @@ def test_torchvision_does_the_same_at_the_same_strength(operation: Operation) ->
         assert (theirs(x, v * transform.limit) - x).abs().max() > 0.01
 
 
+def test_the_text_names_what_is_not_quite_ours_and_nothing_else() -> None:
+    named = {o for o in Operation if f"# {o} is not quite" in source(every())}
+    assert named == {Operation.GAUSSIAN_BLUR, Operation.HUE, Operation.CUTOUT, Operation.POSTERISE, Operation.EQUALISE}
+    assert "not quite" not in source(Policy(entries=(PolicyEntry(operation=Operation.ROTATION, weight=1.0),)))
+
+
 def test_the_pipeline_draws_by_weight_and_within_the_ranges() -> None:
     """Brightness of a grey image tells the factor: within 1 +- 0.3, and left alone in half of the draws."""
     entry = PolicyEntry(operation=Operation.BRIGHTNESS, weight=0.5, magnitude=0.5, limit=0.6)

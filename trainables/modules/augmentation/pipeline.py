@@ -22,6 +22,10 @@ _JITTER = {
     Operation.HUE: "hue",
 }
 _FLIPS = {Operation.FLIP_HORIZONTAL: "RandomHorizontalFlip", Operation.FLIP_VERTICAL: "RandomVerticalFlip"}
+_SAID = (
+    "# torchvision's ways, which training did not have: zooms are uniform in the factor, shears in the angle, shifts\n"
+    "# are whole pixels, hue is turned in HSV, colours change in random order.\n"
+)
 
 
 class Step(NamedTuple):
@@ -58,7 +62,8 @@ def source(layer: AugmentationLayer) -> str:
     """Python text that makes `pipeline(layer)`; raises as it does."""
     pipeline(layer)
     lines = ",\n".join(f"    {_written(step)}" for step in steps(layer))
-    return f"from torchvision.transforms import InterpolationMode, v2\n\naugmentation = v2.Compose([\n{lines},\n])\n"
+    imports = "from torchvision.transforms import InterpolationMode, v2"
+    return f"{_SAID}{imports}\n\naugmentation = v2.Compose([\n{lines},\n])\n"
 
 
 def steps(layer: AugmentationLayer) -> tuple[Step, ...]:
