@@ -185,9 +185,9 @@ def report(name: str, root: Root = None, as_json: Json = False) -> None:
 @app.command()
 def sync(name: str, root: Root = None, experiment: Experiment = None) -> None:
     """Write to MLflow what it has missed of a sweep that is not running."""
-    from search import looking
+    from search.sync import sync as run
 
-    raise typer.Exit(1 if looking.sync(name, root, experiment) else 0)
+    raise typer.Exit(1 if run(name, root, experiment) else 0)
 
 
 @app.command()

@@ -18,6 +18,7 @@ from search.printing import console as a_console
 from search.row import Row
 from search.study import Comparison
 from search.sweep import Sweep
+from search.sweep_name import check_name, fresh_name
 from search.words import duration
 from tracking.errors import UserError
 from tracking.journal import of_kind
@@ -39,8 +40,8 @@ def fit(folder: Path, minutes: float, source: dict[str, Any], name: str | None, 
     """
     base = sweeps.root(options.root)
     _apart(base, folder)
-    chosen = sweeps.fresh_name(f"fit-{fit_plan.label(folder)}") if name is None else name
-    sweeps.check_name(chosen)
+    chosen = fresh_name(f"fit-{fit_plan.label(folder)}") if name is None else name
+    check_name(chosen)
     made = Sweep(base / chosen)
     if made.exists():
         _same(made, folder, source)

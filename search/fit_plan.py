@@ -17,7 +17,7 @@ import torch
 
 from search.configuration import validate
 from search.study import Comparison
-from search.sweep import plain_name
+from search.sweep_name import plain_name
 from search.timed_probe import Measured, measure
 from spaces.transforms import Operation
 from tracking.errors import UserError

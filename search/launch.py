@@ -28,6 +28,7 @@ from search.sound import check
 from search.study import Comparison
 from search.sweep import Observer, Sweep
 from search.sweep_log import SweepLog
+from search.sweep_name import check_name, fresh_name, plain_name
 from tracking.errors import StartError, StorageError, UserError
 from tracking.mlflow_log import MlflowLog, Store
 
@@ -123,8 +124,8 @@ def resume(name: str, options: Options, overrides: Sequence[str] = (), allow_dri
 
 
 def _named(source: str, name: str | None, options: Options, kind: Kind) -> Sweep:
-    chosen = sweeps.fresh_name(kind.prefix + sweeps.plain_name(Path(source).stem)) if name is None else name
-    sweeps.check_name(chosen)
+    chosen = fresh_name(kind.prefix + plain_name(Path(source).stem)) if name is None else name
+    check_name(chosen)
     return Sweep(sweeps.root(options.root) / chosen)
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from shlex import quote
 
@@ -17,6 +15,7 @@ from pydantic import ValidationError
 
 from search import lines
 from search.study import Comparison
+from search.sweep_name import NAME
 from tracking.errors import StorageError, UserError, nearest
 from tracking.journal import Event, Journal, JournalError, Loaded, load, of_kind, read
 from tracking.storage import Place
@@ -26,7 +25,6 @@ from trainables.problems.store import cache_folder as cache_folder
 
 ROOT_VARIABLE = "INVSEARCH_ROOT"
 CONFIGURATION = Path("~/.config/invsearch/config.yaml")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 STUDY = "comparison.json"
 Observer = Callable[[Event], None]
 
@@ -165,22 +163,6 @@ def _configured_root() -> str | None:
     if found is not None and not isinstance(found, str):
         raise UserError("`root` in the configuration file must be a path", f"{found!r} in {file}")
     return found
-
-
-def plain_name(text: str) -> str:
-    """The text with everything that a name may not hold replaced."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).lstrip("._-") or "sweep"
-
-
-def fresh_name(prefix: str) -> str:
-    """A name that tells when the sweep began."""
-    return f"{prefix}-{datetime.now():%Y%m%d-%H%M%S}"
-
-
-def check_name(name: str) -> None:
-    """Raises UserError where a sweep cannot be called so."""
-    if not NAME.fullmatch(name):
-        raise UserError("a sweep's name is made of letters, digits, `.`, `_` and `-`", name or "an empty name")
 
 
 def check_new(place: Place) -> None:

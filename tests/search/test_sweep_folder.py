@@ -12,6 +12,7 @@ import pytest
 
 from search import cli, sweep
 from search.sweep import Recorder, Sweep
+from search.sweep_name import check_name, fresh_name
 from tests.support.journals import journal
 from tests.support.simulation import comparison
 from tracking.errors import UserError
@@ -144,8 +145,10 @@ def test_a_folder_of_that_name_here_makes_the_address_needed(
 
 
 def test_fresh_names_are_names() -> None:
-    assert sweep.NAME.fullmatch(sweep.fresh_name("digits"))
-    assert not sweep.NAME.fullmatch("../up") and not sweep.NAME.fullmatch(".hidden")
+    check_name(fresh_name("digits"))
+    for name in ("../up", ".hidden", ""):
+        with pytest.raises(UserError):
+            check_name(name)
 
 
 # What it holds
