@@ -123,14 +123,15 @@ def _gpu() -> str:
 def _ray(root: str | None, address: str | None) -> Iterator[Finding]:
     """Ray starts or answers; then what its nodes say."""
     box: list[Finding] = []
+    answered = threading.Event()
 
     def start() -> None:
         box.append(guarded("Ray", lambda: _start_ray(address)))
+        answered.set()
+        threading.Event().wait()  # Ray's processes are killed with the thread that started them
 
-    thread = threading.Thread(target=start, daemon=True)
-    thread.start()
-    thread.join(RAY_SECONDS)
-    if not box:
+    threading.Thread(target=start, daemon=True).start()
+    if not answered.wait(RAY_SECONDS):
         yield Finding("Ray", False, f"no answer within {RAY_SECONDS:.0f} s; is the address right?")
         return
     yield box[0]

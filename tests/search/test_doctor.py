@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 import time
@@ -52,6 +53,19 @@ def test_all_is_well(ray_session: None, wide: None, tmp_path: Path, capsys: pyte
     assert set(findings.values()) == {"ok"}
     assert {*doctor.PACKAGES, "storage", "MLflow", "Ray", *OF_NODES} <= set(findings)
     assert "1 node(s), 2 CPU" in out and "from this machine only" in out
+
+
+@pytest.mark.timeout(240)
+def test_it_starts_a_ray_of_its_own(tmp_path: Path) -> None:
+    """As a user calls it, in a process where no Ray runs yet."""
+    environment = {**os.environ, "COLUMNS": "400", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "search.cli", "doctor", "--root", str(tmp_path)], cwd=ROOT, capture_output=True,
+        text=True, check=False, env=environment,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(told(done.stdout).values()) == {"ok"} and {"Ray", *OF_NODES} <= set(told(done.stdout))
+    assert "GCS" not in done.stderr
 
 
 def test_a_shadowed_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
