@@ -117,7 +117,7 @@ class Room:
     def __call__(self) -> int:
         """
         Raises:
-            UserError: nothing fits, and has not for longer than the patience.
+            StartError: nothing fits any more, and has not for longer than the patience: the nodes that did have left.
         """
         fits = self._count(self._resources)
         if fits > 0:
@@ -126,7 +126,8 @@ class Room:
         now = self._clock()
         self._gone = now if self._gone is None else self._gone
         if now - self._gone > self._patience:
-            raise _infeasible(self._resources)
+            told = _infeasible(self._resources)
+            raise StartError(told.rule, told.got, "nodes have left; `invsearch resume` goes on when there is one again")
         return 0
 
 

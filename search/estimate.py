@@ -11,7 +11,7 @@ from typing import Any
 from search.makespan import Job, makespan
 from search.method_spec import MethodSpec
 from search.settings import SamplerName
-from search.spending import SECONDS_PER_HOUR, devices_of
+from search.spending import SECONDS_PER_HOUR, devices_of, tally_of
 from search.study import Comparison
 from search.timed_making import MakingEstimate, TimedBy, estimate_makings
 from search.timed_probe import Measured, measure
@@ -152,6 +152,8 @@ def _study(
     reports, whole = _tuned(comparison, problem, method, unit.full_flops, own)
     if not whole:
         failed = f"one training costs {own.full_flops / unit.full_flops:.1f} plain trainings, more than the budget"
+        if reports:
+            failed = "the row's own limits end its tuning before one training is whole"
         return StudyEstimate(problem, method.key, failed=failed), {}
     tune_seconds = sum(own.trial_seconds(n, slices) for n in reports) + whole * own.final_seconds
     tune_flops = sum(own.trial_flops(n, slices) for n in reports) + whole * own.final_flops
@@ -173,7 +175,7 @@ def _study(
     flops = tune_flops + 0.1 * own.full_flops + comparison.confirm_seeds * (own.trial_flops(slices, slices) + ends)
     flops += replays * (again.trial_flops(slices, slices) + ends)
     known = issubclass(method.config_class(), EvolvingConfig) or not method.space().names
-    at_most = len(reports) if known else _trials_at_most(comparison, unit.full_flops, own.full_flops)
+    at_most = len(reports) if known else _trials_at_most(comparison, method, unit.full_flops, own.full_flops)
     return StudyEstimate(
         problem, method.key, at_most, len(reports),
         comparison.confirm_seeds + replays, own.full_flops, own.trial_seconds(slices, slices), flops,
@@ -186,35 +188,44 @@ def _tuned(
 ) -> tuple[list[float], int]:
     """What every tune trial does, in slices of a whole training, and how many reach their horizon.
 
-    From the real tune stage on made-up scores.
+    From the real tune stage on made-up scores, with the row's own limits.
     """
     if own.full_flops > comparison.budget * unit_flops:
         return [], 0
     cheap = comparison.model_copy(update={"sampler": SamplerName.RANDOM, "warm_start": ()})
     tuning, noise = tuning_of(cheap, problem, method, unit_flops, own.full_flops), random.Random(0)
-    reports: list[float] = []
-    whole = 0
-    while tuning.may_ask:
+    spent, reports, whole = tally_of(comparison), list[float](), 0
+    while tuning.may_ask and not spent.full(method.limits):
         trial, level = tuning.ask(), noise.gauss(0.0, 1.0)
+        spent.ask(trial.uid)
         slices = max(1, round(comparison.slices * trial.share))
         for index in range(slices):
             share = (index + 1) / slices
             done, ready = index + 1 == slices, share > own.ready_share
             score = level + noise.gauss(0.0, 0.5)  # ranks mostly keep from one report to the next
             flops = round(share * trial.share * own.full_flops)
+            made = share * trial.share * comparison.slices
+            spent.take(trial.uid, index, {
+                "cost/flops": own.trial_flops(made, comparison.slices),
+                "cost/wall_seconds": own.trial_seconds(made, comparison.slices),
+            })
+            if (reached := spent.exceeded(method.limits)) is not None:
+                tuning.close(reached, cut=True)
             if tuning.report(trial.uid, index, flops, score, ready or done, done) is Verdict.STOP:
                 break
-        reports.append((index + 1) / slices * trial.share * comparison.slices)
+        spent.end(trial.uid)
+        reports.append(made)
         # What is bred ends, and is measured, with its last generation.
         whole += done and (trial.generation is None or trial.generation + 1 == round(1 / trial.share))
     return reports, whole
 
 
-def _trials_at_most(comparison: Comparison, unit_flops: int, full_flops: int) -> int:
+def _trials_at_most(comparison: Comparison, method: MethodSpec, unit_flops: int, full_flops: int) -> int:
     """If all but the first stopped at the first rung, or at the first report where that comes later."""
     share = 1.0 if comparison.asha is None else max(comparison.asha.grace, 1 / comparison.slices)
     budget = comparison.budget * unit_flops - full_flops
-    return min(comparison.max_trials, 1 + max(0, -int(-budget // (share * full_flops))))
+    most = comparison.max_trials if method.limits.trials is None else min(comparison.max_trials, method.limits.trials)
+    return min(most, 1 + max(0, -int(-budget // (share * full_flops))))
 
 
 def _limits(comparison: Comparison, totals: dict[str, float]) -> tuple[str, ...]:

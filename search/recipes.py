@@ -153,7 +153,7 @@ def big() -> dict[str, Any]:
 
 
 def benchmark_digits() -> dict[str, Any]:
-    """The big table: every method on seven planted problems of digits, five seeds; many hours on two cores."""
+    """The big table: nearly every method on seven planted problems of digits, five seeds; many hours on two cores."""
     return {
         "problems": planted({"name": "digits"}, "digits"), "methods": everything("standard", 10.0),
         "horizon": 240, "budget": 10.0, "confirm_seeds": 5,

@@ -30,7 +30,7 @@ from search.settings import Placement, Resources
 from search.shared_storage import check_storage
 from search.study import Comparison
 from search.sweep import Sweep
-from tracking.errors import UserError
+from tracking.errors import StartError, UserError
 from tracking.journal import of_kind
 from tracking.storage import Place
 from trainables.plugins import PluginFile
@@ -99,7 +99,7 @@ def session(connection: Connection) -> Iterator[None]:
 def refused(body: Any) -> str | None:
     try:
         body()
-    except UserError as error:
+    except (StartError, UserError) as error:
         return str(error)
     return None
 

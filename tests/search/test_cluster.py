@@ -62,8 +62,9 @@ def test_a_node_that_left_is_waited_for_and_then_told(three: list[dict[str, Any]
     now[0] = 30.0
     assert room() == 0
     now[0] = 51.0
-    with pytest.raises(UserError, match="1 GPU"):
+    with pytest.raises(StartError, match="1 GPU") as told:
         room()
+    assert "`invsearch resume` goes on" in told.value.hint
 
 
 class Groups:

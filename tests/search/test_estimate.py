@@ -54,7 +54,15 @@ def run(described: Comparison) -> tuple[Spending, Director]:
     return spending, director
 
 
-@pytest.mark.parametrize("changes", [{}, {"asha": None}, {"confirm_seeds": 5, "budget": 12.0}])
+LIMITED = [
+    {"name": "plain", "limits": {"trials": 2}}, {"name": "trivial_augment", "limits": {"flops": 2.5e5}},
+    {"name": "augnet", "limits": {"device_seconds": 0.2}},
+]
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"asha": None}, {"confirm_seeds": 5, "budget": 12.0}, {"methods": LIMITED, "asha": None}]
+)
 def test_it_is_near_what_a_simulated_sweep_spends(changes: dict[str, Any], tmp_path: Path) -> None:
     described = comparison(parallel_trials=1, **changes)
     found, (spent, _) = estimate(described, 3, tmp_path, measured), run(described)
@@ -65,6 +73,18 @@ def test_it_is_near_what_a_simulated_sweep_spends(changes: dict[str, Any], tmp_p
         tuned = spent.studies[study.problem, study.method].asked - 1 - study.confirm_trials
         assert tuned <= study.trials_at_most
     assert found.limits == ()
+
+
+def test_the_limits_of_a_row_end_its_tuning(tmp_path: Path) -> None:
+    """Two trainings; as many as a quarter million FLOPs hold, and as .2 seconds."""
+    found = estimate(comparison(parallel_trials=1, methods=LIMITED, asha=None), 1, tmp_path, measured).studies[:3]
+    assert [study.trials for study in found] == [2, 3, 2]
+    assert found[0].trials_at_most == 2 and all(study.failed is None for study in found)
+    cut = [{"name": "augnet", "limits": {"device_seconds": 0.05}}]
+    (none, _) = estimate(comparison(parallel_trials=1, methods=cut), 1, tmp_path, measured).studies
+    assert none.failed == "the row's own limits end its tuning before one training is whole"
+    free = estimate(comparison(parallel_trials=1, asha=None), 1, tmp_path, measured).studies[:3]
+    assert all(one.trials < other.trials for one, other in zip(found, free, strict=True))
 
 
 def test_more_slots_are_not_slower_and_cost_the_same(tmp_path: Path) -> None:
