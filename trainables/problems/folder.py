@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from hashlib import sha256
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -20,8 +19,6 @@ from trainables.problems.partition import held_out
 SHOWN = 5  # file names in one message
 READING = 2  # how files become arrays; part of the fingerprint, so that what was read otherwise is never taken for it
 DARK = 64  # of 255; 12 bits in a file of 16 reach 16
-
-log = logging.getLogger(__name__)
 
 
 class Images(NamedTuple):
@@ -138,5 +135,4 @@ class Config(SourceConfig):
             rule = f"at most {self.max_unreadable:.1%} of the images may be unreadable"
             hint = "repair or remove these files, or raise `max_unreadable` of the source in a recipe of your own"
             raise UserError(rule, told, hint)
-        log.warning("%s; they are left out", told)
         return (f"{told}; they are left out",)
