@@ -21,11 +21,12 @@ from search.sweep import Sweep
 from search.sweep_name import check_name, fresh_name
 from search.words import duration
 from tracking.errors import UserError
-from tracking.journal import of_kind
+from tracking.journal import Event, of_kind
 from tracking.storage import Place
 from trainables.problems.array_problem import ArrayProblem
 from trainables.problems.image_files import folders_of_classes
 from trainables.problems.problem import Problem, Split
+from trainables.problems.spec import ProblemSpec
 
 
 def fit(folder: Path, minutes: float, source: dict[str, Any], name: str | None, options: launch.Options) -> int:
@@ -67,16 +68,19 @@ def resume(name: str, options: launch.Options, overrides: Sequence[str], allow_d
 
 
 def tell(made: Sweep) -> None:
-    """Print what was found and write the card, of a sweep that `fit` began."""
-    comparison, events = made.comparison(), made.events()
+    """Print what was found and write the card, of a sweep that `fit` began and whose images are what they were."""
+    comparison, events, console = made.comparison(), made.events(), a_console()
     spec = comparison.problems[0]
+    if (why := _gone(spec, events)) is not None:
+        console.print(f"no card is made: {why}", highlight=False, soft_wrap=True)
+        return
     rows = [row for row in analyse(events) if row.problem == spec.label]
     units = next((event.get("units") or {} for event in events if event["kind"] == "sweep"), {})
     best, said = _best(rows, mean_select_scores(events, spec.label)), notices(rows, events)
     problem = spec.build(comparison.seed, 0, sweeps.cache_folder())
     assert isinstance(problem, ArrayProblem)  # what a folder makes
     found = findings(rows, tried(comparison), units, len(problem.examples(Split.TEST).y))
-    images, console = described(problem), a_console()
+    images = described(problem)
     written = fit_card.write(made, rows, found, best, images, [*said, *problem.notes], network_io(problem))
     console.print()
     for line in [*(f"read with care: {notice}" for notice in said), *fit_card.words(rows, found, best, images), ""]:
@@ -88,6 +92,18 @@ def tell(made: Sweep) -> None:
         console.print(f"not tested: {', '.join(missing)}", highlight=False, markup=False)
     names = ", ".join(path.name for path in written)
     console.print(f"\n{names}: {written[0].parent}", highlight=False, soft_wrap=True)
+
+
+def _gone(spec: ProblemSpec, events: Sequence[Event]) -> str | None:
+    """Why the images are not those that the sweep began with: of others the card would tell other classes."""
+    began = next((event.get("data") or {} for event in events if event["kind"] == "sweep"), {}).get(spec.label)
+    try:
+        now = spec.parts()[0].fingerprint()
+    except UserError as error:
+        return f"{error.rule}: {error.got}"
+    if began in (None, now):
+        return None
+    return f"the images in {spec.source['path']} have changed since the sweep began"
 
 
 def made_minutes(made: Sweep) -> float:

@@ -150,6 +150,7 @@ def prepare(comparison: Comparison) -> dict[str, Any]:
     units: dict[str, str] = {}
     kinds: dict[str, str] = {}
     data_notes: dict[str, tuple[str, ...]] = {}
+    data: dict[str, str] = {}
     for spec in comparison.problems:
         for partition in range(comparison.confirm_seeds + 1):
             problem = spec.build(comparison.seed, partition, sweeps.cache_folder())
@@ -160,12 +161,13 @@ def prepare(comparison: Comparison) -> dict[str, Any]:
             "invariant": dict(truth.invariant), "harmful": dict(truth.harmful)
         }
         data_notes[spec.label] = getattr(problem, "notes", ())  # a problem of a plug-in need not have any
+        data[spec.label] = spec.parts()[0].fingerprint()
         units |= {action.name: action.unit for action in problem.transform_bank}
     controls = [method.key for method in comparison.methods if method.config_class().control]
     bounds = [method.key for method in comparison.methods if method.config_class().told]
     return {
         "truths": truths, "units": units, "kinds": kinds, "controls": controls, "bounds": bounds,
-        "random_controls": _random_controls(comparison), "data_notes": data_notes,
+        "random_controls": _random_controls(comparison), "data_notes": data_notes, "data": data,
     }
 
 

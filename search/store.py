@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 from tracking.mlflow_log import Store, default_store
@@ -29,7 +28,7 @@ def chosen(base: Place, experiment: str, began_with: str | None = None) -> tuple
     if began_with is not None and (folder == base.local or not began_with.startswith("sqlite:")):
         moved = began_with.startswith("sqlite:") and began_with != store.uri
         note = f"MLflow's runs go on where this sweep began, {began_with}; another place: {TRACKING_VARIABLE}"
-        return replace(store, uri=began_with), note if moved else None
+        return default_store(folder, experiment, began_with), note if moved else None
     if folder == base.local:
         return store, None
     return store, (

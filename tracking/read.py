@@ -7,8 +7,8 @@ import logging
 import os
 import socket
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 REMOTE = ("http", "https", "databricks", "databricks-uc")  # these keep the artefacts themselves
 ANSWER_SECONDS = 5.0
+# MLflow asks a server that answers with an error for minutes.
+IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 TRIAL = "trial"  # the tag `role` of a trial's run
 
 
@@ -41,14 +43,14 @@ class Store:
     artifact_root: Path | None
 
 
-def default_store(folder: Path, experiment: str) -> Store:
-    """`MLFLOW_TRACKING_URI` where it is set, else `mlflow.db` (SQLite) in a local folder.
+def default_store(folder: Path, experiment: str, known: str | None = None) -> Store:
+    """A known URI, else `MLFLOW_TRACKING_URI` where it is set, else `mlflow.db` (SQLite) in a local folder.
 
     Artefacts lie beside a database that is a file, and else in the folder, where no server keeps them. Writes nothing
     and imports no MLflow: the database is made by whoever connects first.
     """
     folder = folder.resolve()
-    uri = os.environ.get(URI_VARIABLE) or f"sqlite:///{folder / 'mlflow.db'}"
+    uri = known or os.environ.get(URI_VARIABLE) or f"sqlite:///{folder / 'mlflow.db'}"
     remote = urlsplit(uri).scheme in REMOTE or uri in REMOTE
     database = _sqlite_path(uri)
     beside = folder if database is None else database.resolve().parent
@@ -71,12 +73,25 @@ def connect(store: Store) -> MlflowClient:
 
 
 def reachable(store: Store) -> None:
-    """Return if the store answers a query.
+    """Return if the store answers a query, at once or at the second try.
 
     Raises:
         Exception: it does not; the message is the store's own.
     """
-    connect(store).search_experiments(max_results=1)
+    with _defaults(IMPATIENT):
+        connect(store).search_experiments(max_results=1)
+
+
+@contextmanager
+def _defaults(variables: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables that the user has not set."""
+    added = {name: value for name, value in variables.items() if name not in os.environ}
+    os.environ |= added
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 def experiment_id(client: MlflowClient, store: Store) -> str:

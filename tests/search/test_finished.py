@@ -17,7 +17,7 @@ from tests.support.journals import journal
 from tests.support.simulation import comparison
 from tracking.errors import UserError
 from tracking.journal import Event
-from tracking.mlflow_log import default_store
+from tracking.mlflow_log import Store, default_store
 from tracking.storage import Place
 
 
@@ -46,6 +46,17 @@ def test_a_copied_sweep_is_told_where_its_runs_go(tmp_path: Path, monkeypatch: p
     store, note = stores.chosen(base, "x", other)
     assert store.uri == other and note is not None and other in note
     assert stores.chosen(base, "x", own) == (default_store(tmp_path / "copy", "x"), None)  # the control: not copied
+
+
+def test_artefacts_lie_where_the_store_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a server's sweep that goes on without the variable, with a database elsewhere, and with one of no file."""
+    base = Place.of(tmp_path / "sweeps")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert stores.chosen(base, "e", "http://server:5000")[0] == Store("http://server:5000", "e", None)
+    there = f"sqlite:///{tmp_path}/there/mlflow.db"
+    assert stores.chosen(base, "e", there)[0] == Store(there, "e", tmp_path / "there" / "mlartifacts")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://server/runs")
+    assert stores.chosen(base, "e")[0].artifact_root == tmp_path / "sweeps" / "mlartifacts"
 
 
 def test_an_empty_journal_is_nothing_to_go_by(tmp_path: Path) -> None:

@@ -246,6 +246,26 @@ def test_a_resumed_fit_has_its_card_made_again_and_another_sweep_has_none(
     assert told == ["mine"]
 
 
+def test_of_images_that_have_changed_no_card_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A class that was renamed stands at another place: the card would name the network's outputs wrongly."""
+    for kind in "ab":
+        for number in range(12):
+            place = tmp_path / "images" / kind / f"{number}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((8, 8), 10 * number, np.uint8)).save(place)
+    reach = fit_plan.reach(standard_bank((3, 8, 8), {}))
+    described = fit_plan.comparison(tmp_path / "images", {"size": 8}, reach, Size(200, 5), 5)
+    spec, made = described.problems[0], create(Place.of(tmp_path / "s"), described)
+    events = [{"kind": "sweep", "data": {spec.label: spec.parts()[0].fingerprint()}}]
+    assert fit._gone(spec, events) is None and fit._gone(spec, [{"kind": "sweep"}]) is None
+    (tmp_path / "images" / "a").rename(tmp_path / "images" / "c")
+    assert "have changed" in (fit._gone(spec, events) or "")
+    (tmp_path / "images").rename(tmp_path / "elsewhere")
+    assert "must be a folder" in (fit._gone(spec, events) or "")
+    fit.tell(made)
+    assert "no card is made" in capsys.readouterr().out and not (tmp_path / "s" / "fit").exists()
+
+
 def test_the_card_says_what_the_network_takes_and_which_output_is_which_class(tmp_path: Path) -> None:
     exports = tmp_path / "s" / "exports" / "one" / "plain"
     exports.mkdir(parents=True)

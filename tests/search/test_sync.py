@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -33,6 +36,30 @@ def test_sync_with_a_store_that_cannot_be_used_says_so_at_once(
     with pytest.raises(StorageError) as told:
         sync("one", str(tmp_path), None)
     assert told.value.got.startswith(f"{uri}: ") and "\n" not in told.value.got
+
+
+class Unavailable(BaseHTTPRequestHandler):
+    """A proxy whose server is down."""
+
+    def do_GET(self) -> None:
+        self.send_error(503)
+
+    do_POST = do_GET
+
+    def log_message(self, *_: Any) -> None:
+        return
+
+
+@pytest.mark.timeout(60)  # MLflow by itself would ask on for minutes
+def test_sync_with_a_server_that_answers_with_errors_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored(tmp_path, journal()[:40])
+    with HTTPServer(("127.0.0.1", 0), Unavailable) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(StorageError, match="MLflow must answer"):
+            sync("one", str(tmp_path), None)
+        server.shutdown()
+    assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
 
 
 @pytest.mark.slow

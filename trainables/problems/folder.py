@@ -28,12 +28,14 @@ class Images(NamedTuple):
         x: (B, C, H, W) uint8.
         y: class indices, (B,).
         unreadable: the files that could not be read.
+        why: what must hold of the first that holds numbers nobody can make an image of; empty where none does.
         see_through: files that are transparent in places.
     """
 
     x: Array
     y: Array
     unreadable: list[Path]
+    why: str
     see_through: list[Path]
 
 
@@ -41,8 +43,8 @@ class Config(SourceConfig):
     """Your own images: `path/CLASS/*`, or `path/train/CLASS/*` with `path/test/CLASS/*`.
 
     Classes are numbered in the order of their names. A folder `val` beside `train` is the test set where there is no
-    `test`; where there is, its images join those of `train`, of which all splits but the test set are drawn. Hidden
-    files and folders are left out.
+    `test`; where there is, its images join those of `train`, of which all splits but the test set are drawn (with
+    other classes it is left out, and that is noted). Hidden files and folders are left out.
 
     Args:
         path: the folder.
@@ -61,11 +63,11 @@ class Config(SourceConfig):
     test_share: float = Field(default=0.3, gt=0, lt=1)
 
     def load(self, seed: int) -> Dataset:
-        parts = parts_of(self.path)
+        parts, left_out = parts_of(self.path)
         classes = tuple(parts[0])
         read = [self._read(files) for files in parts]
         no_empty_class(classes, [part.y for part in read])
-        notes = self._notes(read, sum(map(count, parts)))
+        notes = left_out + self._notes(read, sum(map(count, parts)))
         (x, y, *_), *test = read
         if test:
             return labelled(x, y, test[0].x, test[0].y, classes, notes)
@@ -82,28 +84,29 @@ class Config(SourceConfig):
 
     def fingerprint(self) -> str:
         """Names, sizes and times of all images, and how they are read: a changed folder is another problem."""
-        paths = [path for part in parts_of(self.path) for files in part.values() for path in files]
-        stats = [(path, path.stat()) for path in paths]
+        paths = [path for part in parts_of(self.path)[0] for files in part.values() for path in files]
+        stats = [(path, path.stat() if path.exists() else path.lstat()) for path in paths]
         text = "\n".join([f"{READING}", *(f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in stats)])
         return sha256(text.encode()).hexdigest()
 
     def _read(self, files: Files) -> Images:
-        """Raises UserError where a file has 32 bits."""
-        images, labels, unreadable, clear = [], [], [], []
+        images, labels, unreadable, clear, why = [], [], [], [], ""
         for label, paths in enumerate(files.values()):
             for path in paths:
                 try:
-                    with Image.open(path) as image:
-                        images.append(as_array(image, self.size, self.grey))
-                        clear += [path] if see_through(image) else []
-                    labels.append(label)
-                except UserError as error:
-                    raise UserError(error.rule, f"{path}: {error.got}", error.hint) from None
-                except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+                    # By a file, not by its path: of that Pillow maps some turned TIFFs in the wrong shape.
+                    with path.open("rb") as file, Image.open(file) as image:
+                        array, seen = as_array(image, self.size, self.grey), see_through(image)
+                except Exception as error:  # whatever a decoder falls over
                     unreadable.append(path)
+                    why = why or (f"{error.rule}, not {error.got}" if isinstance(error, UserError) else "")
+                    continue
+                images.append(array)
+                labels.append(label)
+                clear += [path] if seen else []
         shape = (0, 1 if self.grey else 3, self.size, self.size)
         x = np.stack(images) if images else np.zeros(shape, np.uint8)
-        return Images(x, np.asarray(labels, np.int64), unreadable, clear)
+        return Images(x, np.asarray(labels, np.int64), unreadable, why, clear)
 
     def _notes(self, read: list[Images], total: int) -> tuple[str, ...]:
         """What a person should know about what was read.
@@ -111,8 +114,9 @@ class Config(SourceConfig):
         Args:
             total: files.
         """
-        bad, clear = ([path for part in read for path in part[place]] for place in (2, 3))
-        notes = self._unreadable(bad, total)
+        bad = [path for part in read for path in part.unreadable]
+        clear = [path for part in read for path in part.see_through]
+        notes = self._unreadable(bad, total, next((part.why for part in read if part.why), ""))
         if clear:
             notes += (f"{self._named(clear, total)} are transparent in places, which were read as white",)
         if (brightest := max(int(part.x.max()) for part in read)) < DARK:
@@ -126,11 +130,11 @@ class Config(SourceConfig):
         named = ", ".join(str(path.relative_to(root)) for path in paths[:SHOWN]) + ", ..." * (len(paths) > SHOWN)
         return f"{len(paths)} of {total} images ({named})"
 
-    def _unreadable(self, bad: list[Path], total: int) -> tuple[str, ...]:
+    def _unreadable(self, bad: list[Path], total: int, why: str) -> tuple[str, ...]:
         """A note naming the files that were left out; an error if they are too many."""
         if not bad:
             return ()
-        told = f"{self._named(bad, total)} cannot be read"
+        told = f"{self._named(bad, total)} cannot be read" + (f" ({why})" if why else "")
         if len(bad) > self.max_unreadable * total:
             rule = f"at most {self.max_unreadable:.1%} of the images may be unreadable"
             hint = "repair or remove these files, or raise `max_unreadable` of the source in a recipe of your own"

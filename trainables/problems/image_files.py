@@ -14,16 +14,25 @@ from trainables.problems.dataset import Array
 SUFFIXES = frozenset(Image.registered_extensions())
 POOL_FOLDERS, TEST_FOLDERS = ("train", "training"), ("test", "testing")
 VALIDATION_FOLDERS = ("val", "valid", "validation")
+DEBRIS = "__MACOSX"  # of archives
 Files = dict[str, list[Path]]  # class -> images
 
 
-def parts_of(path: str) -> list[Files]:
-    """The images of the pool and, where there is one, of the test folder.
+def parts_of(path: str) -> tuple[list[Files], tuple[str, ...]]:
+    """The images of the pool and, where there is one, of the test folder; and a note on what was left out.
 
     Raises:
         UserError: no such folder, no classes, no images, different classes in train and test.
     """
-    parts = [_images(folder) for folder in folders_of_classes(path)]
+    folders = folders_of_classes(path)
+    parts = [_images(folder) for folder in folders]
+    notes: tuple[str, ...] = ()
+    if len(parts) == 3:
+        *parts, validation = parts
+        if set(validation) == set(parts[0]):
+            parts[0] = {name: files + validation[name] for name, files in parts[0].items()}
+        else:
+            notes = (f"`{folders[2].name}` has other classes than `{folders[0].name}`, and is left out",)
     if not count(parts[0]):
         hint = "expected path/CLASS/IMAGE.png or path/train/CLASS/IMAGE.png"
         raise UserError("the folder must hold images, one sub-folder per class", path, hint)
@@ -34,14 +43,14 @@ def parts_of(path: str) -> list[Files]:
         raise UserError("there must be at least two classes", ", ".join(parts[0]), "one sub-folder per class")
     labels = [np.repeat(np.arange(len(part)), [len(files) for files in part.values()]) for part in parts]
     no_empty_class(tuple(parts[0]), labels)
-    return parts if len(parts) < 3 else [_joined(parts[0], parts[2]), parts[1]]
+    return parts, notes
 
 
 def folders_of_classes(path: str) -> list[Path]:
     """Those whose sub-folders are the classes: that of the pool, and of test and validation where there are any.
 
     Raises:
-        UserError: no such folder.
+        UserError: no such folder, or nothing but test folders in it.
     """
     root = Path(path).expanduser()
     if not root.is_dir():
@@ -51,6 +60,8 @@ def folders_of_classes(path: str) -> list[Path]:
         next((folders[name] for name in names if name in folders), None)
         for names in (POOL_FOLDERS, TEST_FOLDERS, VALIDATION_FOLDERS)
     )
+    if pool is None and folders and set(folders) <= {*TEST_FOLDERS, *VALIDATION_FOLDERS}:
+        raise UserError("a test folder needs one to learn from beside it", ", ".join(folders), f"{root}/train/CLASS/*")
     return [root] if pool is None else [pool, *(part for part in (test, validation) if part)]
 
 
@@ -69,7 +80,7 @@ def count(files: Files) -> int:
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", DEBRIS)))
 
 
 def _images(folder: Path) -> Files:
@@ -78,11 +89,6 @@ def _images(folder: Path) -> Files:
 
 
 def _is_image(file: Path, folder: Path) -> bool:
-    """By its name; what is hidden, itself or by a folder of its path, is none."""
+    """By its name; what is hidden, itself or by a folder of its path, is none. A link to nowhere is one, unreadable."""
     hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-    return file.suffix.lower() in SUFFIXES and not hidden
-
-
-def _joined(one: Files, other: Files) -> Files:
-    """Of the same classes."""
-    return {name: files + other[name] for name, files in one.items()}
+    return file.suffix.lower() in SUFFIXES and not hidden and (file.is_file() or file.is_symlink())

@@ -5,13 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from tracking.errors import UserError
 from trainables.problems.dataset import Array
 
 SIXTEEN = "I;16"  # with a letter for the order of bytes
-OPAQUE = 255
+OF_SIXTEEN = ("PNG", "PPM")  # formats whose 16 bits Pillow may give as 32
+OPAQUE, WHITE = 255, 255
+ORIENTATION, WHITE_IS_ZERO = 0x0112, 262  # tags of EXIF and of TIFF
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def as_array(image: Any, size: int | None = None, grey: bool | None = None) -> Array:
@@ -25,9 +32,9 @@ def as_array(image: Any, size: int | None = None, grey: bool | None = None) -> A
         grey: one channel; None keeps grey images grey and turns all others into RGB.
 
     Raises:
-        UserError: 32 bits or floating point, of which nobody says what is white.
+        UserError: numbers of which nobody says what is white: with a sign, of more than 16 bits, floating point.
     """
-    image = _eight_bits(ImageOps.exif_transpose(image))
+    image = _eight_bits(_upright(image))
     if grey is None:
         grey = image.mode in ("1", "L")
     image = _on_white(image).convert("L" if grey else "RGB")
@@ -38,7 +45,8 @@ def as_array(image: Any, size: int | None = None, grey: bool | None = None) -> A
 
 
 def see_through(image: Any) -> bool:
-    """Whether any pixel of a PIL image is less than opaque."""
+    """Whether any pixel of a PIL image is less than opaque; raises as `as_array`."""
+    image = _eight_bits(image)
     return bool(image.has_transparency_data) and image.convert("RGBA").getextrema()[3][0] < OPAQUE
 
 
@@ -55,15 +63,34 @@ def stacked(images: list[Array]) -> Array:
     return np.stack(images)
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """By the orientation alone: the rest of the EXIF may be damaged without the image being so."""
+    image.load()  # a TIFF is turned by that
+    try:
+        orientation = image.getexif().get(ORIENTATION)
+    except Exception:  # whatever a parser falls over
+        return image
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+
+
 def _eight_bits(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(SIXTEEN) or (image.mode == "I" and image.format == "PNG"):
-        return Image.fromarray(np.rint(np.asarray(image, np.float32) / 257).astype(np.uint8))
-    if image.mode in ("I", "F"):
+    """As it is, but for 16 bits of grey; of which a colour may stand for transparency."""
+    if not image.mode.startswith(SIXTEEN) and image.mode not in ("I", "F"):
+        return image
+    if not image.mode.startswith(SIXTEEN) and (image.mode == "F" or image.format not in OF_SIXTEEN):
         raise UserError(
-            "images must have 8 or 16 bits", f"mode {image.mode}, 32 bits",
+            "images must have 8 or 16 bits without a sign", f"mode {image.mode}",
             "save them with 8 bits, scaled as they should be seen",
         )
-    return image
+    values = np.asarray(image, np.int64)
+    clear = image.info.get("transparency")
+    opaque = np.full(values.shape, OPAQUE) if clear is None else np.where(values == clear, 0, OPAQUE)
+    grey = np.rint(values / 257)
+    if getattr(image, "tag_v2", {}).get(WHITE_IS_ZERO) == 0:
+        grey = WHITE - grey
+    if clear is None:
+        return Image.fromarray(grey.astype(np.uint8))
+    return Image.fromarray(np.stack((grey, opaque), -1).astype(np.uint8))
 
 
 def _on_white(image: Image.Image) -> Image.Image:

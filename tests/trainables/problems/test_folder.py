@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 from tracking.errors import UserError
+from trainables.problems import folder
 from trainables.problems.contract import ALL_CHECKS
+from trainables.problems.folder import Config as Folder
 from trainables.problems.problem import Problem, Split
 from trainables.problems.spec import ProblemSpec
 
@@ -52,8 +54,25 @@ def test_beside_a_test_folder_validation_images_join_those_of_train(make_folder:
     assert problem.size(Split.TEST) == 6
     assert sum(problem.size(split) for split in Split) == 30
     make_folder("images/val", cow=1)
-    with pytest.raises(UserError, match="not in all of them: cow"):
-        build(tmp_path / "images", tmp_path, size=4)
+    problem = build(tmp_path / "images", tmp_path, size=4)
+    assert sum(problem.size(split) for split in Split) == 22
+    assert problem.notes == ("`val` has other classes than `train`, and is left out",)  # type: ignore[attr-defined]
+
+
+def test_test_folders_alone_are_no_classes(make_folder: MakeFolder, tmp_path: Path) -> None:
+    for part in ("test", "val"):
+        make_folder(f"images/{part}", ant=8, bee=8)
+    with pytest.raises(UserError, match="needs one to learn from"):
+        build(tmp_path / "images", tmp_path)
+
+
+def test_capitals_do_not_matter(make_folder: MakeFolder, tmp_path: Path) -> None:
+    make_folder("images/Train", ant=20, bee=20)
+    make_folder("images/TEST", ant=3, bee=3)
+    first = tmp_path / "images" / "Train" / "ant" / "000.png"
+    first.rename(first.with_suffix(".PNG"))
+    problem = build(tmp_path / "images", tmp_path, size=4)
+    assert sum(problem.size(split) for split in Split) == 46 and problem.size(Split.TEST) == 6
 
 
 def test_hidden_files_and_folders_are_no_images(make_folder: MakeFolder, tmp_path: Path) -> None:
@@ -61,7 +80,42 @@ def test_hidden_files_and_folders_are_no_images(make_folder: MakeFolder, tmp_pat
     (path / "ant" / "._000.png").write_bytes(b"what a Mac leaves beside a file")
     (path / "ant" / ".ipynb_checkpoints").mkdir()
     (path / "ant" / ".ipynb_checkpoints" / "000.png").write_bytes((path / "ant" / "000.png").read_bytes())
+    (path / "__MACOSX").mkdir()
+    (path / "__MACOSX" / "000.png").write_bytes((path / "ant" / "000.png").read_bytes())
+    (path / ".git").mkdir()
+    (path / ".git" / "000.png").write_bytes((path / "ant" / "000.png").read_bytes())
+    (path / "ant" / "folder.png").mkdir()
     assert sum(build(path, tmp_path).size(split) for split in Split) == 40
+    path.rename(tmp_path / ".hidden")  # what lies above the classes does not matter
+    assert sum(build(tmp_path / ".hidden", tmp_path).size(split) for split in Split) == 40
+
+
+def test_a_link_to_nowhere_is_an_image_that_cannot_be_read(make_folder: MakeFolder, tmp_path: Path) -> None:
+    path = make_folder(ant=20, bee=20)
+    (path / "ant" / "gone.png").symlink_to("/nowhere.png")
+    (path / "bee" / "loop.png").symlink_to("loop.png")
+    notes = build(path, tmp_path, max_unreadable=0.1).notes  # type: ignore[attr-defined]
+    assert notes == ("2 of 42 images (ant/gone.png, bee/loop.png) cannot be read; they are left out",)
+
+
+def test_a_turned_tiff_is_read_in_its_own_shape(tmp_path: Path) -> None:
+    """Uncompressed and opened by its path, Pillow maps it in the wrong one."""
+    drawn = np.arange(6 * 12, dtype=np.uint8).reshape(6, 12)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for kind in ("ant", "bee"):
+        (tmp_path / "images" / kind).mkdir(parents=True)
+        for number in range(20):
+            Image.fromarray(drawn).save(tmp_path / "images" / kind / f"{number}.tif", exif=exif)
+    x = build(tmp_path / "images", tmp_path, size=6, grey=True).examples(Split.TEST).x
+    assert np.array_equal((x[0, 0] * 255).round().numpy(), np.rot90(drawn, -1)[3:9])
+
+
+def test_another_way_of_reading_is_another_problem(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Folder(path=str(make_folder(ant=9, bee=9)))
+    before = source.fingerprint()
+    monkeypatch.setattr(folder, "READING", 0)
+    assert source.fingerprint() != before
 
 
 def test_what_is_odd_about_the_images_is_noted(make_folder: MakeFolder, tmp_path: Path) -> None:
@@ -78,13 +132,17 @@ def test_what_is_odd_about_the_images_is_noted(make_folder: MakeFolder, tmp_path
         for number in range(20):
             Image.fromarray(np.full((8, 8), 4095, np.uint16)).save(dark / name / f"{number}.png")
     assert "brightest pixel of all has 16 of 255" in build(dark, tmp_path).notes[0]  # type: ignore[attr-defined]
+    Image.fromarray(np.full((8, 8), 255, np.uint8)).save(dark / "ant" / "bright.png")
+    assert build(dark, tmp_path).notes == ()  # type: ignore[attr-defined]
 
 
-def test_a_file_of_32_bits_is_named(make_folder: MakeFolder, tmp_path: Path) -> None:
+def test_a_file_of_32_bits_is_told_with_the_reason(make_folder: MakeFolder, tmp_path: Path) -> None:
     path = make_folder(ant=20, bee=20)
     Image.fromarray(np.zeros((8, 8), np.float32)).save(path / "bee" / "depth.tiff")
-    with pytest.raises(UserError, match=r"8 or 16 bits(.|\n)*bee/depth\.tiff: mode F"):
+    with pytest.raises(UserError, match=r"depth\.tiff\) cannot be read \(images must have 8 or 16 bits.*not mode F"):
         build(path, tmp_path)
+    (note,) = build(path, tmp_path, max_unreadable=0.1).notes  # type: ignore[attr-defined]
+    assert "without a sign, not mode F" in note
 
 
 @pytest.mark.parametrize("check", ALL_CHECKS, ids=lambda check: check.__name__)

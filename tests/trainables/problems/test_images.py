@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from tracking.errors import UserError
 from trainables.problems.images import as_array, see_through
@@ -38,6 +39,36 @@ def test_sixteen_bits_are_scaled_to_eight(form: str, grey: bool | None) -> None:
 def test_sixteen_bits_of_the_other_order_of_bytes() -> None:
     swapped = Image.frombytes("I;16B", (16, 16), (RAMP.astype(">u2") * 257).tobytes())
     assert (as_array(swapped) == RAMP).all()
+
+
+def test_sixteen_bits_that_pillow_gives_as_32() -> None:
+    assert through_a_file(Image.fromarray(RAMP.astype(np.uint16) * 257), "PPM").mode == "I"
+    assert (as_array(through_a_file(Image.fromarray(RAMP.astype(np.uint16) * 257), "PPM")) == RAMP).all()
+
+
+def test_sixteen_bits_whose_white_is_zero() -> None:
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[262] = 0
+    image = through_a_file(Image.fromarray(RAMP.astype(np.uint16) * 257), "TIFF", tiffinfo=tags)
+    assert image.tag_v2[262] == 0  # type: ignore[attr-defined]
+    assert (as_array(image) == 255 - RAMP).all()
+
+
+def test_sixteen_bits_with_a_transparent_grey() -> None:
+    drawn = np.array([[94, 0], [200, 94]], np.uint16) * 257
+    image = through_a_file(Image.fromarray(drawn), transparency=94 * 257)
+    assert see_through(image)
+    assert as_array(image, grey=True)[0].tolist() == [[255, 0], [200, 255]]
+
+
+def test_a_damaged_exif_costs_the_turn_and_not_the_image() -> None:
+    image = through_a_file(Image.fromarray(RAMP))
+
+    def damaged() -> Any:
+        raise struct.error("unpack requires a buffer")
+
+    image.getexif = damaged  # type: ignore[method-assign]
+    assert (as_array(image) == RAMP).all()
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.int32])
