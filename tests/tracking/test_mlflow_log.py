@@ -275,31 +275,6 @@ def test_events_wait_for_a_store_that_comes_back(store: Store, monkeypatch: pyte
     assert len(dump(store)["runs"]) == 4
 
 
-def test_the_environment_names_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracker.example:5000")
-    assert default_store(tmp_path, "e") == Store("http://tracker.example:5000", "e", None)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/one/two.db")
-    assert default_store(tmp_path, "e").artifact_root == tmp_path / "one" / "mlartifacts"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://somewhere/one")
-    assert default_store(tmp_path, "e").artifact_root == tmp_path / "mlartifacts"
-
-
-@pytest.mark.slow
-def test_processes_that_make_the_same_store_at_once_all_succeed(tmp_path: Path) -> None:
-    code = "import sys, pathlib; from tracking.read import *; reachable(default_store(pathlib.Path(sys.argv[1]), 'e'))"
-    root = Path(__file__).resolve().parents[2]
-    made = [
-        subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=root, stderr=subprocess.PIPE)
-        for _ in range(2)
-    ]
-    said = [process.communicate(timeout=120)[1].decode() for process in made]
-    assert [process.returncode for process in made] == [0, 0], said
-    assert "INFO" not in "".join(said)  # no chatter of migrations
-    with sqlite3.connect(tmp_path / "mlflow.db") as database:
-        assert database.execute("pragma journal_mode").fetchone() == ("wal",)
-    database.close()
-
-
 def test_importing_the_observer_imports_no_mlflow() -> None:
     code = (
         "import sys, tracking.mlflow_log, tracking.read, tracking.provenance\n"
