@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +19,7 @@ EXIT_CODES = (
     "Exit codes: 0 done; 1 error; 2 the input was wrong; 3 finished with failed trials; 75 a limit is reached, "
     "`resume` goes on; 130 and 143 interrupted, `resume` goes on."
 )
+STOPPING_SECONDS = 2.0  # who sent SIGTERM may have sent it to Ray's processes too
 app = typer.Typer(
     help="Which invariances does my task want, which way of finding them is best, and what did it cost?",
     epilog=EXIT_CODES,
@@ -46,6 +49,27 @@ DryJson = Annotated[bool, typer.Option("--json", help="With --dry-run: one JSON 
 
 def main() -> None:
     """Run a command; a mistake of the user's ends with one message and exit code 2, a machine that fails with 1."""
+    try:
+        _run()
+    except SystemExit as end:
+        if "ray" in sys.modules:
+            _leave(end.code)
+        raise
+
+
+def _leave(code: str | int | None) -> None:
+    """Out at once, where Ray's control service is gone: what Ray does at the end of a process would wait for it."""
+    from search.pulse import lost
+
+    number = code if isinstance(code, int) else int(code is not None)
+    if lost(STOPPING_SECONDS if number == 143 else 0.0):
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(number)
+
+
+def _run() -> None:
     try:
         app()
     except UserError as error:

@@ -18,6 +18,7 @@ from search.access import show_token
 from search.connection import AUTO, Connection
 from search.placement import placement
 from search.settings import Resources
+from search.signals import plain
 from search.words import first_line
 from tracking.errors import StartError, UserError
 
@@ -69,6 +70,7 @@ def start(connection: Connection) -> None:
             show_token(_located(address))
             variables = _WORKERS | shipment.pop("env_vars", {})
             _init(address=address, runtime_env={"env_vars": variables, **shipment}, **quiet)
+    plain()
     logging.getLogger("ray").setLevel(logging.CRITICAL)  # what fails is told by us, once
     ray._private.worker.print_to_stdstream = lambda *args, **kwargs: None  # deaths of workers too; no setting does it
     if connection.ships:

@@ -23,12 +23,13 @@ from search.progress import Screen
 from search.pulse import listening
 from search.results import results
 from search.runner import ExitCode, Outcome
-from search.signals import asked
+from search.signals import Interrupted, asked
 from search.sound import check
 from search.study import Comparison
 from search.sweep import Observer, Sweep
 from search.sweep_log import SweepLog
 from search.sweep_name import check_name, fresh_name, plain_name
+from search.words import first_line
 from tracking.errors import StartError, StorageError, UserError
 from tracking.mlflow_log import MlflowLog, Store
 
@@ -137,7 +138,7 @@ def _watched(
     again = f"invsearch resume {sweeps.handle(made.place)}"
     backlog = Backlog(made.place)
     mlflow, log = MlflowLog(store, made.name, backlog), SweepLog(made.place)
-    refused = False
+    refused, hurried = False, False
     with tempfile.TemporaryDirectory(prefix="invsearch-") as scratch:  # until MLflow has taken the report
         try:
             say = partial(console.print, highlight=False, soft_wrap=True)
@@ -156,6 +157,11 @@ def _watched(
         except (UserError, StartError):
             refused = True
             raise
+        except (KeyboardInterrupt, Interrupted):  # no sweep runs yet, or any more
+            hurried = True
+            if made.exists():
+                say(f"interrupted; go on with: {again}")
+            raise
         except StorageError as error:
             hint = f"{error.hint}; what was journaled counts, go on with: {again}"
             raise StorageError(error.rule, error.got, hint) from None
@@ -163,7 +169,7 @@ def _watched(
             if refused:
                 mlflow.close(0.0)  # nothing happened that it does not know
             else:
-                _drain(mlflow, backlog, log, store, made, console)
+                _drain(mlflow, backlog, log, store, made, console, 0.0 if hurried else DRAIN_SECONDS)
             log.close()
     if log.error is not None:
         print(f"warning: {log.uri} is incomplete: {log.error}", file=sys.stderr)
@@ -171,15 +177,27 @@ def _watched(
 
 
 def _drain(
-    mlflow: MlflowLog, backlog: Backlog, log: SweepLog, store: Store, made: Sweep, console: Console
+    mlflow: MlflowLog, backlog: Backlog, log: SweepLog, store: Store, made: Sweep, console: Console, seconds: float
 ) -> None:
     """Let MLflow take the rest: as long as it takes some of it, and only for a moment where it is down."""
-    left = mlflow.close(DRAIN_SECONDS, PATIENCE_SECONDS, lambda left: console.print(
-        f"waiting for MLflow ({store.uri}) to take {left} events", highlight=False, soft_wrap=True
-    ))
+    left = 0
+    try:
+        left = mlflow.close(seconds, PATIENCE_SECONDS, lambda left: console.print(
+            f"waiting for MLflow ({store.uri}) to take {left} events", highlight=False, soft_wrap=True
+        ))
+    except (KeyboardInterrupt, Interrupted):
+        left = mlflow.close(0.0)
+        raise
+    finally:
+        _tell_missing(left, mlflow, backlog, log, store, made)
+
+
+def _tell_missing(
+    left: int, mlflow: MlflowLog, backlog: Backlog, log: SweepLog, store: Store, made: Sweep
+) -> None:
     if left:
         missing = (
-            f"MLflow ({store.uri}) has not taken {left} events ({'; '.join(mlflow.errors) or TOO_SLOW}); the journal "
+            f"MLflow ({store.uri}) has not taken {left} events ({'; '.join(map(first_line, mlflow.errors)) or TOO_SLOW}); the journal "
             f"has them, and `invsearch sync {sweeps.handle(made.place)}` or the next resume writes them"
         )
         print(f"warning: {missing}", file=sys.stderr)

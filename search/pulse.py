@@ -20,7 +20,9 @@ import ray
 
 PERIOD_SECONDS = 2.0
 GONE_SECONDS = 12.0  # longer than an orderly stop waits for slices, and than a service needs to be started again
+LOOK_SECONDS = 0.1
 SILENT_SECONDS = 20.0  # of RAY_gcs_rpc_server_reconnect_timeout_s, 60 by default
+_known: str | None = None  # the address of the service that was listened to last
 
 
 @contextmanager
@@ -52,13 +54,31 @@ def listening(
         thread.join(2 * period)
 
 
+def lost(patience: float = 0.0) -> bool:
+    """Whether the service that was listened to is gone: Ray's own end would wait for it, for a minute, in vain.
+
+    Args:
+        patience: how long a service that may just be stopping is given to be gone, in seconds.
+    """
+    until = time.monotonic() + patience
+    while _known is not None:
+        if not _answers(_known, PERIOD_SECONDS):
+            return True
+        if time.monotonic() >= until:
+            break
+        time.sleep(LOOK_SECONDS)
+    return False
+
+
 def _listen(
     say: Callable[[str], None], again: str, period: float, silent: float, locate: Callable[[], str | None],
     asked: Callable[[], int | None], leave: Callable[[int], None], gone: float, stop: threading.Event,
 ) -> None:
+    global _known
     address, heard, said, silent_since = None, time.monotonic(), False, 0.0
     while not stop.wait(period):
-        address = address or locate()  # asked for while it answers: later Ray would not come back from the question
+        # Asked for while it answers: later Ray would not come back from the question.
+        address = _known = address or locate()
         if address is None or _answers(address, period):
             heard, said, silent_since = time.monotonic(), False, 0.0
         elif (number := asked()) is not None:

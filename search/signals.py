@@ -1,18 +1,18 @@
-"""Ctrl-C and SIGTERM: the first stops the sweep in order, the second at once."""
+"""Ctrl-C and SIGTERM: the first stops the sweep in order, the second at once; where no sweep runs, the first does."""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 SECOND = b"\nstopped at once; what was journaled counts, and `invsearch resume` goes on from there\n"
 
 
-class Interrupted(BaseException):
-    """A signal came while nothing was there to stop in order."""
+class Interrupted(SystemExit):
+    """A signal came while nothing was there to stop in order; left alone it ends the process, with 128 + its number."""
 
 
 class Signals:
@@ -32,7 +32,7 @@ class Signals:
         self._watched = True
         try:
             if self.caught is not None:
-                raise Interrupted
+                raise Interrupted(128 + self.caught)
             yield
         finally:
             self._watched = False
@@ -44,7 +44,7 @@ class Signals:
             os._exit(128 + number)  # nothing may run: an orderly end is what was not wanted. Ray's processes follow
         self.caught = signal.Signals(number)
         if not self._watched:
-            raise Interrupted
+            raise Interrupted(128 + number)
 
 
 _latest = Signals()
@@ -53,6 +53,19 @@ _latest = Signals()
 def asked() -> signal.Signals | None:
     """The signal by which this process was asked to stop, from whatever thread; None so far."""
     return _latest.caught
+
+
+def plain() -> None:
+    """From here on SIGTERM raises Interrupted: in the time before `handled`, and after it.
+
+    To be called once Ray has started. Its own handlers print a stack, and end the process with code 15.
+    """
+    with suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGTERM, _terminated)
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise Interrupted(128 + number)
 
 
 @contextmanager
