@@ -196,8 +196,9 @@ def _tell_missing(
     left: int, mlflow: MlflowLog, backlog: Backlog, log: SweepLog, store: Store, made: Sweep
 ) -> None:
     if left:
+        why = "; ".join(map(first_line, mlflow.errors)) or TOO_SLOW
         missing = (
-            f"MLflow ({store.uri}) has not taken {left} events ({'; '.join(map(first_line, mlflow.errors)) or TOO_SLOW}); the journal "
+            f"MLflow ({store.uri}) has not taken {left} events ({why}); the journal "
             f"has them, and `invsearch sync {sweeps.handle(made.place)}` or the next resume writes them"
         )
         print(f"warning: {missing}", file=sys.stderr)

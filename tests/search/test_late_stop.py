@@ -133,4 +133,5 @@ def test_sigterm_to_the_whole_group_while_the_report_is_made(tmp_path: Path) -> 
     os.killpg(process.pid, signal.SIGTERM)
     output = process.communicate(timeout=30)[0]  # Ray would take 60 s
     assert process.returncode == ExitCode.TERMINATED, output
-    assert "Traceback" not in output and "GCS" not in output and f"invsearch resume {tmp_path}/cut" in output.replace("\n", "")
+    assert "Traceback" not in output and "GCS" not in output
+    assert f"invsearch resume {tmp_path}/cut" in output.replace("\n", "")
