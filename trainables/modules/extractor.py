@@ -136,7 +136,7 @@ class Baked(nn.Module):
         self.norms = nn.ModuleList(_norm(norm).baked(pair) for norm, pair in zip(tail.norms, pairs, strict=True))
         self.layers = nn.ModuleList(_mixed(layer).baked(mix) for layer in tail.layers)
         self.stem, self.shortcut = deepcopy(network.stem), deepcopy(tail.shortcut)
-        self.requires_grad_(False)
+        self.to(read.device).requires_grad_(False)  # ordinary layers are made on the CPU
 
     def forward(self, x: Tensor) -> Tensor:
         return through(self.begin, self.stem(x), list(self.norms), list(self.layers), self.shortcut)

@@ -45,7 +45,7 @@ class SpecialisedNetwork(nn.Module):
         self.extractor = extractor.bake(descriptor)
         self.head = nn.Linear(extractor.features, len(head.bias))
         self.head.load_state_dict({"weight": head.sharpness * head.weight, "bias": head.sharpness * head.bias})
-        self.requires_grad_(False)
+        self.to(descriptor.device).requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.extractor(x))  # type: ignore[no-any-return]
