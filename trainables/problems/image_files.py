@@ -26,13 +26,13 @@ def parts_of(path: str) -> tuple[list[Files], tuple[str, ...]]:
     """
     folders = folders_of_classes(path)
     parts = [_images(folder) for folder in folders]
-    notes: tuple[str, ...] = ()
+    notes = _beside(path, folders)
     if len(parts) == 3:
         *parts, validation = parts
         if set(validation) == set(parts[0]):
             parts[0] = {name: files + validation[name] for name, files in parts[0].items()}
         else:
-            notes = (f"`{folders[2].name}` has other classes than `{folders[0].name}`, and is left out",)
+            notes += (f"`{folders[-1].name}` has other classes than `{folders[0].name}`, and is left out",)
     if not count(parts[0]):
         hint = "expected path/CLASS/IMAGE.png or path/train/CLASS/IMAGE.png"
         raise UserError("the folder must hold images, one sub-folder per class", path, hint)
@@ -50,19 +50,38 @@ def folders_of_classes(path: str) -> list[Path]:
     """Those whose sub-folders are the classes: that of the pool, and of test and validation where there are any.
 
     Raises:
-        UserError: no such folder, or nothing but test folders in it.
+        UserError: no such folder, nothing but test folders in it, or two folders for one part.
     """
     root = Path(path).expanduser()
     if not root.is_dir():
         raise UserError("`path` must be a folder of images, one sub-folder per class", root, "check the spelling")
-    folders = {folder.name.lower(): folder for folder in _subfolders(root)}
-    pool, test, validation = (
-        next((folders[name] for name in names if name in folders), None)
-        for names in (POOL_FOLDERS, TEST_FOLDERS, VALIDATION_FOLDERS)
-    )
-    if pool is None and folders and set(folders) <= {*TEST_FOLDERS, *VALIDATION_FOLDERS}:
-        raise UserError("a test folder needs one to learn from beside it", ", ".join(folders), f"{root}/train/CLASS/*")
+    folders = _subfolders(root)
+    pool, test, validation = (_one_of(folders, names) for names in (POOL_FOLDERS, TEST_FOLDERS, VALIDATION_FOLDERS))
+    if pool is None and folders and all(_named(folder, (*TEST_FOLDERS, *VALIDATION_FOLDERS)) for folder in folders):
+        names = ", ".join(folder.name for folder in folders)
+        raise UserError("a test folder needs one to learn from beside it", names, f"{root}/train/CLASS/*")
     return [root] if pool is None else [pool, *(part for part in (test, validation) if part)]
+
+
+def _one_of(folders: Sequence[Path], names: Sequence[str]) -> Path | None:
+    """The folder of one of these names; raises UserError where several have one, since only one would be read."""
+    found = [folder for folder in folders if _named(folder, names)]
+    if len(found) > 1:
+        told = ", ".join(folder.name for folder in found)
+        raise UserError(f"there may be one folder of {' or '.join(names)}", told, "merge them, or move one elsewhere")
+    return found[0] if found else None
+
+
+def _named(folder: Path, names: Sequence[str]) -> bool:
+    return folder.name.lower() in names
+
+
+def _beside(path: str, folders: Sequence[Path]) -> tuple[str, ...]:
+    """A note on sub-folders with images beside those of train and test: nobody reads them."""
+    root = Path(path).expanduser()
+    others = [] if folders[0] == root else [one for one in _subfolders(root) if one not in folders]
+    names = [one.name for one in others if any(_is_image(file, one) for file in one.rglob("*"))]
+    return (f"beside `{folders[0].name}` nothing else is read: {', '.join(names)}",) if names else ()
 
 
 def no_empty_class(classes: tuple[str, ...], labels: Sequence[Array]) -> None:

@@ -59,6 +59,24 @@ def test_beside_a_test_folder_validation_images_join_those_of_train(make_folder:
     assert problem.notes == ("`val` has other classes than `train`, and is left out",)  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("twice", [("train", "Train"), ("train", "training"), ("test", "Testing"), ("val", "valid")])
+def test_two_folders_for_one_part_are_told(make_folder: MakeFolder, tmp_path: Path, twice: tuple[str, str]) -> None:
+    for part in {"train", *twice}:
+        make_folder(f"images/{part}", ant=8, bee=8)
+    with pytest.raises(UserError, match="one folder of") as told:
+        build(tmp_path / "images", tmp_path)
+    assert told.value.got == ", ".join(sorted(twice))
+
+
+def test_what_is_beside_train_is_told(make_folder: MakeFolder, tmp_path: Path) -> None:
+    """Classes beside `train` would be missed in silence; a folder without images is nobody's loss."""
+    make_folder("images/train", ant=8, bee=8)
+    make_folder("images", cow=4)
+    (tmp_path / "images" / "notes").mkdir()
+    problem = build(tmp_path / "images", tmp_path, size=4)
+    assert problem.notes == ("beside `train` nothing else is read: cow",)  # type: ignore[attr-defined]
+
+
 def test_test_folders_alone_are_no_classes(make_folder: MakeFolder, tmp_path: Path) -> None:
     for part in ("test", "val"):
         make_folder(f"images/{part}", ant=8, bee=8)
