@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +17,6 @@ EXIT_CODES = (
     "Exit codes: 0 done; 1 error; 2 the input was wrong; 3 finished with failed trials; 75 a limit is reached, "
     "`resume` goes on; 130 and 143 interrupted, `resume` goes on."
 )
-STOPPING_SECONDS = 2.0  # who sent SIGTERM may have sent it to Ray's processes too
 app = typer.Typer(
     help="Which invariances does my task want, which way of finding them is best, and what did it cost?",
     epilog=EXIT_CODES,
@@ -53,20 +50,10 @@ def main() -> None:
         _run()
     except SystemExit as end:
         if "ray" in sys.modules:
-            _leave(end.code)
+            from search.pulse import leave_where_lost
+
+            leave_where_lost(end.code)
         raise
-
-
-def _leave(code: str | int | None) -> None:
-    """Out at once, where Ray's control service is gone: what Ray does at the end of a process would wait for it."""
-    from search.pulse import lost
-
-    number = code if isinstance(code, int) else int(code is not None)
-    if lost(STOPPING_SECONDS if number == 143 else 0.0):
-        with suppress(OSError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(number)
 
 
 def _run() -> None:

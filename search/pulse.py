@@ -9,6 +9,7 @@ there is nothing to stop in order any more, and nothing to wait for.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import threading
@@ -21,8 +22,9 @@ import ray
 PERIOD_SECONDS = 2.0
 GONE_SECONDS = 12.0  # longer than an orderly stop waits for slices, and than a service needs to be started again
 LOOK_SECONDS = 0.1
+STOPPING_SECONDS = 2.0  # who sent SIGTERM may have sent it to Ray's processes too
 SILENT_SECONDS = 20.0  # of RAY_gcs_rpc_server_reconnect_timeout_s, 60 by default
-_known: str | None = None  # the address of the service that was listened to last
+_known: tuple[str, str] | None = None  # where Ray's service was when it was listened to; this node, of that session
 
 
 @contextmanager
@@ -55,14 +57,14 @@ def listening(
 
 
 def lost(patience: float = 0.0) -> bool:
-    """Whether the service that was listened to is gone: Ray's own end would wait for it, for a minute, in vain.
+    """Whether Ray's service was there and is gone: Ray's own end would wait for it, for a minute, in vain.
 
     Args:
         patience: how long a service that may just be stopping is given to be gone, in seconds.
     """
     until = time.monotonic() + patience
-    while _known is not None:
-        if not _answers(_known, PERIOD_SECONDS):
+    while _known is not None and ray.is_initialized() and _known[1] == ray.get_runtime_context().get_node_id():
+        if not _answers(_known[0], PERIOD_SECONDS):
             return True
         if time.monotonic() >= until:
             break
@@ -70,15 +72,27 @@ def lost(patience: float = 0.0) -> bool:
     return False
 
 
+def leave_where_lost(code: str | int | None) -> None:
+    """End the process at once where the service is gone; back where it is there.
+
+    Args:
+        code: of `SystemExit`.
+    """
+    number = code if isinstance(code, int) else int(code is not None)
+    if lost(STOPPING_SECONDS if number == 128 + signal.SIGTERM else 0.0):
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(number)
+
+
 def _listen(
     say: Callable[[str], None], again: str, period: float, silent: float, locate: Callable[[], str | None],
     asked: Callable[[], int | None], leave: Callable[[int], None], gone: float, stop: threading.Event,
 ) -> None:
-    global _known
     address, heard, said, silent_since = None, time.monotonic(), False, 0.0
     while not stop.wait(period):
-        # Asked for while it answers: later Ray would not come back from the question.
-        address = _known = address or locate()
+        address = address or locate()  # asked for while it answers: later Ray would not come back from the question
         if address is None or _answers(address, period):
             heard, said, silent_since = time.monotonic(), False, 0.0
         elif (number := asked()) is not None:
@@ -105,7 +119,12 @@ def _left(say: Callable[[str], None], again: str, number: int, leave: Callable[[
 
 
 def _gcs() -> str | None:
-    return str(ray.get_runtime_context().gcs_address) if ray.is_initialized() else None
+    global _known
+    if not ray.is_initialized():
+        return None
+    context = ray.get_runtime_context()
+    _known = str(context.gcs_address), context.get_node_id()
+    return _known[0]
 
 
 def _answers(address: str, patience: float) -> bool:

@@ -9,10 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from search import cli, launch, pulse
+from search import launch, pulse
 from search.driver import ExitCode, Outcome
 from search.signals import Interrupted, handled, plain
 from search.sweep import Sweep
@@ -100,19 +101,29 @@ def test_without_a_service_the_process_does_not_wait_for_rays_end(
     monkeypatch: pytest.MonkeyPatch, code: int | str | None, number: int, gone: bool
 ) -> None:
     service = socket.create_server(("127.0.0.1", 0))
-    monkeypatch.setattr(pulse, "_known", f"127.0.0.1:{service.getsockname()[1]}")
-    monkeypatch.setattr(cli, "STOPPING_SECONDS", 0.2)
+    monkeypatch.setattr(pulse, "_known", (f"127.0.0.1:{service.getsockname()[1]}", "node"))
+    monkeypatch.setattr(pulse.ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "node"))
+    monkeypatch.setattr(pulse, "STOPPING_SECONDS", 0.2)
+    monkeypatch.setattr(pulse.ray, "is_initialized", lambda: True)
     left: list[int] = []
-    monkeypatch.setattr(cli.os, "_exit", left.append)
+    monkeypatch.setattr(pulse.os, "_exit", left.append)
     if gone:
         service.close()
-    cli._leave(code)
+    pulse.leave_where_lost(code)
     assert left == ([number] if gone else [])
     service.close()
 
 
-def test_no_service_was_ever_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pulse, "_known", None)
+@pytest.mark.parametrize(
+    ("known", "running", "node"),
+    [(None, True, "node"), (("127.0.0.1:1", "node"), False, "node"), (("127.0.0.1:1", "node"), True, "of another")],
+)
+def test_there_is_nothing_to_lose(
+    monkeypatch: pytest.MonkeyPatch, known: tuple[str, str] | None, running: bool, node: str
+) -> None:
+    monkeypatch.setattr(pulse, "_known", known)
+    monkeypatch.setattr(pulse.ray, "is_initialized", lambda: running)
+    monkeypatch.setattr(pulse.ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: node))
     assert not pulse.lost(60.0)
 
 

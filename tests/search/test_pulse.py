@@ -89,7 +89,9 @@ def test_the_service_is_asked_for_once(service: Service) -> None:
 
 
 def test_it_is_rays_own_service_once_there_is_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pulse.ray, "get_runtime_context", lambda: SimpleNamespace(gcs_address="10.0.0.1:6379"))
+    monkeypatch.setattr(pulse, "_known", None)
+    context = SimpleNamespace(gcs_address="10.0.0.1:6379", get_node_id=lambda: "node")
+    monkeypatch.setattr(pulse.ray, "get_runtime_context", lambda: context)
     for running, expected in ((False, None), (True, "10.0.0.1:6379")):
         monkeypatch.setattr(pulse.ray, "is_initialized", lambda running=running: running)
         assert pulse._gcs() == expected
