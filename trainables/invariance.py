@@ -32,7 +32,7 @@ def measure(
 
     For classification two numbers: the agreement E_v[argmax f(T_v x) = argmax f(x)] in [0, 1], and the expected
     Kullback-Leibler divergence E_v KL(f(x) || f(T_v x)) in nats, over `strengths` evenly spaced |v| in (0, r] and
-    both signs where the action has one; where labels of two classes are given a third, AugNet's `relative_invariance`
+    both signs where the action has one, a flip at all of its strength: between lies a blend, which is no flip; where labels of two classes are given a third, AugNet's `relative_invariance`
     of the logits. For all other kinds the mean squared change of the outputs.
 
     Args:
@@ -45,7 +45,8 @@ def measure(
     found: dict[str, float] = {}
     for action in bank:
         reach = min(ranges.get(action.name, action.limit) / action.limit, 1.0)
-        changed = [predict(_transform(action, x, v)) for v in _grid(reach, strengths, action.signed)]
+        grid = [1.0] if action.name in SWITCHES else _grid(reach, strengths, action.signed)
+        changed = [predict(_transform(action, x, v)) for v in grid]
         moved = torch.stack(changed)  # (G, B, K)
         if kind is not Kind.CLASSIFICATION:
             found[f"{action.name}/change"] = float((moved - plain).square().mean())
@@ -150,7 +151,7 @@ def averaged(predict: Predict, sample: Sampler, x: Tensor, copies: int, generato
 def common_sampler(bank: tuple[Action, ...], ranges: Mapping[str, float]) -> Sampler:
     """Copies that every method gets alike: per input one action of the bank, its strength uniform over the range.
 
-    Without any action a copy is the input itself.
+    A flip is drawn by a coin. Without any action a copy is the input itself.
     """
 
     def sample(x: Tensor, generator: Generator) -> Tensor:
@@ -163,7 +164,8 @@ def common_sampler(bank: tuple[Action, ...], ranges: Mapping[str, float]) -> Sam
         for number, action in enumerate(bank):  # one group of kernels per action present
             rows = (choice == number).nonzero()[:, 0]
             if len(rows):
-                v = u[rows] * min(ranges.get(action.name, action.limit) / action.limit, 1.0)
+                reach = min(ranges.get(action.name, action.limit) / action.limit, 1.0)
+                v = (u[rows] < 0.5).to(u) if action.name in SWITCHES else u[rows] * reach
                 v = v * sign[rows] if action.signed else v
                 here = rows.to(x.device)
                 moved[here] = action.apply(x[here], v.to(x))

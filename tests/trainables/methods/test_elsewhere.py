@@ -111,7 +111,8 @@ def agrees(config: MethodConfig, patch: pytest.MonkeyPatch) -> None:
     with machine(patch):
         trace = run(config, moved(make()))
     assert trace.outputs and all(isinstance(one, Elsewhere) for one in trace.outputs)
-    assert trace.costs == expected.costs
+    for one, other in zip(trace.costs, expected.costs, strict=True):
+        assert one == pytest.approx(other, rel=1e-3)
     if getattr(config, "precision", None) is not Precision.MIXED:  # the other device knows no autocast
         close([here(one) for one in trace.outputs], expected.outputs)
         assert _plain(trace) == pytest.approx(_plain(expected), rel=1e-4, abs=1e-4)
