@@ -32,8 +32,9 @@ def measure(
 
     For classification two numbers: the agreement E_v[argmax f(T_v x) = argmax f(x)] in [0, 1], and the expected
     Kullback-Leibler divergence E_v KL(f(x) || f(T_v x)) in nats, over `strengths` evenly spaced |v| in (0, r] and
-    both signs where the action has one, a flip at all of its strength: between lies a blend, which is no flip; where labels of two classes are given a third, AugNet's `relative_invariance`
-    of the logits. For all other kinds the mean squared change of the outputs.
+    both signs where the action has one; of a flip at its full strength, since between lies a blend. Where labels of two
+    classes are given a third, AugNet's `relative_invariance` of the logits. For all other kinds the mean squared change
+    of the outputs.
 
     Args:
         x: inputs (B, *shape).

@@ -1,4 +1,4 @@
-"""A flip is on or off: what is measured under it, and what averages over it, sees no blend of an image and its mirror."""
+"""A flip is on or off: what is measured under it, and what averages over it, sees no blend of image and mirror."""
 
 from __future__ import annotations
 

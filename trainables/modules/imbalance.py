@@ -48,7 +48,9 @@ class ImbalanceConfig(BaseModel):
     - Balanced resampling: `sampling: balanced`; delayed (DRS, Cao et al. 2019): with `delay`.
     - Class-balanced loss (Cui et al. 2019): `weighting: effective`, loss_b * w_{y_b} with w_c proportional to
       (1 - beta) / (1 - beta^n_c), the inverse of the effective number of examples; delayed (DRW): with `delay`. Weights
-      sum to the number of classes that have examples, and a batch's loss is the plain mean of the weighted losses.
+      have a mean of 1 over what batches are drawn from, and a batch's loss is the plain mean of the weighted losses: in
+      expectation the weighted mean of LDAM-DRW, where a batch's own weights divide. With the paper's sum of weights,
+      the number of classes, the step would shrink with the imbalance (to a tenth at 200 to 1) as soon as weights begin.
     - LDAM (Cao et al. 2019): cross-entropy of z - scale Delta_y e_y, with margins Delta_c = margin (min n / n_c)^{1/4}
       on a cosine classifier, z = scale cos (see `cosine_head`), which the recipe's network is given.
     - Focal loss (Lin et al. 2017): (1 - p_y)^gamma times the cross-entropy.
@@ -140,7 +142,7 @@ class ImbalanceRule:
         if config.empirical:
             return
         sizes = self._sizes(*self._splits)
-        weights = normalised(effective_weights(sizes, config.beta), sizes)
+        weights = normalised(effective_weights(sizes, config.beta), self._frequencies(self._splits))
         self._weights = weights.float().to(self._device)
         self._ones = torch.ones_like(self._weights)
         self._shifts = (config.scale * margins(sizes, config.margin)).float().to(self._device)
@@ -246,9 +248,13 @@ def effective_weights(sizes: Tensor, beta: float) -> Tensor:
     return torch.where(sizes > 0, (1 - beta) / -torch.expm1(sizes.clamp(min=1) * log_beta), 0.0)
 
 
-def normalised(weights: Tensor, sizes: Tensor) -> Tensor:
-    """With a mean of 1 over the classes that have examples."""
-    return weights / weights.sum() * (sizes > 0).sum()
+def normalised(weights: Tensor, drawn: Tensor) -> Tensor:
+    """With a mean of 1 over the examples of batches; both (K,) float64.
+
+    Args:
+        drawn: how often each class is, up to a factor.
+    """
+    return weights * drawn.sum() / (weights * drawn).sum()
 
 
 def margins(sizes: Tensor, largest: float) -> Tensor:

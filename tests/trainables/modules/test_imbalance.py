@@ -100,10 +100,23 @@ def test_effective_weights_go_from_equal_to_inverse_sizes(sizes: list[int]) -> N
     torch.testing.assert_close(effective_weights(n, 0.9999), between, rtol=1e-9, atol=0)
 
 
-def test_weights_sum_to_the_number_of_classes_that_have_examples() -> None:
+def test_weights_have_a_mean_of_one_over_what_is_drawn() -> None:
+    """So the step is as long after the switch as before it: of uniform batches, and of balanced ones."""
     sizes = torch.tensor([500, 20, 3, 0])
-    weights = normalised(effective_weights(sizes, 0.99), sizes)
-    assert float(weights.sum()) == pytest.approx(3) and float(weights[3]) == 0
+    raw = effective_weights(sizes, 0.99)
+    for drawn in (sizes.double(), (sizes > 0).double()):
+        weights = normalised(raw, drawn)
+        assert float((weights * drawn).sum() / drawn.sum()) == pytest.approx(1) and float(weights[3]) == 0
+        torch.testing.assert_close(weights[:3] / weights[0], raw[:3] / raw[0])
+
+
+def test_a_weighted_batch_has_in_expectation_torchs_weighted_mean() -> None:
+    """Of all examples at once the two are the same number."""
+    made = rule(weighting="effective", beta=0.9)
+    y = torch.repeat_interleave(torch.arange(3), torch.tensor(BOTH))
+    z = torch.randn(len(y), 3, generator=Generator().manual_seed(0))
+    weights = torch.tensor([effective(0.9, n) for n in BOTH])
+    torch.testing.assert_close(made.loss(z, y, 0.0).mean(), cross_entropy(z, y, weight=weights))
 
 
 def test_margins_are_those_worked_out_by_hand() -> None:
@@ -152,7 +165,8 @@ def test_weights_multiply_whatever_loss_there_is(loss: Loss) -> None:
     z, y = torch.randn(30, 3, generator=Generator().manual_seed(0)), torch.arange(30) % 3
     bare = rule(loss=loss).loss(z, y, 0.0)
     raw = [effective(0.9, n) for n in BOTH]
-    expected = bare * torch.tensor([3 * raw[label] / sum(raw) for label in y.tolist()])
+    mean = sum(n * w for n, w in zip(BOTH, raw, strict=True)) / sum(BOTH)
+    expected = bare * torch.tensor([raw[label] / mean for label in y.tolist()])
     torch.testing.assert_close(rule(loss=loss, weighting="effective", beta=0.9).loss(z, y, 0.0), expected)
 
 
