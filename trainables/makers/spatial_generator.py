@@ -40,7 +40,7 @@ class Config(MakerConfig):
         nucleus: share of the probability that draws are made from; 1 is all of it.
     """
 
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
 
     horizon: int = Field(default=3000, ge=1)
     batch_size: int = Field(default=128, ge=2)

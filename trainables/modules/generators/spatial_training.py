@@ -7,11 +7,12 @@ Axes: B images, Q warps, N bins of a strength.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.nn.functional import cross_entropy
 
 from tracking.cost import Phase
@@ -126,14 +127,25 @@ class SpatialTraining:
         with context.meter.unit("update", x.shape, phase=Phase.PRETRAIN, examples=len(x)):
             draw = Draw.of(x, self._noise)
             place = torch.randint(len(CAPS), (len(x),), generator=self._noise, device=self._noise.device)
-            case = moved(x, draw.jitter, place.to(x.device), 2 * draw.u[:, 0] - 1, config.bins)
-            odds = self._network(shown(case.x, draw.noise))
-            loss = cross_entropy(odds[torch.arange(len(x), device=x.device), case.place], case.bin)
+            loss = self._loss(x, draw, place.to(x.device))
             gradients = torch.autograd.grad(loss, list(self._network.parameters()))
             rate = config.learning_rate * cosine(self._cursor, context.horizon)
             descend(self._optimiser, gradients, rate)
         self._cursor += 1
         return loss.detach()
+
+    def _loss(self, x: Tensor, draw: Draw, place: Tensor) -> Tensor:
+        """Mean -log q of the bins that images (B, C, H, W) were moved by, each along the warp `place` (B,); 0-d."""
+        case = moved(x, draw.jitter, place, 2 * draw.u[:, 0] - 1, self._config.bins)
+        odds = self._network(shown(case.x, draw.noise))
+        return cross_entropy(odds[torch.arange(len(x), device=x.device), case.place], case.bin)
+
+    @torch.no_grad()
+    def _informed(self, x: Tensor, generator: Generator) -> float:
+        """See `Measures.informed`: every image is moved once along each warp."""
+        places = torch.arange(len(CAPS), device=x.device)
+        losses = [self._loss(x, Draw.of(x, generator), place.expand(len(x))) for place in places]
+        return 1 - float(torch.stack(losses).mean()) / math.log(self._config.bins)
 
     def _measured(self, x: Tensor) -> tuple[Measures, dict[str, float]]:
         """What two draws do beyond what bins blur, and half-widths in the operations' units, means over images."""
@@ -146,7 +158,9 @@ class SpatialTraining:
         found = dict(zip((operation.value for operation in CAPS), (widths.mean(0) * caps).tolist(), strict=True))
         distances = 2 * torch.stack((l1(first, second), l1(still, again), l1(x, x.roll(1, 0))))
         drawn, resolution, spread = distances.tolist()
-        return Measures(max(0.0, drawn - resolution), resolution, spread, 0.0, None), found
+        # Warps have nothing to reconstruct. The order of the maximum's arguments keeps what is not a number.
+        beyond, informed = max(drawn - resolution, 0.0), self._informed(x, generator)
+        return Measures(beyond, resolution, spread, 0.0, None, informed), found
 
 
 def _kept(x: Tensor, draw: Draw, bins: int) -> Tensor:

@@ -100,9 +100,11 @@ class SpatialTransfer:
     def describe(self) -> Mapping[str, float]:
         """How wide draws are, see `spatial.half_width`, in the units of the operations; and the measures."""
         units = {operation: TRANSFORMS[operation].unit.replace(" ", "_") for operation in CAPS}
+        informed = self._measures.informed
         return {
             **{f"{operation.value}/width_{units[operation]}": width for operation, width in self._widths.items()},
             "generator/diversity_ratio": self._measures.diversity_ratio,
+            **({} if informed is None else {"generator/informed": informed}),
         }
 
     def collapsed(self) -> str | None:

@@ -59,6 +59,20 @@ def made(degrees: float, seed: int = 0, horizon: int = HORIZON, ground: float = 
     return maker.result()
 
 
+def test_a_generator_that_has_learned_nothing_is_told() -> None:
+    """Its draws are the widest there are, so that its diversity is beyond that of any that has learned.
+
+    A network that knows nothing has a cross-entropy of log N; every bin of each image is told by one that is trained,
+    but for the turn, which a pool of any turn does not tell.
+    """
+    nothing, full, upright = made(180.0, horizon=1), made(180.0), made(0.0)
+    assert nothing["measures"]["diversity_ratio"] > full["measures"]["diversity_ratio"]
+    assert nothing["measures"]["informed"] == pytest.approx(0.0, abs=0.02)
+    assert 0.2 < full["measures"]["informed"] < 0.8 * upright["measures"]["informed"] < 0.8
+    said = load_transfer(nothing, Letters.shape, CPU).collapsed()
+    assert said is not None and "has learned nothing" in said
+
+
 def letters_f(degrees: Tensor) -> Tensor:
     """The letter F, turned by these angles (n,)."""
     upright = torch.zeros(len(degrees), *Letters.shape)
