@@ -51,7 +51,7 @@ class Config(WrapperConfig):
         if len({id(array) for array in dataset.pool.values()}) > 1:
             raise UserError("`episodes` transforms queries itself", "a wrapper that changes some splits only")
         before = dataset.truth or Truth()
-        check_ranges(self.ranges, dataset.actions(), before)
+        check_ranges(self.ranges, dataset)
         x, y = np.asarray(dataset.pool[Split.TRAIN]), dataset.pool_y
         sizes = np.bincount(y, minlength=dataset.outputs)
         needed, least = self.shots + self.queries, int(sizes.min())

@@ -64,8 +64,7 @@ class Config(WrapperConfig):
     def wrap(self, dataset: Dataset, seed: int) -> Dataset:
         _check_data(dataset)
         before = dataset.truth or Truth()
-        check_ranges(self.ranges, dataset.actions(), before)
-        self._check_sums(dataset, before)
+        check_ranges(self.ranges, dataset)
         learned, held = self._rows(dataset, self._sizes(dataset, seed), seed)
         rows = np.concatenate((learned, held))
         reserved = np.arange(len(rows)) >= len(learned)
@@ -75,22 +74,10 @@ class Config(WrapperConfig):
         return replace(
             changed, select=reserved, test_x=self._varied(dataset, "test", dataset.test_x, seed),
             clean_x=dataset.test_x if dataset.clean_x is None else dataset.clean_x,
+            nuisances=dataset.nuisances.union(self.ranges),
             originals=kept.planted(changed.pool) if self.ranges else kept.originals,
             truth=truth if self.ranges or dataset.truth else None, balanced=True,
         )
-
-    def _check_sums(self, dataset: Dataset, before: Truth) -> None:
-        """Invariance per class is measured within the bank: two nuisances of one name must lie in it together."""
-        if dataset.clean_x is None:
-            return  # what is known to be safe was not drawn
-        for name, reach in self.ranges.items():
-            whole, limit = widest({name: reach}, before.invariant)[name], dataset.actions()[name].limit
-            if whole > limit * (1 + 1e-9):
-                raise UserError(
-                    f"nuisances of one name add up, and what they add up to must lie in the bank: {limit:g}",
-                    f"`{name}` by {before.invariant[name]:g} and by {reach:g}",
-                    f"plant it once, or raise `limits: {{{name}: ...}}`",
-                )
 
     def _sizes(self, dataset: Dataset, seed: int) -> Array:
         """Of each class (K,), by label."""

@@ -40,7 +40,7 @@ class Config(WrapperConfig):
 
     def wrap(self, dataset: Dataset, seed: int) -> Dataset:
         bank = dataset.actions()
-        check_ranges(self.ranges, bank, dataset.truth or Truth())
+        check_ranges(self.ranges, dataset)
         chosen = [bank[name] for name in bank if name in self.ranges]
 
         def varied(part: str, x: Array) -> Array:
@@ -55,6 +55,7 @@ class Config(WrapperConfig):
             changed,
             test_x=test_x,
             clean_x=clean if Split.TEST in self.on else dataset.clean_x,
+            nuisances=dataset.nuisances.union(self.ranges),
             originals=dataset.planted(changed.pool) if set(self.on).intersection(POOL) else dataset.originals,
             truth=Truth({**truth.invariant, **widest(self.ranges, truth.invariant)}, truth.harmful),
         )
@@ -89,8 +90,13 @@ def strengths(actions: list[Action], ranges: Mapping[str, float], uniform: Calla
     return found
 
 
-def check_ranges(ranges: Mapping[str, float], bank: Mapping[str, Action], truth: Truth) -> None:
-    """Raises UserError where a nuisance is not in the bank, out of its range, or what tells the classes apart."""
+def check_ranges(ranges: Mapping[str, float], dataset: Dataset) -> None:
+    """Raises UserError where a nuisance is not in the bank, out of its range, there already, or tells classes apart.
+
+    Twice the same action is refused: what two uniform strengths add up to is triangular, a level or a flip takes the
+    larger one or either, and other splits may have had one of them alone; no range says what was planted then.
+    """
+    bank, harmful = dataset.actions(), (dataset.truth or Truth()).harmful
     for name, reach in ranges.items():
         if name not in bank:
             raise UserError("a nuisance must be an action of the transform bank", name, nearest(name, bank))
@@ -103,10 +109,12 @@ def check_ranges(ranges: Mapping[str, float], bank: Mapping[str, Action], truth:
             )
         if name in SWITCHES and reach != limit:
             raise UserError(f"`{name}` is on or off: its range is {limit:g}", reach)
-        if name in truth.harmful:
+        if name in harmful:
             raise UserError("what tells the classes apart cannot be a nuisance too", name)
+        if name in dataset.nuisances:
+            raise UserError("a nuisance is planted once", f"`{name}` twice", "name it once, by its whole range")
 
 
 def widest(ranges: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
-    """Half-widths after another nuisance of the same name: strengths add up, switches do not."""
+    """Half-widths where the data are known to vary by `before`, unplanted: strengths add up, switches do not."""
     return {name: reach + (name not in SWITCHES) * before.get(name, 0.0) for name, reach in ranges.items()}

@@ -76,7 +76,8 @@ def test_a_nuisance_of_some_splits_leaves_train_alone(tmp_path: Path) -> None:
 
 
 def test_nuisances_of_different_splits_have_one_original(tmp_path: Path) -> None:
-    parts = [{"name": "nuisance", "ranges": {"rotation": 60.0}, "on": on} for on in (["train"], ["outer", "test"])]
+    places = {"rotation": ["train"], "brightness": ["outer", "test"]}
+    parts = [{"name": "nuisance", "ranges": {name: 0.3}, "on": on} for name, on in places.items()]
     problem = built(tmp_path, *parts)
     assert torch.equal(originals(problem).labelled().x, built(tmp_path).view().labelled().x)
 
