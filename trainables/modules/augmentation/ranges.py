@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from tracking.errors import UserError
 
 LARGE = 30.0  # share from which on a softplus is its argument in double precision
+# The share next to 1 in float32, whose product with any cap is below the cap: what a sigmoid found can be set again.
+NEAREST = 1 - 2.0**-24
 
 
 class Parametrisation(StrEnum):
@@ -57,7 +59,7 @@ class Ranges(nn.Module):
     def shares(self) -> Tensor:
         """(Q,) of the caps."""
         sigmoid = self.parametrisation is Parametrisation.SIGMOID
-        return self.logits.sigmoid() if sigmoid else nn.functional.softplus(self.logits)
+        return self.logits.sigmoid().clamp(max=NEAREST) if sigmoid else nn.functional.softplus(self.logits)
 
     @property
     def widths(self) -> Tensor:

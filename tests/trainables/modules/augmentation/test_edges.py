@@ -30,6 +30,7 @@ from trainables.modules.augmentation import (
 )
 from trainables.modules.augmentation.pipeline import pipeline, source
 from trainables.modules.augmentation.published import AugNetLayer
+from trainables.modules.augmentation.ranges import Ranges
 from trainables.modules.augmentation.sheet import SHOWN, contact_sheet
 from trainables.modules.augmentation.standard import set_widths, standard_layer, widths
 from trainables.modules.augmentation.takeaway import export
@@ -74,6 +75,24 @@ def test_softplus_widths_may_lie_beyond_a_cap_and_sigmoid_ones_not() -> None:
     with pytest.raises(UserError, match="between 0 and its cap"):
         LearnedAffine([Operation.SCALE]).ranges.set_widths([1.0])
     assert Parametrisation.SOFTPLUS is LieAffine().ranges.parametrisation
+
+
+@pytest.mark.parametrize("logit", [16.0, 17.0, 100.0])
+def test_what_was_found_at_its_cap_can_be_put_back(logit: float) -> None:
+    """A sigmoid of 17 and more is 1 in float32; its range was the cap, which none may have."""
+    shape = (3, 9, 12)
+    found, replay = standard_layer(shape), standard_layer(shape)
+    with torch.no_grad():
+        for parameter in found.parameters():
+            parameter.fill_(logit)
+    set_widths(replay, widths(found))
+    assert widths(replay) == pytest.approx({one.name: one.cap for one in found.learned()}, rel=1e-6)
+    assert all(bool(parameter.isfinite().all()) for parameter in replay.parameters())
+    caps = [0.5, 1.0, *torch.linspace(0.01, 200.0, 999).tolist()]
+    many = Ranges(caps, 0.5)
+    many.logits.detach().fill_(logit)
+    assert bool((many.widths < many.caps).all())
+    many.set_widths(many.widths.tolist())
 
 
 def test_a_range_that_has_nearly_vanished_is_still_paid_for() -> None:
