@@ -45,7 +45,7 @@ class Config(RecipeConfig):
     copies than its 20 to 31.
 
     Args:
-        copies: S per image, in training and for the estimate.
+        copies: S per image, in training (also with `ranges`, at the same price) and for the estimate.
         block: m images per estimate, all their copies in memory at once.
         burn_in: share of the horizon before the first estimate.
         interval: updates of the network between two estimates.
@@ -91,7 +91,7 @@ class Config(RecipeConfig):
         if self.ranges is None:
             return Lila(context, self, layer)
         set_widths(layer, self.ranges)
-        return FixedAugmentation(context, self, layer)
+        return FixedAugmentation(context, self, layer, self.copies)
 
     def _require_likelihood(self) -> None:
         rule = self.imbalance

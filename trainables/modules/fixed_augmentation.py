@@ -19,10 +19,11 @@ class FixedAugmentation(Supervised):
     Args:
         recipe: of the method that found the ranges; with them in it, so it is what `found` returns.
         layer: its ranges stay as they are.
+        copies: draws of each input, over which outputs are averaged in training, before the loss.
     """
 
-    def __init__(self, context: Context, recipe: RecipeConfig, layer: AugmentationLayer) -> None:
-        super().__init__(context, recipe, layer.draw)
+    def __init__(self, context: Context, recipe: RecipeConfig, layer: AugmentationLayer, copies: int = 1) -> None:
+        super().__init__(context, recipe, layer.draw, copies=copies)
         self._found, self._layer = recipe, layer
 
     def sample(self, x: Tensor, generator: Generator) -> Tensor:

@@ -33,13 +33,16 @@ class Supervised:
         mixing: which examples do so; None means all.
         originals: what the augmentation is applied to, in place of the examples themselves: the same rows in another
             form. None: the examples.
+        copies: S draws of the augmentation for each example, over which outputs are averaged; without `mixing` alone.
     """
 
     def __init__(
         self, context: Context, recipe: RecipeConfig, augment: Augment | None = None, mixing: Mixing | None = None,
-        originals: View | None = None,
+        originals: View | None = None, copies: int = 1,
     ) -> None:
+        assert copies == 1 or mixing is None
         self._context, self._recipe, self._augment, self._mixing = context, recipe, augment, mixing
+        self._copies = copies
         self.trunk = Trunk(recipe.network(context), recipe, context.horizon)
         self._rule = ImbalanceRule(context, recipe.imbalance)
         self._originals = None
@@ -75,10 +78,13 @@ class Supervised:
         source, x, y = self._drawn(progress)
         if self._mixing is not None:
             x = self._mixed(self._mixing, source, x, y, progress)
-        with self._context.meter.unit("update", x.shape, phase=Phase.TRAIN, examples=len(x)):
+        with self._context.meter.unit("update", x.shape, phase=Phase.TRAIN, examples=len(x) * self._copies):
             if self._augment is not None and self._mixing is None:
-                x = self._augment(source, self._noise)
-            loss = self._rule.loss(self.trunk.outputs(x), y, progress).mean()
+                x = self._augment(source.repeat_interleave(self._copies, 0), self._noise)
+            outputs = self.trunk.outputs(x)
+            if self._copies > 1:
+                outputs = outputs.view(len(y), self._copies, -1).mean(1)
+            loss = self._rule.loss(outputs, y, progress).mean()
             self.trunk.update(torch.autograd.grad(loss, tuple(self.trunk.network.parameters())))
         return loss.detach()
 
