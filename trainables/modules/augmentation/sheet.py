@@ -7,8 +7,11 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor
 
+from trainables.modules.augmentation.compose import Compose
+from trainables.modules.augmentation.instance import InstanceRanges
 from trainables.modules.augmentation.layer import AugmentationLayer, evaluating
-from trainables.modules.augmentation.signals import SignalOperation
+from trainables.modules.augmentation.select import SelectLayer
+from trainables.modules.augmentation.signals import LearnedSignal, SignalOperation
 
 SHOWN = (0.0, 0.25, 0.5, 0.75, 1.0)  # noise: from -r to r; of signals shares of the strength: from 0 to r
 
@@ -32,12 +35,33 @@ def signal_sheet(layer: AugmentationLayer, x: Tensor) -> Tensor:
     operations, levels = len(layer.shares), torch.tensor(SHOWN, device=x.device)
     with torch.no_grad(), evaluating(layer):
         noise = layer.sample(1, Generator().manual_seed(0))
-        if tuple(getattr(layer, "operations", ()))[:1] == (SignalOperation.FREQUENCY_SHIFT,):
-            noise[:, 0] = 1.0  # by all of its range
+        noise[:, shifts(layer)] = 1.0  # by all of their ranges
         alone = torch.eye(operations, device=x.device)[:, None] * levels[:, None]
         copies, count = x.expand(operations * len(levels), -1, -1), operations * len(levels)
         moved = layer.augment(copies, noise.expand(count, -1), alone.flatten(0, 1))
     return moved.view(operations, len(levels), *x.shape[1:])
+
+
+def shifts(layer: AugmentationLayer) -> list[int]:
+    """Which of the noise numbers say how far a frequency shift goes, in a layer of layers too."""
+    if isinstance(layer, LearnedSignal):
+        return layer.noise_of(SignalOperation.FREQUENCY_SHIFT)[:1]
+    if isinstance(layer, InstanceRanges | SelectLayer):
+        return shifts(layer.layer)  # its noise comes first
+    found, before = [], 0
+    for part in layer.parts() if isinstance(layer, Compose) else ():
+        found += [before + place for place in shifts(part)]
+        before += part.noise_size()
+    return found
+
+
+def reaches(layer: AugmentationLayer, x: Tensor) -> list[float]:
+    """(Q,) the upper bounds for one input (1, *shape), in the operations' units."""
+    if not isinstance(layer, InstanceRanges):
+        return [one.high for one in layer.learned()]
+    with torch.no_grad():
+        own = layer.of(x)[0].tolist()
+    return [one.high * share for one, share in zip(layer.layer.learned(), own, strict=True)]
 
 
 def draw_signals(layer: AugmentationLayer, x: Tensor, path: Path) -> None:
@@ -49,10 +73,10 @@ def draw_signals(layer: AugmentationLayer, x: Tensor, path: Path) -> None:
     figure = Figure(figsize=(2.2 * len(SHOWN), 1.4 * len(learned)), layout="constrained", dpi=120)
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(learned), len(SHOWN), squeeze=False, sharex=True, sharey=True)
-    for row, one, moved in zip(panels, learned, sheet, strict=True):
+    for row, one, high, moved in zip(panels, learned, reaches(layer, x), sheet, strict=True):
         for panel, share, signal in zip(row, SHOWN, moved, strict=True):
             panel.plot(signal.T.numpy(), linewidth=0.6)
-            panel.set_title(f"{share * one.high:.3g} {one.unit}".strip(), fontsize=8)
+            panel.set_title(f"{share * high:.3g} {one.unit}".strip(), fontsize=8)
         row[0].set_ylabel(str(one.name), fontsize=8)
     figure.supxlabel("samples", fontsize=9)
     figure.savefig(path)

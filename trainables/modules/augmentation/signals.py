@@ -74,6 +74,13 @@ class LearnedSignal(RangedLayer[SignalOperation]):
     def noise_size(self) -> int:
         return sum(self._sizes())
 
+    def noise_of(self, operation: SignalOperation) -> list[int]:
+        """Which of the noise numbers an operation takes; none where it is not among the layer's."""
+        if operation not in self.operations:
+            return []
+        place, sizes = self.operations.index(operation), self._sizes()
+        return list(range(sum(sizes[:place]), sum(sizes[: place + 1])))
+
     def bounds(self, operation: SignalOperation, width: float) -> tuple[float, float]:
         """Shifts go both ways; a phase moves one way, and a standard deviation has no sign."""
         return -width if operation is SignalOperation.FREQUENCY_SHIFT else 0.0, width

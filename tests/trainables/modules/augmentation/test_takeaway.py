@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ from trainables.contract_trace import steps
 from trainables.method import Exports
 from trainables.methods import augerino, augnet, learned_ranges
 from trainables.modules.augmentation import (
+    AugmentationLayer,
     Compose,
+    InstanceRanges,
     LearnedAffine,
     LearnedColor,
     LearnedFlip,
@@ -32,7 +35,7 @@ from trainables.modules.augmentation import (
     SignalOperation,
 )
 from trainables.modules.augmentation.pipeline import pipeline, source
-from trainables.modules.augmentation.sheet import SHOWN, contact_sheet, signal_sheet
+from trainables.modules.augmentation.sheet import SHOWN, contact_sheet, reaches, signal_sheet
 from trainables.modules.augmentation.takeaway import curves
 
 
@@ -146,6 +149,39 @@ def test_a_sheet_of_signals_goes_from_nothing_to_the_whole_range() -> None:
     torch.testing.assert_close(sheet[0, -1], whole, rtol=0, atol=1e-3)
     added = (sheet[1] - x).abs().mean((1, 2))
     torch.testing.assert_close(added / added[-1], torch.tensor(SHOWN), rtol=0, atol=1e-4)
+
+
+def shifting(start: float, operations: Sequence[SignalOperation] = tuple(SignalOperation)) -> LearnedSignal:
+    return LearnedSignal(100, 100.0, operations=operations, start=start)
+
+
+NOISE, SHIFT = SignalOperation.NOISE, SignalOperation.FREQUENCY_SHIFT
+
+
+@pytest.mark.parametrize(("layer", "row"), [
+    (shifting(0.5, [NOISE, SHIFT]), 1),
+    (InstanceRanges(shifting(0.999), (1, 100), 0.5), 0),
+    (SelectLayer(shifting(0.5)), 0),
+    (Compose(shifting(0.1, [NOISE]), InstanceRanges(shifting(0.999, [NOISE, SHIFT]), (1, 100), 0.5)), 2),
+])
+def test_a_sheet_of_signals_shows_the_whole_shift_wherever_it_stands_in_a_layer(
+    layer: AugmentationLayer, row: int
+) -> None:
+    """5 Hz become 6: half of the cap of 2, as the label says; a draw of the shift would be anything below."""
+    x = torch.sin(2 * math.pi * 5 * torch.arange(100) / 100)[None, None]
+    assert reaches(layer, x)[row] == pytest.approx(1.0, rel=2e-3)
+    whole = torch.sin(2 * math.pi * 6 * torch.arange(100) / 100)[None]
+    torch.testing.assert_close(signal_sheet(layer, x)[row, -1], whole, rtol=0, atol=0.02)
+
+
+def test_a_sheet_says_the_ranges_of_the_signal_that_it_shows() -> None:
+    """Ranges by input: an average of them would be on another signal's picture."""
+    layer = InstanceRanges(shifting(0.999), (1, 100), 0.1)
+    with torch.no_grad():
+        layer.network[-1].bias.fill_(0.0)  # all inputs: half; the running mean has not heard of it
+    x = torch.sin(2 * math.pi * 5 * torch.arange(100) / 100)[None, None]
+    assert layer.learned()[0].high == pytest.approx(0.2, rel=2e-3)
+    assert reaches(layer, x)[0] == pytest.approx(1.0, rel=2e-3)
 
 
 def test_noise_alone_is_drawn_and_not_one_spike() -> None:
