@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -50,6 +51,16 @@ def test_what_was_found_is_trained_with_and_stays() -> None:
         assert again.describe() == pytest.approx(dict(method.describe()), rel=1e-5)
         x = toy_context().problem.unlabelled(torch.Generator().manual_seed(0), 8)
         assert not torch.equal(again.sample(x, torch.Generator().manual_seed(0)), x)  # type: ignore[attr-defined]
+
+
+def test_half_widths_of_augerino_are_five_softplus() -> None:
+    """And as fast as its docstring says: dr/dtheta = 5 (1 - exp(-r / 5)), published (1 - exp(-2 r)) / 2."""
+    method: Any = augerino.Config(initial_range=1.0).build(toy_context())
+    ranges = method.layer.ranges
+    torch.testing.assert_close(ranges.widths, 5 * torch.nn.functional.softplus(ranges.logits))
+    (slopes,) = torch.autograd.grad(ranges.widths.sum(), ranges.logits)
+    assert slopes.tolist() == pytest.approx([5 * (1 - math.exp(-0.2))] * 6, rel=1e-5)
+    assert float(slopes[0]) / (0.5 * (1 - math.exp(-2.0))) == pytest.approx(2.1, abs=0.01)
 
 
 def tolerant(horizon: int, **settings: Any) -> Any:
