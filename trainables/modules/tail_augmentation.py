@@ -19,7 +19,7 @@ from trainables.problems.problem import LEARNABLE, ByClass, Kind, View
 
 
 class Cutoff(StrEnum):
-    """How the chance of replacement falls with the class size n, n_min the smallest."""
+    """How the chance of replacement falls with the class size n, n_min the smallest that occurs."""
 
     HARD = "hard"  # 1 up to K, 0 above
     RAMP = "ramp"  # max((K - n) / (K - n_min), 0), the published code's
@@ -65,7 +65,7 @@ class TailRecipe(RecipeConfig):
         if self.cutoff is None:
             return
         sizes = problem.class_sizes(*LEARNABLE)
-        least, most = int(sizes.min()), int(sizes.max())
+        least, most = int(smallest(sizes)), int(sizes.max())
         if not least <= self.cutoff < most or (self.cutoff_shape is Cutoff.RAMP and self.cutoff == least):
             raise UserError(
                 f"`cutoff` must tell the classes apart, whose sizes lie between {least} and {most}", self.cutoff,
@@ -110,4 +110,9 @@ def kept(sizes: Tensor, cutoff: int, shape: Cutoff) -> Tensor:
     """The cutoff's chance for each class (K,)."""
     if shape is Cutoff.HARD:
         return (sizes <= cutoff).float()
-    return ((cutoff - sizes) / (cutoff - sizes.min())).clamp(min=0).float()
+    return ((cutoff - sizes) / (cutoff - smallest(sizes))).clamp(0, 1).float()
+
+
+def smallest(sizes: Tensor) -> Tensor:
+    """Of the sizes (K,) that are not 0: classes without examples take no part; 0-d."""
+    return sizes[sizes > 0].min()

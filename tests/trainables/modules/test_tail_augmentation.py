@@ -51,6 +51,13 @@ def test_chances_by_hand() -> None:
     assert torch.allclose(kept(sizes, 60, Cutoff.RAMP), torch.tensor([0, 0, 0.8, 1.0]))
 
 
+def test_classes_without_examples_are_no_end_of_a_ramp() -> None:
+    """The others have the chances that they have without them; before, the smallest one's was .8."""
+    sizes = torch.tensor([100, 60, 20, 10])
+    absent = kept(torch.cat((sizes, torch.tensor([0]))), 60, Cutoff.RAMP)
+    assert torch.equal(absent[:4], kept(sizes, 60, Cutoff.RAMP)) and 0 <= float(absent[4]) <= 1
+
+
 def test_the_published_ramp_of_cifar() -> None:
     """K = 500 on CIFAR-10-LT: 0, 0, 0, 0, 0, .25, .60, .80, .93, 1."""
     sizes = torch.tensor([5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50])
