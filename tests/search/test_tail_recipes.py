@@ -33,6 +33,19 @@ def test_the_cutoff_is_active_and_all_of_the_tail_waits_alike(nuisance: str) -> 
         assert found[label].imbalance.sampling == "balanced"
 
 
+@pytest.mark.parametrize(("recipe", "learners"), [
+    *((f"git_{nuisance}", {"augnet", "descriptor"}) for nuisance in NUISANCES), ("git_cifar10", {"augnet"}),
+])
+def test_learners_are_trained_by_the_rule_of_the_rows_that_they_are_compared_with(
+    recipe: str, learners: set[str]
+) -> None:
+    found = rows(recipe)
+    assert learners == found.keys() & {"augnet", "descriptor"}
+    for label in learners:
+        assert found[label].imbalance == found["drs"].imbalance == found["git"].imbalance
+    assert recipe != "git_cifar10" or {one.batch_size for one in found.values()} == {128}
+
+
 @pytest.mark.parametrize("nuisance", NUISANCES)
 def test_the_oracle_is_told_what_is_planted_and_the_wrong_row_something_else(nuisance: str) -> None:
     found = rows(f"git_{nuisance}")
