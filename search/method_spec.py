@@ -44,9 +44,8 @@ class MethodSpec(Frozen):
         space = self.space()
         for field, value in ((field, value) for point in self.points for field, value in point.items()):
             if field not in space.names:
-                fixed = "; `settings` fixes it" if field in self.settings else ""
                 raise UserError(f"a point of `{self.name}` names tunable fields", field,
-                                nearest(field, space.names) + fixed)
+                                nearest(field, space.names) + self._why_not(field))
             if not space.root[field].contains(value):
                 raise UserError(f"a point of `{self.name}` lies in the method's space", f"{field}={value!r}",
                                 f"{field}: {space.root[field].model_dump(exclude={'type'})}")
@@ -69,9 +68,16 @@ class MethodSpec(Frozen):
             raise UserError(f"row `{self.key}`: {error.rule}", error.got, error.hint) from None
 
     def space(self) -> Space:
-        """The tunable fields that `settings` leaves free."""
-        domains = self.config_class().space.root
-        return Space({name: domain for name, domain in domains.items() if name not in self.settings})
+        """The tunable fields that `settings` leaves free, and that something reads under them."""
+        config = self.config_class()
+        closed = self.settings.keys() | config.model_validate(self.settings).idle()
+        return Space({name: domain for name, domain in config.space.root.items() if name not in closed})
+
+    def _why_not(self, field: str) -> str:
+        """Why a field of the method's space is not tuned here."""
+        if field in self.settings:
+            return "; `settings` fixes it"
+        return "; nothing reads it under `settings`" if field in self.config_class().space.names else ""
 
     def defaults(self) -> Point:
         """The method's own values of the free fields."""

@@ -40,10 +40,14 @@ Check = Callable[..., None]  # (type[MethodConfig], Make | None = None: the toy 
 
 
 def check_space_names_fields(config_class: type[MethodConfig], make: Make | None = None) -> None:
-    """`space` names fields of the configuration; their defaults lie inside, and what lies inside is taken as it is."""
+    """`space` names fields of the configuration; their defaults lie inside, and what lies inside is taken as it is.
+
+    `idle` names some of `space`.
+    """
     fields, config = config_class.model_fields, config_class()
     unknown = set(config_class.space.names) - set(fields)
     assert not unknown, f"`space` names {sorted(unknown)}, which are no fields of the configuration"
+    assert config.idle() <= set(config_class.space.names), f"`idle` names {sorted(config.idle())}, not all in `space`"
     point = {name: getattr(config, name) for name in config_class.space.names}
     assert config_class.space.contains(point), f"the defaults {point} must lie in `space`"
     for point in _points(config_class.space):

@@ -218,6 +218,13 @@ class MethodConfig(BaseModel):
         """
         return {}
 
+    def idle(self) -> frozenset[str]:
+        """Names in `space` that nothing reads as these settings stand; a row that fixes them does not tune those.
+
+        Depends on no field that may be tuned.
+        """
+        return frozenset()
+
     def fits(self, problem: View, network: NetworkBuilder) -> None:
         """Raises UserError where this method cannot run on the problem with the network that all methods share.
 

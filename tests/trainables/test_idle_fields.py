@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from tracking.errors import UserError
 from trainables.idle_fields import refuse_idle
-from trainables.methods import oracle, plain
+from trainables.methods import fixed_policy, implicit, oracle, plain
 from trainables.modules.imbalance import ImbalanceConfig
 from trainables.problems.long_tailed import Config as LongTailed
 
@@ -25,6 +25,8 @@ CASES: list[tuple[type[BaseModel], dict[str, Any], dict[str, Any]]] = [
     (oracle.Config, {"cutoff": 20}, {"ranges": {"rotation": 30.0}}),
     (oracle.Config, {"start": 0.5}, {"ranges": {"rotation": 30.0}}),
     (oracle.Config, {"replaced": 0.5}, {"ranges": {"rotation": 30.0}}),
+    (implicit.Config, {"alpha": 0.05, "solver": "conjugate_gradient"}, {"solver": "neumann"}),
+    (fixed_policy.Config, {"scale_weight": 0.1, "operations": ("rotation",)}, {"operations": ("rotation", "scale")}),
     (LongTailed, {"exponent": 1.5}, {"tail": "zipf"}),
     (LongTailed, {"least": 3}, {"tail": "zipf"}),
 ]

@@ -6,13 +6,14 @@ and stops the worse ones early.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spaces.domain import Float, Space
 from spaces.policies import Policy
 from tracking.errors import UserError
+from trainables.idle_fields import refuse_idle
 from trainables.method import Context, Method, NetworkBuilder
 from trainables.modules.frozen import ThroughPolicy
 from trainables.modules.policy_space import OPERATIONS, SpaceConfig, mixture
@@ -28,7 +29,7 @@ class Config(SpaceConfig):
     An image gets operation k with probability w_k / (w_identity + sum w), over the operations that fit the images.
 
     Args:
-        operations: those of the standard space, or fewer.
+        operations: those of the standard space, or fewer; only theirs are tuned, and may be set.
         identity_weight: of no operation at all.
         rotation_weight, rotation_bound, ...: in [0, 1]; bounds as shares of the limits of the searched space.
     """
@@ -57,6 +58,16 @@ class Config(SpaceConfig):
     contrast_bound: float = Field(default=0.5, ge=0, le=1)
     sharpness_weight: float = Field(default=0.5, ge=0, le=1)
     sharpness_bound: float = Field(default=0.5, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _all_are_read(self) -> Self:
+        hint = "name the operation in `operations`, or leave them out"
+        refuse_idle(self, tuple(sorted(self.idle())), "operations that are not among `operations`", hint)
+        return self
+
+    def idle(self) -> frozenset[str]:
+        others = (operation for operation in OPERATIONS if operation not in self.operations)
+        return frozenset(f"{operation}_{what}" for operation in others for what in ("weight", "bound"))
 
     def fits(self, problem: View, network: NetworkBuilder) -> None:
         """Raises UserError where the policy is none, too."""

@@ -34,6 +34,10 @@ class SearchConfig(SpaceConfig):
     tail: float = Field(default=0.3, gt=0, le=1)
     policy: Policy | None = None
 
+    def idle(self) -> frozenset[str]:
+        """Of a policy that is given only the training is left to tune."""
+        return frozenset() if self.policy is None else frozenset(self.space.names) - RECIPE_DOMAINS.keys()
+
     def used(self) -> tuple[Operation, ...]:
         """Of a policy that is given, its own operations."""
         return self.operations if self.policy is None else self.policy.operations

@@ -41,8 +41,9 @@ def search_of(config: MethodConfig) -> PolicySearch:
 
 def test_settings_arrive_at_the_estimator() -> None:
     assert search_of(unrolled.Config(derivative=Derivative.DIFFERENCE))._estimator == OneStep(Derivative.DIFFERENCE)
-    settings: dict[str, Any] = {"solver": Solver.CONJUGATE_GRADIENT, "products": 3, "alpha": 0.07, "damping": 0.2}
-    assert search_of(implicit.Config(**settings))._estimator == Implicit(**settings)
+    for more in ({"alpha": 0.07}, {"solver": Solver.CONJUGATE_GRADIENT}):
+        settings: dict[str, Any] = {"products": 3, "damping": 0.2, **more}
+        assert search_of(implicit.Config(**settings))._estimator == Implicit(**settings)
 
 
 @pytest.mark.parametrize("derivative", Derivative)
