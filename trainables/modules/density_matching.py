@@ -21,6 +21,7 @@ from trainables.modules.trunk import PREDICT_CHUNK
 from trainables.problems.problem import Batch, Split
 
 BETAS = (0.0, 0.999)  # published
+PASSES = 5  # critic on made and on reference images, 2 for the penalty's second derivatives, and the policy's own
 
 
 class DensityMatching:
@@ -74,7 +75,7 @@ class DensityMatching:
         size, config = self._config.batch_size, self._config
         some = self._draw(self._order, size, *config.reference.augmented)
         reference = self._draw(self._outer, size, *config.reference.splits)
-        with self._context.meter.unit("match", some.x.shape, phase=Phase.SEARCH, examples=4 * size):
+        with self._context.meter.unit("match", some.x.shape, phase=Phase.SEARCH, examples=PASSES * size):
             loss = self._critic_step(some, reference)
             self._policy_step(some)
         self._cursor += 1

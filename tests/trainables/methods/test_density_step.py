@@ -9,11 +9,14 @@ from torch.nn.functional import cross_entropy
 
 from spaces.transforms import Operation
 from tests.trainables.methods.recorded import recorded, softmax_regression, upside_down
-from trainables.contract_trace import difference
+from tracking.cost import Phase
+from trainables.contract_trace import difference, run
+from trainables.methods import uniform_policy
 from trainables.methods.faster_autoaugment import Config
 from trainables.modules.critic import FEATURES
 from trainables.modules.density_matching import DensityMatching
 from trainables.modules.density_recipe import Reference
+from trainables.modules.networks import Network, builder
 from trainables.problems.problem import Batch, Split
 
 OPERATIONS = (Operation.FLIP_VERTICAL,)
@@ -33,6 +36,19 @@ def test_what_an_update_draws(reference: Reference, splits: list[tuple[Split, ..
         search.update()
     assert [asked for asked, _ in view.drawn] == splits * 3
     assert len({batch.x.sum().item() for _, batch in view.drawn}) == 6, "all of them fresh"
+
+
+def test_a_gradient_evaluation_costs_what_it_costs_in_plain_training() -> None:
+    """5 B of them an update, by what is counted in operations: with 4 B each would cost a fifth more than plain's."""
+    context, _ = recorded(UPDATES, network=builder(Network.SMALL_CNN))
+    search = DensityMatching(context, Config(batch_size=8), OPERATIONS, UPDATES)
+    search.update()
+    ours = context.meter.ledger().phases[Phase.SEARCH]
+    assert ours.examples == 5 * 8
+    context, _ = recorded(UPDATES, network=builder(Network.SMALL_CNN))
+    run(uniform_policy.Config(batch_size=8), context)
+    plain = context.meter.ledger().phases[Phase.TRAIN]
+    assert ours.flops / ours.examples == pytest.approx(plain.flops / plain.examples, rel=0.1)
 
 
 def test_held_out_images_enter_the_critic_and_training_images_the_policy() -> None:
