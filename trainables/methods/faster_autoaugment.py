@@ -20,7 +20,7 @@ class Config(DensityConfig):
     """See `DensityConfig`."""
 
     def build(self, context: Context) -> Method:
-        """Raises UserError where the inputs are not images, or no operation fits them."""
+        """Raises UserError where the inputs are not images, no operation fits them, or the network has BatchNorm."""
 
         def start(operations: tuple[Operation, ...], updates: int) -> DensityMatching:
             return DensityMatching(context, self, operations, updates)

@@ -201,11 +201,12 @@ def repeatable(network: nn.Module) -> nn.Module:
     """The network, if its loss is a function of weights and images alone.
 
     Raises:
-        UserError: it has BatchNorm (statistics that the outer batch would change) or Dropout (another loss every time).
+        UserError: it has BatchNorm (statistics that the outer batch would change, and an image's output would depend
+            on the others of its batch) or Dropout (another loss every time).
     """
     refused = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
     found = sorted({type(part).__name__ for part in network.modules() if isinstance(part, refused)})
     if found:
-        raise UserError("the network of a bilevel search must give the same loss every time", ", ".join(found),
+        raise UserError("the network of a policy search must give the same loss every time", ", ".join(found),
                         "use GroupNorm, and no Dropout")
     return network

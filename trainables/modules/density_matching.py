@@ -10,7 +10,7 @@ from spaces.transforms import Operation
 from tracking.cost import Phase
 from trainables.method import Context, Role, State, drawn, stable_seed
 from trainables.modules.adam import Adam
-from trainables.modules.bilevel_search import SEARCH_STREAM, Update
+from trainables.modules.bilevel_search import SEARCH_STREAM, Update, repeatable
 from trainables.modules.critic import FEATURES, Critic, gradient_penalty
 from trainables.modules.density_recipe import DensityConfig
 from trainables.modules.imbalance import ImbalanceRule
@@ -39,6 +39,9 @@ class DensityMatching:
     Args:
         operations: the K operations.
         updates: length of the search.
+
+    Raises:
+        UserError: the network has BatchNorm or Dropout, with which the penalty would not be per image.
     """
 
     def __init__(
@@ -46,8 +49,12 @@ class DensityMatching:
     ) -> None:
         self._context, self._config, self._updates, self._cursor = context, config, updates, 0
         problem = context.problem
-        make = lambda: Critic(context.network(problem.shape, problem.outputs + FEATURES), problem.outputs)  # noqa: E731
-        made = drawn(make, stable_seed(context.seed, Role.INIT, SEARCH_STREAM)).to(context.device)
+
+        def new_critic() -> Critic:
+            trunk = context.network(problem.shape, problem.outputs + FEATURES)
+            return Critic(repeatable(trunk), problem.outputs)
+
+        made = drawn(new_critic, stable_seed(context.seed, Role.INIT, SEARCH_STREAM)).to(context.device)
         assert isinstance(made, Critic)
         self._critic = made
         self._rule = ImbalanceRule(context, config.imbalance)

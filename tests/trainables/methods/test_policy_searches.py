@@ -18,7 +18,7 @@ from tracking.record import NotFiniteError
 from trainables.contract_toy import toy_context
 from trainables.contract_trace import run
 from trainables.method import Context, MethodConfig
-from trainables.methods import implicit, random_policy, score_function, unrolled
+from trainables.methods import faster_autoaugment, implicit, random_policy, score_function, unrolled
 from trainables.modules.hypergradient import Derivative, OneStep
 from trainables.modules.implicit_gradient import Implicit, Solver
 from trainables.modules.policy_method import PolicyMethod
@@ -102,7 +102,7 @@ def test_warnings_tell_of_series_that_were_cut_and_survive_a_checkpoint() -> Non
     assert quiet.warnings() == ()  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("config", BILEVEL)
+@pytest.mark.parametrize("config", [*BILEVEL, faster_autoaugment.Config])
 def test_networks_whose_loss_is_another_one_every_time_are_refused(config: type[MethodConfig]) -> None:
     def build(shape: tuple[int, ...], outputs: int) -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, outputs))
