@@ -8,9 +8,10 @@ from typing import ClassVar
 from pydantic import Field
 
 from spaces.domain import Float, Space
-from trainables.modules.policy_recipe import SearchConfig
+from trainables.method import NetworkBuilder
+from trainables.modules.policy_recipe import SearchConfig, require_outer
 from trainables.modules.recipe import RECIPE_DOMAINS
-from trainables.problems.problem import LEARNABLE, Split
+from trainables.problems.problem import LEARNABLE, Split, View
 
 
 class Reference(StrEnum):
@@ -53,3 +54,9 @@ class DensityConfig(SearchConfig):
     penalty: float = Field(default=10.0, ge=0)
     classification: float = Field(default=0.1, ge=0)
     initial_range: float = Field(default=0.25, gt=0, lt=1)
+
+    def fits(self, problem: View, network: NetworkBuilder) -> None:
+        """Raises UserError where `outer` is the reference and too small for one, too."""
+        super().fits(problem, network)
+        if self.policy is None and self.reference is Reference.OUTER:
+            require_outer(problem, "the reference `outer`")

@@ -43,6 +43,21 @@ class SearchConfig(SpaceConfig):
         return self.operations if self.policy is None else self.policy.operations
 
 
+def require_outer(problem: View, what: str) -> None:
+    """Raises UserError where `outer` is too small for what is to be read off it.
+
+    Args:
+        what: that is, for the message.
+    """
+    size = problem.size(Split.OUTER)
+    least = LEAST_OUTER * (problem.outputs if problem.kind is Kind.CLASSIFICATION else 1)
+    if size < least:
+        raise UserError(
+            f"{what} needs {LEAST_OUTER} validation examples per class on average",
+            f"{size} in `outer`, {least} are needed", "more labels, or more of them in `outer` by `shares`",
+        )
+
+
 class BilevelConfig(SearchConfig):
     """With outer steps on the loss of `outer`.
 
@@ -68,13 +83,8 @@ class BilevelConfig(SearchConfig):
         super().fits(problem, network)
         if self.policy is not None:
             return
+        require_outer(problem, "the outer loss of a search")
         size, read = problem.size(Split.OUTER), self.batch_size * self.outer_batch_ratio
-        least = LEAST_OUTER * (problem.outputs if problem.kind is Kind.CLASSIFICATION else 1)
-        if size < least:
-            raise UserError(
-                f"the outer loss of a search needs {LEAST_OUTER} validation examples per class on average",
-                f"{size} in `outer`, {least} are needed", "more labels, or more of them in `outer` by `shares`",
-            )
         if read > MOST_REPEATS * size:
             raise UserError(
                 f"an outer step may read each validation example {MOST_REPEATS} times at most",

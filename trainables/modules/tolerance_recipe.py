@@ -8,8 +8,10 @@ from typing import ClassVar
 from pydantic import Field
 
 from spaces.domain import Int, Space
-from trainables.modules.policy_recipe import SearchConfig
+from trainables.method import NetworkBuilder
+from trainables.modules.policy_recipe import SearchConfig, require_outer
 from trainables.modules.recipe import RECIPE_DOMAINS
+from trainables.problems.problem import View
 
 
 class Judged(StrEnum):
@@ -56,3 +58,9 @@ class ToleranceConfig(SearchConfig):
     kept: int = Field(default=10, ge=1)
     judged_images: int = Field(default=256, ge=1)
     copies: int = Field(default=5, ge=1)
+
+    def fits(self, problem: View, network: NetworkBuilder) -> None:
+        """Raises UserError where `outer` is judged and too small for that, too."""
+        super().fits(problem, network)
+        if self.policy is None and self.judged is Judged.OUTER:
+            require_outer(problem, "a policy that is judged on `outer`")

@@ -12,6 +12,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from spaces.policies import Policy, PolicyEntry
 from spaces.transforms import Operation
 from tests.support.toy_problems import signal_toy
 from tracking.cost import Phase
@@ -19,10 +20,13 @@ from tracking.errors import UserError
 from trainables import plugins
 from trainables.contract_toy import toy_context
 from trainables.contract_trace import run, steps, with_view
-from trainables.method import Context
+from trainables.method import Context, MethodConfig
+from trainables.methods import fast_autoaugment, faster_autoaugment
 from trainables.methods.unrolled import Config
+from trainables.modules.density_recipe import Reference
 from trainables.modules.learned_policy import Mixing
 from trainables.modules.policy_method import PolicyMethod
+from trainables.modules.tolerance_recipe import Judged
 from trainables.problems.problem import Batch, Split
 from trainables.problems.spec import ProblemSpec
 
@@ -128,6 +132,34 @@ def test_a_validation_split_too_small_for_the_outer_loss_is_told_before_any_work
         fits(3)
     with pytest.raises(UserError, match="20 times at most"):
         fits(30, outer_batch_ratio=1000)
+
+
+@pytest.mark.parametrize(("config", "reads"), [
+    (faster_autoaugment.Config(reference=Reference.OUTER), True), (faster_autoaugment.Config(), False),
+    (fast_autoaugment.Config(judged=Judged.OUTER), True), (fast_autoaugment.Config(), False),
+    (Config(), True),
+], ids=["critic-outer", "critic-train", "judged-outer", "judged-fold", "unrolled"])
+def test_whatever_reads_outer_alone_needs_two_examples_per_class_of_it(config: MethodConfig, reads: bool) -> None:
+    """The toy has three classes: five examples are too few, seven are enough; where `train` is read too, or a policy is
+    given, one will do."""
+    network = plugins.network_builder("small_cnn")
+
+    def fits(config: MethodConfig, size: int) -> None:
+        class Small(Recorder):
+            def size(self, split: Split) -> int:
+                return size if split is Split.OUTER else int(self._view.size(split))
+
+        config.fits(Small(toy_context().problem), network)  # type: ignore[arg-type]
+
+    assert toy_context().problem.outputs == 3
+    if not reads:
+        fits(config, 1)
+        return
+    with pytest.raises(UserError, match="needs 2 validation examples per class"):
+        fits(config, 5)
+    fits(config, 7)
+    turn = Policy(entries=(PolicyEntry(operation=Operation.ROTATION, weight=0.5),))
+    fits(config.model_copy(update={"policy": turn}), 1)
 
 
 @pytest.mark.parametrize("field", ["search_fraction", "learning_rate", "outer_learning_rate", "weight_decay"])
