@@ -54,7 +54,7 @@ def policy_method(
         config.fitting(name, context)
         return FrozenPolicy(context, config, config.policy)
     operations = config.fitting(name, context)
-    updates = max(1, round(config.search_fraction * context.horizon))
+    updates = config.search_updates(context.horizon)
     return PolicyMethod(context, config, lambda: start(operations, updates), warning)
 
 
@@ -117,9 +117,9 @@ class PolicyMethod:
         return self._config.model_copy(update={"policy": self._policy()})
 
     def warnings(self) -> Sequence[str]:
-        """What the estimator says of its series in the whole search."""
+        """What the configuration says of a search so long, and the estimator of its series in the whole search."""
         said = self._warning(self._series)
-        return () if said is None else (said,)
+        return (*self._config.cautions(self._context.horizon), *(() if said is None else (said,)))
 
     def state_dict(self) -> State:
         series = {"outer_steps": self._outer_steps, "series": list(self._series)}

@@ -34,6 +34,14 @@ class SearchConfig(SpaceConfig):
     tail: float = Field(default=0.3, gt=0, le=1)
     policy: Policy | None = None
 
+    def search_updates(self, horizon: int) -> int:
+        """Length of the search."""
+        return max(1, round(self.search_fraction * horizon))
+
+    def cautions(self, horizon: int) -> tuple[str, ...]:
+        """What a person should know of a search so long and with these settings, one sentence each."""
+        return ()
+
     def idle(self) -> frozenset[str]:
         """Of a policy that is given only the training is left to tune."""
         return frozenset() if self.policy is None else frozenset(self.space.names) - RECIPE_DOMAINS.keys()

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from spaces.domain import Int, Space
 from trainables.method import NetworkBuilder
+from trainables.modules.parzen import STARTUP
 from trainables.modules.policy_recipe import SearchConfig, require_outer
 from trainables.modules.recipe import RECIPE_DOMAINS
 from trainables.problems.problem import View
@@ -58,6 +59,22 @@ class ToleranceConfig(SearchConfig):
     kept: int = Field(default=10, ge=1)
     judged_images: int = Field(default=256, ge=1)
     copies: int = Field(default=5, ge=1)
+
+    def turns(self, updates: int) -> tuple[int, int]:
+        """Updates of a network and candidates that it judges, in a search of so many updates."""
+        learned = max(1, updates // self.folds)
+        return learned, max(1, round(self.candidates_per_update * learned))
+
+    def cautions(self, horizon: int) -> tuple[str, ...]:
+        """Where what is kept is everything, or what TPE draws at random, the reward chooses little or nothing."""
+        _, candidates = self.turns(self.search_updates(horizon))
+        if self.kept >= candidates:
+            return (f"all {candidates} candidates of a fold are kept (kept = {self.kept}), so that their reward "
+                    "chooses nothing; try a longer search or fewer `kept`",)
+        if candidates <= STARTUP:
+            return (f"the {candidates} candidates of a fold are all of TPE's random start ({STARTUP}), so that their "
+                    "reward proposes nothing; try a longer search or more `candidates_per_update`",)
+        return ()
 
     def fits(self, problem: View, network: NetworkBuilder) -> None:
         """Raises UserError where `outer` is judged and too small for that, too."""

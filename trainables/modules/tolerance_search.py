@@ -46,8 +46,7 @@ class ToleranceSearch:
         self, context: Context, config: ToleranceConfig, operations: tuple[Operation, ...], updates: int
     ) -> None:
         self._context, self._config, self._operations = context, config, operations
-        self._updates = max(1, updates // config.folds)
-        self._candidates = max(1, round(config.candidates_per_update * self._updates))
+        self._updates, self._candidates = config.turns(updates)
         self._noise = context.generator(Role.AUGMENT, SEARCH_STREAM)
         self._order = context.generator(Role.ORDER, SEARCH_STREAM)
         judges_outer = config.judged is Judged.OUTER

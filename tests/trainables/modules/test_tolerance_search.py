@@ -15,7 +15,7 @@ from tests.support.toy_problems import regression_toy
 from tracking.cost import Phase
 from tracking.errors import UserError
 from trainables.contract_toy import toy_context
-from trainables.method import Context, StateMismatchError
+from trainables.method import Context, StateMismatchError, Warns
 from trainables.methods import fast_autoaugment
 from trainables.modules.folds import shuffled_folds
 from trainables.modules.tolerance_recipe import Judged, Reward
@@ -127,6 +127,41 @@ def test_a_candidate_is_charged_as_forward_passes() -> None:
     before = made._context.meter.ledger().phases[Phase.SEARCH].examples
     made.update()
     assert made._context.meter.ledger().phases[Phase.SEARCH].examples - before == 8
+
+
+@pytest.mark.parametrize(("horizon", "settings", "said"), [
+    (24, {}, ["all 10 candidates of a fold are kept (kept = 10)"]),
+    (40, {"kept": 16}, ["all 16 candidates"]),
+    (40, {"search_fraction": 0.5}, ["all 8 candidates of a fold are kept"]),
+    (24, {"kept": 2}, ["the 10 candidates of a fold are all of TPE's random start"]),
+    (40, {}, []),
+    (28, {"kept": 2}, []),
+], ids=lambda value: str(value))
+def test_a_search_whose_reward_chooses_nothing_says_so(
+    horizon: int, settings: dict[str, Any], said: list[str]
+) -> None:
+    """Two folds of horizon / 2 updates each, .8 candidates an update; TPE draws ten at random before it proposes."""
+    method = fast_autoaugment.Config(**settings).build(replace(toy_context(), horizon=horizon))
+    assert isinstance(method, Warns)
+    told = method.warnings()
+    assert len(told) == len(said)
+    assert all(one.startswith(start) for one, start in zip(told, said, strict=True))
+
+
+def test_what_is_said_of_a_short_search_is_true_of_it() -> None:
+    """Where all candidates are kept the policy is the same whatever they are worth; where one is, it is not."""
+    found = {}
+    for kept in (10, 1):
+        policies = []
+        for worth in (1.0, -1.0):
+            made = search(replace(toy_context(), horizon=4), kept=kept, folds=1, candidates_per_update=1.0)
+            made._worth = lambda point, worth=worth: worth * float(point["0/range"])  # type: ignore[assignment, misc]
+            while made.left:
+                made.update()
+            entries = made.policy().entries
+            policies.append({(e.operation, e.magnitude): pytest.approx(e.weight) for e in entries})
+        found[kept] = policies[0] == policies[1]
+    assert found == {10: True, 1: False}
 
 
 def test_regression_is_rewarded_by_its_loss() -> None:
