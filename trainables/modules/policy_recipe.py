@@ -17,6 +17,7 @@ from trainables.modules.recipe import RECIPE_DOMAINS
 from trainables.problems.problem import Kind, Split, View
 
 LEAST_OUTER = 2    # examples per class: with one, a class is one image of it
+FEW_STEPS = 10     # outer ones: Adam moves a logit by about its learning rate in each
 MOST_REPEATS = 20  # of an example in one outer step; beyond, nothing but cost is added
 
 
@@ -85,6 +86,25 @@ class BilevelConfig(SearchConfig):
     outer_warm_up: float = Field(default=0.1, ge=0, le=0.9)
     outer_interval: int = Field(default=1, ge=1)
     outer_batch_ratio: int = Field(default=2, ge=2)
+
+    @model_validator(mode="after")
+    def _averaged_after_warm_up(self) -> Self:
+        """Before the first outer step the policy stands still: a mean over that time is pulled to where it began."""
+        if self.policy is None and self.tail + self.outer_warm_up > 1 + 1e-9:
+            raise UserError(
+                "the policy is averaged over outer steps alone: `tail` + `outer_warm_up` is 1 at most",
+                f"{self.tail:g} + {self.outer_warm_up:g}", f"a `tail` of {1 - self.outer_warm_up:g} or less",
+            )
+        return self
+
+    def cautions(self, horizon: int) -> tuple[str, ...]:
+        """Where outer steps are too few to move the policy."""
+        updates = self.search_updates(horizon)
+        steps = -(-(updates - round(self.outer_warm_up * updates)) // self.outer_interval)
+        if steps >= FEW_STEPS:
+            return ()
+        took = f"{steps} outer {'step' if steps == 1 else 'steps'} in {updates} updates of the search"
+        return (f"{took} are too few to move the policy far; try a longer search or a smaller `outer_interval`",)
 
     def fits(self, problem: View, network: NetworkBuilder) -> None:
         """Raises UserError where `outer` is too small for the loss that is to be descended on it, too."""

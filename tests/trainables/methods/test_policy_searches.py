@@ -97,7 +97,7 @@ def test_warnings_tell_of_series_that_were_cut_and_survive_a_checkpoint() -> Non
     while not method.step().done:
         pass
     assert method.warnings(), "after the search too"
-    quiet = implicit.Config(alpha=1e-4, outer_warm_up=0.0).build(long())
+    quiet = implicit.Config(alpha=1e-4, outer_warm_up=0.0, outer_interval=2).build(long())
     quiet.step()
     assert quiet.warnings() == ()  # type: ignore[attr-defined]
 
@@ -114,7 +114,42 @@ def test_networks_whose_loss_is_another_one_every_time_are_refused(config: type[
 @pytest.mark.parametrize("config", BILEVEL)
 def test_a_search_without_an_outer_step_is_refused(config: type[MethodConfig]) -> None:
     with pytest.raises(UserError, match="needs an outer step"):
-        config.model_validate({"outer_warm_up": 0.9}).build(long(3))
+        config.model_validate({"outer_warm_up": 0.9, "tail": 0.1}).build(long(3))
+
+
+@pytest.mark.parametrize(("horizon", "settings", "steps"), [
+    (50, {"outer_interval": 1000}, 1), (50, {"outer_interval": 6}, 8), (50, {"outer_interval": 5}, 9),
+    (9, {"outer_interval": 1}, 8), (50, {"outer_interval": 4}, None), (12, {"outer_interval": 1}, None),
+    (24, {"outer_interval": 1, "search_fraction": 0.5}, None),
+])
+@pytest.mark.parametrize("config", BILEVEL)
+def test_a_search_of_few_outer_steps_says_so(
+    config: type[MethodConfig], horizon: int, settings: dict[str, Any], steps: int | None
+) -> None:
+    """As many as it takes, by its own count."""
+    method = config.model_validate({**settings, "batch_size": 8}).build(long(horizon))
+    assert isinstance(method, PolicyMethod) and method._search is not None
+    said, taken = method.warnings(), 0
+    while method._search is not None and method._search.left:
+        taken += method._search.update().outer is not None
+    if steps is None:
+        assert taken >= 10 and said == ()
+    else:
+        assert taken == steps and said[0].startswith(f"{steps} outer step")
+
+
+@pytest.mark.parametrize("config", BILEVEL)
+def test_the_average_begins_after_warm_up(config: type[MethodConfig]) -> None:
+    """Else it holds the policy as it began: at `tail` 1 a search whose warm-up takes .6 moves less than half as far."""
+    for settings in ({"tail": 1.0}, {"tail": 0.5, "outer_warm_up": 0.6}):
+        with pytest.raises(ValueError, match="averaged over outer steps alone"):
+            config.model_validate(settings)
+    turn = {"entries": [{"operation": "rotation", "weight": 0.5}]}
+    for settings in (
+        {"tail": 0.9}, {"tail": 0.1, "outer_warm_up": 0.9}, {"tail": 0.3, "outer_warm_up": 0.7},
+        {"tail": 1.0, "outer_warm_up": 0.0}, {"tail": 1.0, "policy": turn},
+    ):
+        config.model_validate(settings)
 
 
 @pytest.mark.parametrize("config", BILEVEL)
