@@ -15,7 +15,7 @@ from torch import Generator, Tensor, nn
 from spaces.policies import Policy, PolicyEntry
 from spaces.tables import TableEntry, transformed
 from spaces.transforms import TRANSFORMS, Operation, Strength
-from trainables.modules.policy_space import choices, search_limit
+from trainables.modules.policy_space import choices, require_finite, search_limit
 
 RANGES = (0.125, 0.25, 0.5, 1.0)  # r of the arms, as shares of the limit
 
@@ -64,7 +64,12 @@ class Arms(nn.Module):
         return transformed(self.table, draw.arm, draw.u, draw.sign, x, generator)
 
     def policy(self, logits: Tensor) -> Policy:
-        """What logits (A,) stand for."""
+        """What logits (A,) stand for.
+
+        Raises:
+            NotFiniteError: the search has diverged.
+        """
+        require_finite(logits)
         weights = logits.detach().double().softmax(0).tolist()
         return Policy(entries=tuple(
             PolicyEntry(operation=line.operation, weight=weight, magnitude=line.magnitude, limit=line.limit)

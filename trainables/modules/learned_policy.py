@@ -15,7 +15,7 @@ from torch import Generator, Tensor, nn
 
 from spaces.policies import Policy
 from spaces.transforms import TRANSFORMS, Operation, Strength, apply_mixed
-from trainables.modules.policy_space import choices, mixture, search_limit
+from trainables.modules.policy_space import choices, mixture, require_finite, search_limit
 
 LossOf = Callable[[Tensor], Tensor]  # augmented images (B, C, H, W) -> losses (B,)
 
@@ -135,6 +135,11 @@ class LearnedPolicy(nn.Module):
 
 
 def fixed_policy(operations: Sequence[Operation], choice_logits: Tensor, range_logits: Tensor) -> Policy:
-    """The policy that logits (K + 1,) and (K,) stand for."""
+    """The policy that logits (K + 1,) and (K,) stand for.
+
+    Raises:
+        NotFiniteError: the search has diverged; only sampled choices would have told before.
+    """
+    require_finite(choice_logits, range_logits)
     weights = choice_logits.detach().double().softmax(0).tolist()[1:]
     return mixture(operations, weights, range_logits.detach().double().sigmoid().tolist())

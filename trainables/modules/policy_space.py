@@ -104,9 +104,14 @@ def choices(logits: Tensor, size: int, generator: Generator) -> Tensor:
         NotFiniteError: the search has diverged.
     """
     probabilities = logits.detach().softmax(0).to(generator.device)
-    if not bool(probabilities.isfinite().all()):
-        raise NotFiniteError("the policy of a search must be finite, but is not: lower a learning rate")
+    require_finite(probabilities)
     return torch.multinomial(probabilities, size, replacement=True, generator=generator)
+
+
+def require_finite(*numbers: Tensor) -> None:
+    """Raises NotFiniteError where what a policy is made of has diverged."""
+    if not all(bool(part.isfinite().all()) for part in numbers):
+        raise NotFiniteError("the policy of a search must be finite, but is not: lower a learning rate")
 
 
 def search_limit(operation: Operation) -> float:

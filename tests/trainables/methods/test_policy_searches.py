@@ -19,6 +19,7 @@ from trainables.contract_toy import toy_context
 from trainables.contract_trace import run
 from trainables.method import Context, MethodConfig
 from trainables.methods import faster_autoaugment, implicit, random_policy, score_function, unrolled
+from trainables.modules.arms import Arms
 from trainables.modules.hypergradient import Derivative, OneStep
 from trainables.modules.implicit_gradient import Implicit, Solver
 from trainables.modules.policy_method import PolicyMethod
@@ -156,6 +157,27 @@ def test_the_average_begins_after_warm_up(config: type[MethodConfig]) -> None:
 def test_a_search_that_diverges_fails_as_not_finite(config: type[MethodConfig]) -> None:
     with pytest.raises(NotFiniteError):
         run(config.model_validate({"learning_rate": 1e20, "outer_warm_up": 0.0, "outer_interval": 1}), long())
+
+
+@pytest.mark.parametrize("slice_updates", [5, 20], ids=["in slices", "at once"])
+@pytest.mark.parametrize("settings", [
+    {}, {"mixing": "exact"}, {"learns": "ranges"}, {"learns": "choice", "mixing": "exact"},
+], ids=lambda value: "-".join(value.values()) or "defaults")
+def test_a_policy_that_is_not_finite_at_the_end_of_its_search_fails_as_such(
+    settings: dict[str, str], slice_updates: int
+) -> None:
+    """And not as a policy that nobody could have written: trials are counted by their cause."""
+    context = replace(long(), slice_updates=slice_updates)
+    config = unrolled.Config.model_validate({"learning_rate": 1e20, "outer_warm_up": 0.0, "batch_size": 8, **settings})
+    with pytest.raises(NotFiniteError, match="policy of a search must be finite"):
+        run(config, context)
+
+
+def test_arms_that_are_not_finite_are_no_policy() -> None:
+    arms = Arms((Operation.ROTATION,))
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(NotFiniteError):
+            arms.policy(torch.tensor([0.0, value, 0.0, 0.0, 0.0]))
 
 
 def test_operations_must_differ_and_a_batch_must_have_two_images() -> None:
