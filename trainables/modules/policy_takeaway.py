@@ -1,7 +1,7 @@
 """What a policy leaves behind for people.
 
     policy.json         as it is; `spaces.policies.Policy` reads it
-    policy.md           a table: operation, probability, range in its unit
+    policy.md           a table: operation, probability, range as one would pass it on
     augmentation.py     the same for torchvision, as text that needs none of our code; of grey and RGB images alone,
                         since torchvision's colour operations take no others
     samples.png         images beside draws of the policy
@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -16,12 +18,27 @@ from torch import Generator, Tensor
 from torchvision.utils import make_grid, save_image
 
 from spaces.policies import Policy, PolicyEntry
-from spaces.transforms import TRANSFORMS, Strength
+from spaces.transforms import TRANSFORMS, Operation, Strength
 from trainables.modules.augmentation.takeaway import PRINTABLE
 from trainables.modules.policy_pipeline import source
 
 DRAWS = 9   # of every image, beside itself
 IMAGES = 4  # that are shown
+
+
+def _around_one(reach: float) -> str:
+    return f"factor {max(0.0, 1 - reach):.3g} to {1 + reach:.3g}"
+
+
+# Where the physical value v, between -reach or 0 and reach, is not what libraries take: that.
+_PASSED_ON: dict[Operation, Callable[[float], str]] = {
+    Operation.SCALE: lambda reach: f"factor {math.exp(-reach):.3g} to {math.exp(reach):.3g}",
+    **dict.fromkeys(
+        (Operation.BRIGHTNESS, Operation.CONTRAST, Operation.SATURATION, Operation.SHARPNESS), _around_one
+    ),
+    Operation.SOLARISE: lambda reach: f"threshold 1 to {max(0.0, 1 - reach):.3g} of white",
+    Operation.POSTERISE: lambda reach: f"8 to {round(8 - reach)} bits kept",
+}
 
 
 def export(policy: Policy, images: Tensor, folder: Path) -> dict[str, str]:
@@ -61,4 +78,6 @@ def _strength(entry: PolicyEntry) -> str:
     if transform.strength is Strength.BLEND:
         return "in full"
     reach = entry.magnitude * (transform.limit if entry.limit is None else entry.limit)
+    if entry.operation in _PASSED_ON:
+        return _PASSED_ON[entry.operation](reach)
     return f"{-reach if transform.signed else 0.0:.3g} to {reach:.3g} {transform.unit}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Generator, Tensor
 from torch.testing import assert_close
+from torchvision.transforms.v2 import functional as f
 from torchvision.transforms.v2.functional import to_pil_image
 
 from spaces.policies import Policy, PolicyEntry
@@ -110,6 +112,41 @@ def test_the_table_has_physical_units_and_the_rest() -> None:
     assert table(policy).splitlines()[2:] == [
         "| rotation | 0.600 | -45 to 45 deg |", "| invert | 0.100 | in full |", "| none | 0.300 | |",
     ]
+
+
+@pytest.mark.parametrize(("operation", "magnitude", "limit", "said"), [
+    (Operation.BRIGHTNESS, 0.5, None, "factor 0.55 to 1.45"),
+    (Operation.CONTRAST, 1.0, 1.5, "factor 0 to 2.5"),
+    (Operation.SATURATION, 0.1, None, "factor 0.91 to 1.09"),
+    (Operation.SHARPNESS, 1.0, None, "factor 0.1 to 1.9"),
+    (Operation.SCALE, 1.0, None, "factor 0.667 to 1.5"),
+    (Operation.SOLARISE, 0.25, None, "threshold 1 to 0.75 of white"),
+    (Operation.POSTERISE, 0.5, None, "8 to 6 bits kept"),
+    (Operation.TRANSLATE_X, 1.0, None, "-0.45 to 0.45 fraction of width"),
+    (Operation.CUTOUT, 0.5, None, "0 to 0.25 fraction of side"),
+], ids=lambda value: str(value))
+def test_the_table_says_what_one_would_pass_on(
+    operation: Operation, magnitude: float, limit: float | None, said: str
+) -> None:
+    """Factors are around one, thresholds and bits are what is kept; written by hand."""
+    entry = PolicyEntry(operation=operation, weight=1.0, magnitude=magnitude, limit=limit)
+    assert table(Policy(entries=(entry,))).splitlines()[2] == f"| {operation} | 1.000 | {said} |"
+
+
+@pytest.mark.parametrize(("operation", "numbers", "of"), [
+    (Operation.BRIGHTNESS, (0.25, 1.75), "adjust_brightness"), (Operation.CONTRAST, (0.25, 1.75), "adjust_contrast"),
+    (Operation.SOLARISE, (1.0, 0.25), "solarize"), (Operation.POSTERISE, (8, 7), "posterize"),
+])
+def test_its_numbers_given_to_torchvision_do_what_the_policy_does_at_the_ends(
+    operation: Operation, numbers: tuple[float, float], of: str
+) -> None:
+    entry = PolicyEntry(operation=operation, weight=1.0, limit=0.75)
+    told = [float(word) for word in re.findall(r"[\d.]+", table(Policy(entries=(entry,))).splitlines()[2])[1:3]]
+    assert tuple(told) == numbers
+    x = (smooth_image(1, 3, 24, 24) * 255).round().float() / 255
+    far = getattr(f, of)(x, int(told[1]) if operation is Operation.POSTERISE else told[1])
+    assert_close(apply(operation, x, torch.tensor([1.0]), limit=0.75), far, rtol=0, atol=6e-3)
+    assert (far - x).abs().max() > 0.003
 
 
 @pytest.mark.parametrize("config", [random_policy.Config(), unrolled.Config()], ids=["control", "search"])
