@@ -63,11 +63,11 @@ class Config(EvolvingConfig, SpaceConfig):
 
     def begun(self, generator: np.random.Generator, member: int) -> Self:
         empty = {operation: Slot(probability=0, level=0) for operation in self.operations}
-        return self._with((empty if member == 0 else mutated(empty, generator),))
+        return self._with((empty if member == 0 else mutated(empty, self.operations, generator),))
 
     def continued(self, generator: np.random.Generator, explores: bool) -> Self:
         last = self.schedule[-1]
-        return self._with((*self.schedule, mutated(last, generator) if explores else last))
+        return self._with((*self.schedule, mutated(last, self.operations, generator) if explores else last))
 
     def whole(self) -> Self:
         return self.model_copy(update={"generations": len(self.schedule)})

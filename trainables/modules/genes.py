@@ -33,13 +33,20 @@ class Slot(BaseModel):
 Genes = dict[Operation, Slot]
 
 
-def mutated(genes: Mapping[Operation, Slot], generator: np.random.Generator) -> Genes:
-    """Each number drawn anew with probability 0.2, else moved by 0 to 3 steps in either direction, within its range."""
+def mutated(
+    genes: Mapping[Operation, Slot], operations: Sequence[Operation], generator: np.random.Generator
+) -> Genes:
+    """Each number drawn anew with probability 0.2, else moved by 0 to 3 steps in either direction, within its range.
+
+    Args:
+        operations: of the genes; numbers are drawn in this order, whatever the order in which the genes were written.
+    """
     return {
         operation: Slot(
-            probability=_moved(slot.probability, TENTHS, generator), level=_moved(slot.level, LEVELS, generator)
+            probability=_moved(genes[operation].probability, TENTHS, generator),
+            level=_moved(genes[operation].level, LEVELS, generator),
         )
-        for operation, slot in genes.items()
+        for operation in operations
     }
 
 
