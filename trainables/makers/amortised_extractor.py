@@ -66,7 +66,7 @@ class Config(MakerConfig):
         precision, compiling: of the descriptor-free part, see `fast_stem`.
     """
 
-    version: ClassVar[int] = 9
+    version: ClassVar[int] = 10  # since erasure leaves whole images out
 
     horizon: int = Field(default=1500, ge=1)
     factors: tuple[Factor, ...] | None = None

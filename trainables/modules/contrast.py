@@ -73,17 +73,19 @@ def sensitivity(read: Tensor, theta: Tensor, share: Tensor) -> Tensor:
     return ((1 - share) * (read - theta).square()).mean()
 
 
-def readable(features: Tensor, theta: Tensor, share: Tensor) -> Tensor:
-    """Leave-one-out R^2 of ridge heads that read the ignored parameters off a group's features, from 0 on; 0-d.
+def readable(features: Tensor, theta: Tensor, share: Tensor, views: int = 1) -> Tensor:
+    """Leave-one-image-out R^2 of ridge heads that read the ignored parameters off a group's features, from 0 on; 0-d.
 
     An adversary in closed form: the best linear reader of each group's own descriptor, refitted in every update. With
-    Z the centred features, K = Z Z^T and H = K (K + c I)^-1, the residual without example j is
-    (y - H y)_j / (1 - H_jj).
+    Z the centred features, K = Z Z^T, H = K (K + c I)^-1 and R = I - H - 1/N, the residuals of an image's rows b
+    without these rows are e_b = R_bb^-1 (R y)_b. All rows of an image are left out together: views of one image share
+    parameters, and a reader that keeps a twin knows the image, not the parameter.
 
     Args:
-        features: (G, n, D).
-        theta: (G, n, P).
+        features: (G, V n, D), first views of all images, then second ones, ...
+        theta: (G, V n, P).
         share: (G, 1, P) the descriptor's entry of each parameter.
+        views: V.
     """
     count = features.shape[1]
     z = features - features.mean(1, keepdim=True)
@@ -91,10 +93,20 @@ def readable(features: Tensor, theta: Tensor, share: Tensor) -> Tensor:
     gram = z @ z.mT
     scale = gram.diagonal(dim1=1, dim2=2).mean(-1)[:, None, None] + torch.finfo(z.dtype).tiny
     one = torch.eye(count, dtype=z.dtype, device=z.device)
-    rest = READER_PENALTY * torch.linalg.inv(gram / scale + READER_PENALTY * one)  # I - H
-    left = rest.diagonal(dim1=1, dim2=2)[..., None] - 1 / count  # the mean was fitted too
+    fitted = READER_PENALTY * torch.linalg.inv(gram / scale + READER_PENALTY * one)  # I - H
+    errors = _without_each_image(fitted - 1 / count, y, views)  # the mean was fitted too
     spread = y.square().mean(1, keepdim=True)
     moves = spread > 0  # a parameter that is the same everywhere cannot be read
-    error = (rest @ y / left).square().mean(1, keepdim=True) / torch.where(moves, spread, 1.0)
+    error = errors.square().mean((1, 2))[:, None] / torch.where(moves, spread, 1.0)
     found: Tensor = (share * torch.where(moves, 1 - error, 0.0).clamp_min(0)).mean()
     return found
+
+
+def _without_each_image(rest: Tensor, y: Tensor, views: int) -> Tensor:
+    """R (G, V n, V n), y (G, V n, P) -> (G, n, V, P) R_bb^-1 (R y)_b for the V rows b of every image."""
+    groups, rows, parameters = y.shape
+    images = rows // views
+    own = rest.view(groups, views, images, views, images).diagonal(dim1=2, dim2=4).permute(0, 3, 1, 2)  # (G, n, V, V)
+    seen = (rest @ y).view(groups, views, images, parameters).transpose(1, 2)
+    left: Tensor = torch.linalg.solve(own, seen)
+    return left

@@ -223,7 +223,8 @@ class Pretraining:
     def _erasure(self, features: Tensor, drawn: Views, descriptors: Tensor) -> Tensor:
         theta = self._family.effective(drawn.theta).transpose(0, 1).flatten(1, 2)
         some_kept = 1 - descriptors.prod(-1, keepdim=True).floor()  # 0 with everything on
-        return readable(features, theta, (some_kept * self._family.spread(descriptors))[:, None])
+        share = (some_kept * self._family.spread(descriptors))[:, None]
+        return readable(features, theta, share, self._views)
 
     def _draw_descriptors(self) -> tuple[Tensor, Tensor]:
         """(G, K), and which head each group uses (G,)."""

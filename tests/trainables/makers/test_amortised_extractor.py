@@ -256,7 +256,7 @@ def test_all_that_is_ignored_is_erased_but_for_everything_on() -> None:
     features[..., : theta.shape[-1]] = theta
     share = family.spread(descriptors)
     share[0] = 0
-    expected = readable(features, theta, share[:, None])
+    expected = readable(features, theta, share[:, None], 3)
     assert float(expected) > 0.01
     torch.testing.assert_close(maker._erasure(features, drawn, descriptors), expected)
 
