@@ -10,7 +10,9 @@ invariant features fit best (Benton et al. 2020 discuss it for augmentations); `
 
 Deviations: the family's transformations instead of the papers' photographs' ones; InfoNCE within the group instead of
 a momentum queue; the hyper-network as a static kernel plus R bases in the last block and the projection (the same
-function class at (R + 1) times the parameters); GroupNorm instead of BatchNorm.
+function class at (R + 1) times the parameters); GroupNorm instead of BatchNorm. For regression the squared error of
+targets that are brought to mean 0 and standard deviation 1 over the labelled examples, one output at a time, instead of
+the L1 distance of predictions and targets of unit length; outputs are in the task's own units again.
 """
 
 from __future__ import annotations
@@ -108,6 +110,8 @@ class HyperInvariances:
         self._weight = nn.Parameter((HEAD_STD * torch.randn(outputs, features, generator=init)).to(device))
         self._bias = nn.Parameter(torch.zeros(outputs, device=device))
         self._rule, self._chances = ImbalanceRule(context, config.imbalance), torch.empty(0)
+        self._y = torch.empty(0)  # what the head learns: labels, or targets in units of `_spread` about `_centre`
+        self._centre, self._spread = torch.zeros(outputs, device=device), torch.ones(outputs, device=device)
         # A cosine classifier has no bias; the parameter is left at zero.
         head = (self._weight,) if config.imbalance.loss is Loss.LDAM else (self._weight, self._bias)
         rates, learns = dict.fromkeys(head, config.head_learning_rate), config.descriptor is None
@@ -128,7 +132,7 @@ class HyperInvariances:
     def predict(self, x: Tensor, support: Batch | None = None) -> Tensor:
         with torch.no_grad():
             features = self.task.extractor.finish(self.task.respond(x), self._descriptor[None])[0]
-            return self._outputs(features)
+            return self._spread * self._outputs(features) + self._centre
 
     def describe(self) -> Mapping[str, float]:
         named = self.task.extractor.family.named(self._descriptor.detach())
@@ -169,10 +173,16 @@ class HyperInvariances:
             self._load()
 
     def _load(self) -> None:
-        """The labelled images, and how often each is drawn."""
+        """The labelled images, what their head learns, and how often each is drawn."""
         self.task.load(self._phase)
         targets = self.task.targets
-        self._chances = self._rule.chances(targets.values if targets.labels is None else targets.labels)
+        if targets.labels is None:
+            centre, spread = targets.standard()
+            self._centre, self._spread = centre.float().to(self._centre), spread.float().to(self._spread)
+            self._y = ((targets.values - centre) / spread).float()
+        else:
+            self._y = targets.labels
+        self._chances = self._rule.chances(self._y)
 
     @property
     def _slice(self) -> int:
@@ -181,29 +191,29 @@ class HyperInvariances:
         return -(-self._updates // reports)
 
     def _outputs(self, features: Tensor) -> Tensor:
-        """(n, D) -> (n, c); features are brought to unit variance from unit length."""
+        """(n, D) -> (n, c) as it is learned; features are brought to unit variance from unit length."""
         rule = self._config.imbalance
         if rule.loss is Loss.LDAM:
             return cosines(features, self._weight, rule.scale)
         return linear(features * math.sqrt(features.shape[-1]), self._weight, self._bias)
 
     def _head(self) -> Head:
-        """The same on features of unit length."""
-        rule, weight = self._config.imbalance, self._weight.detach()
+        """What `predict` has, on features of unit length."""
+        rule, weight, bias = self._config.imbalance, self._weight.detach(), self._bias.detach()
         if rule.loss is Loss.LDAM:
             weight, scale = unit(weight), rule.scale
         else:
             scale = math.sqrt(weight.shape[-1])
-        return Head(scale * weight, self._bias.detach(), torch.ones((), device=weight.device))
+        own = self._spread[:, None] * scale * weight, self._spread * bias + self._centre
+        return Head(*own, torch.ones((), device=weight.device))
 
     def _update(self) -> Tensor:
-        config, targets, task = self._config, self.task.targets, self.task
+        config, task = self._config, self.task
         progress = self._cursor / self._updates
         rows = self._rule.rows(self._order, self._chances, config.batch_size, progress)
-        y = targets.labels if targets.labels is not None else targets.values.float()
         with self._context.meter.unit("update", (len(rows),), phase=self._phase, examples=len(rows)):
             features = task.features(self._descriptor[None], rows)[0]
-            loss = self._rule.loss(self._outputs(features), y[rows].to(features.device), progress).mean()
+            loss = self._rule.loss(self._outputs(features), self._y[rows].to(features.device), progress).mean()
             self._adam.update(torch.autograd.grad(loss, self._learned))
             with torch.no_grad():
                 self._descriptor.clamp_(0.0, 1.0)

@@ -1,0 +1,70 @@
+"""The papers' head: targets of any scale, and more labels than it looks at."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tracking.cost import Meter
+from trainables.contract_toy import _toy, toy_context
+from trainables.contract_trace import steps
+from trainables.methods.hyperinvariances import Config, HyperInvariances
+from trainables.modules.report_card import SpecialisedNetwork
+from trainables.problems.dataset import Array
+from trainables.problems.problem import Kind, Problem, Split
+from trainables.problems.spec import in_memory
+
+
+def real(scale: float, offset: float) -> Problem:
+    """The toy with two real targets: where the bar is, and how far from the middle, in units of their own."""
+
+    def targets(y: Array) -> Array:
+        where = y.astype(np.float64) - 1
+        return (offset + scale * np.stack((where, 10 * np.abs(where)), 1)).astype(np.float32)
+
+    toy = _toy()
+    return in_memory(replace(
+        toy, pool_y=targets(toy.pool_y), test_y=targets(toy.test_y), kind=Kind.REGRESSION, outputs=2, classes=()
+    ), 0, 0)
+
+
+def trained(problem: Problem, epochs: int = 60) -> HyperInvariances:
+    meter = Meter("cpu")
+    method = Config(epochs=epochs).build(replace(toy_context(), problem=problem.view(meter), meter=meter))
+    assert isinstance(method, HyperInvariances)
+    for _ in steps(method):
+        pass
+    return method
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1.0, 50.0), (1000.0, 0.0), (0.001, 0.0)])
+def test_r_squared_knows_no_scale_and_no_offset(scale: float, offset: float) -> None:
+    """Up to the rounding of targets that lie 50 standard deviations from zero."""
+    scores = []
+    for problem in (real(1.0, 0.0), real(scale, offset)):
+        x, y = problem.examples(Split.TEST)
+        scores.append(float(problem.score(trained(problem).predict(x), y)))
+    assert scores[0] > 0.5
+    assert scores[1] == pytest.approx(scores[0], abs=2e-3)
+
+
+def test_what_is_exported_predicts_in_the_targets_units(tmp_path: Path) -> None:
+    problem = real(20.0, 300.0)
+    method = trained(problem, 5)
+    method.export(tmp_path)
+    network = SpecialisedNetwork(method.task.extractor, method._descriptor.detach(), method._head())
+    network.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
+    x, _ = problem.examples(Split.TEST)
+    predicted = method.predict(x)
+    torch.testing.assert_close(network(x), predicted)
+    assert float(predicted[:, 0].mean()) == pytest.approx(300, abs=20)
+
+
+def test_targets_that_are_all_the_same_are_predicted() -> None:
+    problem = real(0.0, 7.0)
+    predicted = trained(problem, 20).predict(problem.examples(Split.TEST).x)
+    assert float((predicted - 7).abs().max()) < 0.1
