@@ -100,7 +100,7 @@ class HyperInvariances:
 
     def __init__(self, context: Context, config: Config) -> None:
         self._context, self._config = context, config
-        self.task = AmortisedTask(context)
+        self.task = AmortisedTask(context, config.imbalance)
         family, device = self.task.extractor.family, context.device
         entries = dict.fromkeys((factor.value for factor in family.factors), config.start)
         start = checked(self.task, entries if config.descriptor is None else config.descriptor)
@@ -182,6 +182,7 @@ class HyperInvariances:
             self._y = ((targets.values - centre) / spread).float()
         else:
             self._y = targets.labels
+            self._rule.count(self._y)
         self._chances = self._rule.chances(self._y)
 
     @property

@@ -155,7 +155,7 @@ class AmortisedTask:
 
     Args:
         context: holds the extractor as the artefact `extractor`.
-        imbalance: how much each label counts; the default is all alike.
+        imbalance: how much each label counts, and which are looked at of very many; the default is all alike.
 
     Raises:
         UserError: there is none, or it was trained on images of another shape; episodes; too few labels.
@@ -218,8 +218,8 @@ class AmortisedTask:
         return None if given is None else ProblemSpec(label="task", source=dict(given))
 
     def _chosen(self, y: Tensor) -> Tensor:
-        """MOST_LABELS rows; where examples have weights, rare classes, which weigh most, are not thinned out."""
-        if not self.imbalance.weighs:
+        """MOST_LABELS rows; under a rule for imbalanced classes rare ones, which it is about, are not thinned out."""
+        if self.imbalance.empirical:
             return torch.randperm(len(y), generator=Generator().manual_seed(0))[:MOST_LABELS]  # of both splits
         return balanced_rows(y, MOST_LABELS, Generator().manual_seed(0))
 

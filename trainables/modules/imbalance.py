@@ -139,10 +139,14 @@ class ImbalanceRule:
         self._problem, self._device, self._config = context.problem, context.device, config
         self._splits = splits or LEARNABLE
         self._drawn: dict[tuple[Split, ...], Tensor] = {}
-        if config.empirical:
-            return
-        sizes = self._sizes(*self._splits)
-        weights = normalised(effective_weights(sizes, config.beta), self._frequencies(self._splits))
+        if not config.empirical:
+            self._weigh(self._sizes(*self._splits))
+
+    def _weigh(self, sizes: Tensor) -> None:
+        """Weights and margins of classes with so many examples (K,)."""
+        config = self._config
+        drawn = sizes * sampling_weights(sizes, config.sampling, config.beta)
+        weights = normalised(effective_weights(sizes, config.beta), drawn)
         self._weights = weights.float().to(self._device)
         self._ones = torch.ones_like(self._weights)
         self._shifts = (config.scale * margins(sizes, config.margin)).float().to(self._device)
@@ -157,6 +161,11 @@ class ImbalanceRule:
         else:
             x, y = self._problem.draw(generator, size, *chosen)
         return Batch(x.to(self._device), y.to(self._device))
+
+    def count(self, labels: Tensor) -> None:
+        """For who trains on some of the splits' examples: weights and margins are of the labels (n,) at hand."""
+        if not self._config.empirical:
+            self._weigh(torch.bincount(labels.cpu(), minlength=self._problem.outputs))
 
     def chances(self, labels: Tensor) -> Tensor:
         """For `rows`: of labelled examples at hand (n, ...), how often each is drawn, (n,) float64 on the CPU."""

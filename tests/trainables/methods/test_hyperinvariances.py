@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from tests.support.imbalanced import imbalanced_context
 from tracking.cost import Meter
 from trainables.contract_toy import _toy, toy_context
 from trainables.contract_trace import steps
 from trainables.methods.hyperinvariances import Config, HyperInvariances
+from trainables.modules import amortised
+from trainables.modules.imbalance import ImbalanceConfig, ImbalanceRule, Loss, Sampling, Weighting
 from trainables.modules.report_card import SpecialisedNetwork
 from trainables.problems.dataset import Array
 from trainables.problems.problem import Kind, Problem, Split
@@ -68,3 +72,37 @@ def test_targets_that_are_all_the_same_are_predicted() -> None:
     problem = real(0.0, 7.0)
     predicted = trained(problem, 20).predict(problem.examples(Split.TEST).x)
     assert float((predicted - 7).abs().max()) < 0.1
+
+
+RULES = (
+    ImbalanceConfig(sampling=Sampling.BALANCED), ImbalanceConfig(weighting=Weighting.EFFECTIVE),
+    ImbalanceConfig(loss=Loss.LDAM),
+)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_of_many_labels_the_rare_ones_are_kept(rule: ImbalanceConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 900, 90 and 6 labels the 120 that are looked at hold one of the rarest, if any; under a rule all six."""
+    monkeypatch.setattr(amortised, "MOST_LABELS", 120)
+    loaded = []
+    for config in (Config(epochs=1), Config(epochs=1, imbalance=rule)):
+        method: Any = config.build(imbalanced_context(sizes=(600, 60, 4)))
+        method.step()
+        loaded.append(torch.bincount(method.task.targets.labels, minlength=3).tolist())
+    assert loaded[0][2] < 6 and loaded[1] == [57, 57, 6]
+
+
+def test_weights_and_margins_are_of_the_labels_that_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the 57, 57 and 6 had been all there are; and where all are looked at nothing changes."""
+    monkeypatch.setattr(amortised, "MOST_LABELS", 120)
+    y = torch.tensor([0, 1, 2])
+    outputs = torch.tensor([[0.3, -0.2, 0.5]]).expand(3, -1)
+    for rule in RULES[1:]:
+        method: Any = Config(epochs=1, imbalance=rule).build(imbalanced_context(sizes=(600, 60, 4)))
+        method.step()
+        small = ImbalanceRule(imbalanced_context(sizes=(38, 38, 4)), rule)
+        torch.testing.assert_close(method._rule.loss(outputs, y, 1.0), small.loss(outputs, y, 1.0))
+        whole = ImbalanceRule(imbalanced_context(), rule)
+        before = whole.loss(outputs, y, 1.0)
+        whole.count(imbalanced_context().problem.labelled().y)
+        assert torch.equal(whole.loss(outputs, y, 1.0), before)
