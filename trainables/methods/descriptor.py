@@ -94,6 +94,13 @@ class Descriptor(ClosedFormSearch):
         named = dict.fromkeys((f.value for f in self.task.extractor.family.factors), config.default_entry)
         self._default = checked(self.task, {**named, **config.default})
 
+    def warnings(self) -> Sequence[str]:
+        """Beside what its base says: that there were too few labels to test the default."""
+        if self._certainty.get("enough_labels", 1.0) or self._config.false_alarms == 1:
+            return super().warnings()
+        few = "too few labels to say whether another descriptor is better than the default, which was kept"
+        return [few, *super().warnings()]
+
     def _choose(self, task: AmortisedTask, phase: Phase) -> Selected:
         config = self._config
         if self._fixed is not None:  # replay: only the head's penalty is chosen
@@ -115,6 +122,8 @@ class Descriptor(ClosedFormSearch):
 def certainty(found: Found, entries: Sequence[str]) -> dict[str, float]:
     """How sure the choice is: the test against the default, errors over examples, and what the data cannot tell apart.
 
+    `enough_labels` is 0 where there were too few for the test: then p is 1.
+
     `low/NAME` and `high/NAME` are the ends of an entry among the candidates; 0 and 1 say nothing of that entry alone.
     """
     choice, names = found.choice, ("risk", "standard_error", "behind", "behind_error", "candidates")
@@ -122,7 +131,8 @@ def certainty(found: Found, entries: Sequence[str]) -> dict[str, float]:
         f"{end}/{entry}": value for end in ("low", "high")
         for entry, value in zip(entries, getattr(choice, end).tolist(), strict=True)
     }
-    return {"p_value": found.evidence.p_value, **{name: float(getattr(choice, name)) for name in names}, **ends}
+    tested = {"p_value": found.evidence.p_value, "enough_labels": float(found.evidence.enough)}
+    return {**tested, **{name: float(getattr(choice, name)) for name in names}, **ends}
 
 
 def notes(found: Found) -> dict[str, float]:
@@ -132,6 +142,7 @@ def notes(found: Found) -> dict[str, float]:
     return {
         **numbers, "search/forward_pairs": float(found.forward_pairs),
         "search/gradient_pairs": float(found.gradient_pairs), "search/p_value": found.evidence.p_value,
+        "search/enough_labels": float(found.evidence.enough),
         "search/evaluated": float(len(found.evaluated)),
         "search/width": float(torch.mean(choice.high - choice.low)),
     }

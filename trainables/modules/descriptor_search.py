@@ -8,7 +8,7 @@ The caller charges the cost.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import torch
@@ -20,7 +20,7 @@ from trainables.modules.choice import Choice, choose, distinct, rounded
 from trainables.modules.corners import all_corners, alternatives, greedy, halved_corners, menu, screened
 from trainables.modules.counted_features import CountedFeatures, Features
 from trainables.modules.evaluated import Evaluated, Judge, Targets, joined, merged
-from trainables.modules.evidence import Evidence, against_default
+from trainables.modules.evidence import Evidence, against_default, enough
 from trainables.modules.gradient_search import Descent, descend, way_to_default
 from trainables.modules.surrogate import surrogate
 
@@ -60,7 +60,7 @@ class SearchConfig(BaseModel):
         worthwhile: by which share of its risk the default must be beaten; under weights n / n' times as much, n' the
             effective number of examples, up to a half.
         false_alarms: how often labels that mean nothing may make the choice leave the default, in [0, 1]; 0 keeps it
-            always, 1 asks for no evidence.
+            always, 1 asks for no evidence. Fewer labels than the rate needs (`enough` in `evidence`) are none.
         max_pairs: (descriptor, image) pairs per call of the features.
     """
 
@@ -145,6 +145,8 @@ def search(
     evaluated = tested if proposed is None else merged([tested, proposed])
     others, own = tested.losses[1:], tested.losses[0]
     evidence = against_default(others, own, generator, margin(targets, config))
+    if len(targets) < enough(targets.classes()):
+        evidence = replace(evidence, p_value=1.0, enough=False)
     choice = choose(evaluated, default, config.errors, leave=evidence.p_value <= config.false_alarms)
     family = family_size(how, default, config)
     return Found(how, evaluated, evidence, choice, counted.forward, counted.gradient, family, descent)

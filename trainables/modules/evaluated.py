@@ -72,6 +72,10 @@ class Targets:
         weights = self.weights[rows] * (of.double() / drawn.clamp(min=1))[labels]
         return Targets(self.values[rows], labels, weights / weights.mean())
 
+    def classes(self) -> int | None:
+        """That have labels; None for regression."""
+        return None if self.labels is None else len(set(self.labels.tolist()))
+
     def standard(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of every output, (c,) twice; the latter 1 where there is none."""
         spread = self.values.std(0, correction=0)

@@ -9,7 +9,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from tests.support.imbalanced import imbalanced_context
 from tests.support.trials import assignment, finish, logical
+from tracking.cost import Phase
 from tracking.errors import UserError
 from tracking.record import Stage
 from tracking.storage import Place
@@ -93,6 +95,24 @@ def test_all_on_is_what_the_descriptor_falls_back_to() -> None:
     for method in (careful, control):
         method.step()
     assert torch.equal(careful.predict(x), control.predict(x))
+
+
+def test_too_few_labels_to_test_the_default_are_told() -> None:
+    """Eighteen of three classes, where 24 are needed; nothing is said where no evidence is asked for."""
+    said = {}
+    for name, context, settings in (
+        ("few", imbalanced_context(sizes=(6, 4, 2)), {}), ("enough", imbalanced_context(), {}),
+        ("not asked", imbalanced_context(sizes=(6, 4, 2)), {"false_alarms": 1.0}),
+    ):
+        method: Any = methods.config_class("descriptor").model_validate(settings).build(context)
+        kept = method.step().metrics["search/enough_labels"]
+        again: Any = methods.config_class("descriptor").model_validate(settings).build(context)
+        again.load_state_dict(method.state_dict())
+        again.task.load(Phase.TRAIN)
+        said[name] = kept, [any("too few labels" in note for note in one.warnings()) for one in (method, again)]
+        if name == "few":
+            assert bool((method.descriptor == 1).all())
+    assert said == {"few": (0.0, [True, True]), "enough": (1.0, [False, False]), "not asked": (0.0, [False, False])}
 
 
 def test_the_papers_descriptor_stays_in_the_cube_and_moves() -> None:

@@ -9,14 +9,16 @@ import pytest
 import torch
 from scipy.stats import norm
 from torch import Generator, Tensor
+from torch.nn.functional import normalize
 
 from tests.trainables.modules.planted_features import CLASSES, FACTORS, Planted, planted
+from trainables.modules import descriptor_search
 from trainables.modules.choice import paired
 from trainables.modules.corners import all_corners
 from trainables.modules.counted_features import CountedFeatures
-from trainables.modules.descriptor_search import SearchConfig, margin
+from trainables.modules.descriptor_search import Found, SearchConfig, SearchKind, margin, search
 from trainables.modules.evaluated import Judge, Targets
-from trainables.modules.evidence import Evidence, against_default
+from trainables.modules.evidence import Evidence, against_default, enough
 from trainables.modules.imbalance import ImbalanceConfig, Sampling, example_weights
 
 Test = Callable[[Tensor, Tensor, Generator], Evidence]
@@ -151,3 +153,44 @@ def test_leave_one_out_losses_of_labels_that_mean_nothing() -> None:
     assert meaningless <= 12 / 60
     assert planted_share == 1.0
     assert shares_left(0.0)[0] > meaningless, "without a margin there are more alarms"
+
+
+def meaningless(classes: int, count: int, seed: int) -> Found:
+    """A search from all on, by the menu, with labels that have nothing to do with the features (4 factors of 4)."""
+    g = Generator().manual_seed(seed)
+    content, factors = torch.randn(count, 16, generator=g), torch.randn(count, 4, 4, generator=g)
+
+    def features(descriptors: Tensor, rows: Tensor | None) -> Tensor:
+        inside = (1 - 0.9 * descriptors)[:, None, :, None] * factors[slice(None) if rows is None else rows]
+        rest = 0.3 * content[slice(None) if rows is None else rows].expand(len(descriptors), -1, -1)
+        return normalize(torch.cat((inside.flatten(2), rest), -1), dim=-1)
+
+    labels = torch.arange(count) % max(classes, 1)
+    targets = Targets.of_labels(labels, classes) if classes else Targets.of_values(torch.randn(count, generator=g))
+    return search(features, targets, SearchKind.MENU, torch.ones(4), g)
+
+
+def share_left(classes: int, count: int, runs: int) -> float:
+    """Of such searches those that left the default."""
+    found = [meaningless(classes, count, seed) for seed in range(runs)]
+    return sum(not torch.equal(one.choice.descriptor, torch.ones(4)) for one in found) / runs
+
+
+def test_too_few_labels_keep_the_default_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of eight labels of two classes a third left it, at a stated tenth."""
+    assert [enough(c) for c in (1, 2, 3, 5, 10, 100)] == [30, 30, 24, 18, 14, 11] and enough(None) == 30
+    few = meaningless(2, 29, 0)
+    assert (few.evidence.p_value, few.evidence.enough) == (1.0, False)
+    assert meaningless(2, 30, 0).evidence.enough
+    assert share_left(2, 8, 60) == 0.0
+    monkeypatch.setattr(descriptor_search, "enough", lambda classes: 0)
+    assert share_left(2, 8, 60) > 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("classes", "count"), [
+    (classes, count) for classes in (2, 3, 5, 10, 0) for count in (6, 12, 18, 24, 30, 40) if count >= classes
+])
+def test_alarms_are_as_rare_as_stated_with_few_labels(classes: int, count: int) -> None:
+    """More than 15.4 of 100 at 10 % in less than 1 of 200 correct tests at 300 runs; 0 classes are real targets."""
+    assert share_left(classes, count, 300) <= 0.154
