@@ -23,8 +23,8 @@ def judged(losses: Tensor, accuracy: Tensor | None = None) -> Evaluated:
 def test_it_is_scipys_paired_test_in_units_of_the_labels_variance(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(factor, "WIDENED", 1.0)
     generator = np.random.default_rng(0)
-    kept, ignored = generator.uniform(0.2, 1.0, (2, 40))
-    targets = Targets.of_labels(torch.arange(40) % 4, 4)  # variance 3/4
+    kept, ignored = generator.uniform(0.2, 1.0, (2, 60))
+    targets = Targets.of_labels(torch.arange(60) % 4, 4)  # variance 3/4
     (found,) = factor_tests(
         judged(torch.tensor(kept)[None], torch.tensor([0.5])), judged(torch.tensor(ignored)[None], torch.tensor([0.8])),
         targets,
@@ -38,8 +38,8 @@ def test_it_is_scipys_paired_test_in_units_of_the_labels_variance(monkeypatch: p
 
 
 def test_losses_that_are_equal_say_nothing() -> None:
-    same = judged(torch.rand(1, 9))
-    (found,) = factor_tests(same, same, Targets.of_values(torch.rand(9)))
+    same = judged(torch.rand(1, 50))
+    (found,) = factor_tests(same, same, Targets.of_values(torch.rand(50)))
     assert found == FactorTest(0.0, 0.0, 0.0, 1.0, None)
 
 
@@ -57,16 +57,16 @@ def losses(features: Tensor, targets: Targets) -> Tensor:
     return squared[squared.mean(-1).argmin()]
 
 
-def alarms(signal: float, tasks: int, seed: int) -> float:
+def alarms(signal: float, tasks: int, seed: int, examples: int = 80) -> float:
     """Share of p <= .05 where two sets of features tell equally much of the labels: nothing, or `signal`."""
     generator, count = torch.Generator().manual_seed(seed), 0
     for _ in range(tasks):
-        labels = torch.arange(80) % 4
+        labels = torch.arange(examples) % 4
         targets = Targets.of_labels(labels, 4)
         centres = signal * torch.randn(4, 12, generator=generator, dtype=torch.float64)
-        a, b = (centres[labels] + torch.randn(80, 12, generator=generator, dtype=torch.float64) for _ in range(2))
+        a, b = (centres[labels] + torch.randn(examples, 12, generator=generator, dtype=torch.float64) for _ in range(2))
         (found,) = factor_tests(judged(losses(a, targets)[None]), judged(losses(b, targets)[None]), targets)
-        count += found.p <= 0.05
+        count += found.p is not None and found.p <= 0.05
     return count / tasks
 
 
@@ -88,4 +88,16 @@ def test_it_finds_what_is_there() -> None:
     (found,) = factor_tests(
         judged(losses(noise, targets)[None]), judged(losses(noise + centres[labels], targets)[None]), targets
     )
-    assert found.p < 1e-6 and found.gain > 0.3
+    assert found.p is not None and found.p < 1e-6 and found.gain > 0.3
+
+
+def test_few_examples_have_a_gain_and_no_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With fifty it cries wolf in about 7 of 100 tasks at a stated 5, with fewer more often, so it is silent there."""
+    kept, ignored = torch.rand(2, 1, 49, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    targets = Targets.of_labels(torch.arange(49) % 2, 2)
+    (found,) = factor_tests(judged(kept), judged(ignored), targets)
+    assert (found.low, found.high, found.p) == (None, None, None)
+    monkeypatch.setattr(factor, "FEWEST", 2)
+    assert found.gain == factor_tests(judged(kept), judged(ignored), targets)[0].gain != 0.0
+    assert alarms(0.7, 300, 0, 50) <= 0.06 + 3 * 0.014
+    assert alarms(0.7, 300, 0, 8) > 0.06 + 3 * 0.014
