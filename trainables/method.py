@@ -195,6 +195,7 @@ class MethodConfig(BaseModel):
     `told` marks a bound that knows what was planted: it alone is given the `originals`.
     `scales_with_horizon` is False where a training takes the same work whatever the horizon is (a head in closed form);
     such a training may be a single slice.
+    `descends` is False where a slice may take no gradient (the same): it is then charged FLOPs alone.
     A house method lives in `trainables/methods/NAME.py` as `Config`; a user's method sets `name`.
     """
 
@@ -207,6 +208,7 @@ class MethodConfig(BaseModel):
     images: ClassVar[bool] = False
     told: ClassVar[bool] = False
     scales_with_horizon: ClassVar[bool] = True
+    descends: ClassVar[bool] = True
 
     def needs(self, problem: ProblemSpec, data_seed: int) -> Mapping[str, ArtefactSpec]:
         """What is to be trained once before any trial of this method on this problem; by names of its own choice.

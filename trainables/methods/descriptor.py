@@ -18,7 +18,7 @@ import torch
 from pydantic import Field
 
 from spaces.domain import Float, Space
-from tracking.cost import Phase
+from tracking.cost import Phase, PhaseCost
 from tracking.errors import UserError
 from trainables.artefact import ArtefactSpec
 from trainables.method import Context, Method, NetworkBuilder, Role
@@ -111,6 +111,7 @@ class Descriptor(ClosedFormSearch):
         shape = (len(task.targets), len(self._default))
         with self._context.meter.unit(f"search {config.search}", shape, phase=phase):
             found = search(task.features, task.targets, config.search, self._default, self._generator, settings)
+        self._context.meter.charge(phase, PhaseCost(examples=found.gradient_pairs))  # known only now
         self.result, names = found, [factor.value for factor in task.extractor.family.factors]
         choice, sure = found.choice, certainty(found, names)
         return Selected(choice.descriptor, choice.log_penalty, notes(found), found.family, sure)

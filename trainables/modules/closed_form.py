@@ -38,6 +38,7 @@ class ClosedFormConfig(MethodConfig):
 
     images: ClassVar[bool] = True
     scales_with_horizon: ClassVar[bool] = False
+    descends: ClassVar[bool] = False
 
     extractor: ExtractorChoice = ExtractorChoice()
     imbalance: ImbalanceConfig = ImbalanceConfig()
@@ -122,7 +123,7 @@ class ClosedForm:
         selected = self._select(task, phase)
         self.descriptor, self.choices, self._certainty = selected.descriptor, selected.choices, dict(selected.certainty)
         count = len(task.targets)
-        with self._context.meter.unit("head", (count,), phase=phase, examples=count), torch.no_grad():
+        with self._context.meter.unit("head", (count,), phase=phase), torch.no_grad():
             features = task.features(self.descriptor[None], None)[0]
             self.head = Head.fitted(features, task.targets, selected.log_penalty)
         self._bound = self._terms(bounded(task, features, self.head, self.choices))

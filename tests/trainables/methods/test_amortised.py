@@ -97,6 +97,26 @@ def test_all_on_is_what_the_descriptor_falls_back_to() -> None:
     assert torch.equal(careful.predict(x), control.predict(x))
 
 
+@pytest.mark.parametrize(("name", "settings"), [
+    ("descriptor", {"search": "gradient"}), ("descriptor", {"search": "menu"}), ("descriptor", {"descriptor": ALL_ON}),
+    ("fixed_descriptor", {"population": 4}), ("unconditional", {}),
+])
+def test_gradient_evaluations_are_the_searchs_and_a_head_in_closed_form_has_none(
+    name: str, settings: dict[str, Any]
+) -> None:
+    """One for each pair of a descriptor and an image whose gradient was taken: starts times steps times labels."""
+    context = toy_context()
+    method: Any = methods.config_class(name).model_validate(settings).build(context)
+    method.step()
+    spent = {phase: cost.examples for phase, cost in context.meter.ledger().phases.items()}
+    pairs = 0
+    if settings == {"search": "gradient"}:
+        starts = len(method.result.descent.starts)
+        pairs = starts * 40 * len(method.task.targets)
+        assert pairs == method.result.gradient_pairs > 0
+    assert spent[Phase.SEARCH] == pairs and sum(spent.values()) == pairs
+
+
 def test_too_few_labels_to_test_the_default_are_told() -> None:
     """Eighteen of three classes, where 24 are needed; nothing is said where no evidence is asked for."""
     said = {}
