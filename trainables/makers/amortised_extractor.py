@@ -22,6 +22,7 @@ from torch import Tensor
 
 from spaces.descriptors import Factor, Family, standard_family
 from tracking.errors import UserError
+from trainables.idle_fields import refuse_idle
 from trainables.maker import Maker, MakerConfig, MakerContext, Pool
 from trainables.modules.conditioned import Begin, ConditionedExtractor, Conditioning, ExtractorConfig
 from trainables.modules.fast_stem import Compiling, Precision
@@ -106,8 +107,6 @@ class Config(MakerConfig):
     def _consistent(self) -> Self:
         if not all(0 <= weight < math.inf for weight in self.emphasis.values()):
             raise UserError("emphasis counts how often: it is not negative", dict(self.emphasis))
-        if self.fixed and self.descriptors is not Descriptors.FIXED:
-            raise UserError("`fixed` is of one descriptor", self.descriptors.value, "set descriptors: fixed")
         if self.heads is Heads.PER_CORNER and self.descriptors is not Descriptors.CORNERS:
             raise UserError("one head per corner needs descriptors that are corners", self.descriptors,
                             "set descriptors: corners, or heads: shared")
@@ -117,6 +116,19 @@ class Config(MakerConfig):
                 "leakage is measured between pairs of looks, of continuous descriptors",
                 f"{self.looks} looks, {self.descriptors}", "an even number of looks, or `leakage: 0` (`long` sets it)",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_is_idle(self) -> Self:
+        if self.conditioning is not Conditioning.KERNELS:
+            refuse_idle(self, ("bases",), "kernels that a descriptor mixes", "set `conditioning: kernels`")
+        if self.descriptors is not Descriptors.FIXED:
+            refuse_idle(self, ("fixed", "fixed_entry"), "one descriptor", "set `descriptors: fixed`")
+        if self.descriptors is not Descriptors.CONTINUOUS:
+            refuse_idle(self, ("all_on", "looks"), "continuous descriptors", "leave `descriptors` out")
+        if not self.controlled:
+            refuse_idle(self, ("looks", "emphasis"), "third views, which the contrastive loss alone does not ask for",
+                        "give `sensitivity`, `calibration`, `erasure` or `leakage` a weight")
         return self
 
     def family(self, channels: int) -> Family:

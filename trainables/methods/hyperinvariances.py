@@ -81,7 +81,7 @@ class Config(MethodConfig):
         """Raises UserError where extractor or descriptor do not fit, or `imbalance` needs classes."""
         super().fits(problem, network)
         self.imbalance.require(problem)
-        self.extractor.require(problem, whole=self.descriptor)
+        self.extractor.require(problem, whole=self.descriptor, fixed=PAPERS)
 
     @classmethod
     def quick(cls) -> Self:

@@ -7,7 +7,7 @@ end, which is plain contrastive pre-training.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -33,12 +33,12 @@ class Config(ClosedFormConfig):
 
     space: ClassVar[Space] = Space({"lowest_penalty": Float(low=1e-6, high=1e-1, log=True)})
     control: ClassVar[bool] = True
+    fixes: ClassVar[Mapping[str, Any]] = {"descriptors": Descriptors.FIXED, "fixed_entry": 1.0, **NO_CONTROL}
 
-    lowest_penalty: float = Field(default=1e-5, gt=0)
+    lowest_penalty: float = Field(default=1e-5, gt=0, le=1e2)
 
     def needs(self, problem: ProblemSpec, data_seed: int) -> Mapping[str, ArtefactSpec]:
-        fixed = {"descriptors": Descriptors.FIXED, "fixed_entry": 1.0, **NO_CONTROL}
-        return {NAME: self.extractor.spec(problem, data_seed, **fixed)}
+        return {NAME: self.extractor.spec(problem, data_seed, **self.fixes)}
 
     def build(self, context: Context) -> Method:
         """Raises UserError where the extractor does not fit the task."""

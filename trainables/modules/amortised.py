@@ -98,13 +98,22 @@ class ExtractorChoice(BaseModel):
                 ", ".join(f"{name}: {value}" for name, value in others.items()),
                 "leave them out, or use the row `descriptor`",
             )
-        settings = {**SETTINGS[self.quality], **self.settings, **fixed}
         return ArtefactSpec(
-            maker="amortised_extractor", settings=settings, source=source, data_seed=data_seed, seed=self.seed
+            maker="amortised_extractor", settings=self._whole(fixed), source=source, data_seed=data_seed, seed=self.seed
         )
 
+    def _whole(self, fixed: Mapping[str, Any]) -> dict[str, Any]:
+        """The maker's settings: the quality's, without what would do nothing beside others; one's own; the row's."""
+        own = {**self.settings, **fixed}
+        quality = dict(SETTINGS[self.quality])
+        if own.get("descriptors", "continuous") != "continuous":
+            quality.pop("all_on", None)
+        return {**quality, **own}
 
-    def require(self, problem: View, named: Iterable[str] = (), whole: Mapping[str, float] | None = None) -> None:
+    def require(
+        self, problem: View, named: Iterable[str] = (), whole: Mapping[str, float] | None = None,
+        fixed: Mapping[str, Any] | None = None,
+    ) -> None:
         """Raises UserError where the source's images are not of the problem's shape, or an entry does not fit.
 
         Asked before the pre-training, which may take long; what is asked of the extractor itself comes after it.
@@ -112,13 +121,11 @@ class ExtractorChoice(BaseModel):
         Args:
             named: entries that settings name.
             whole: a descriptor that is given.
+            fixed: settings that the method itself decides.
         """
-        if self.source is not None:
-            trained = _shape(self.source.model_dump_json())
-            if trained != tuple(problem.shape):
-                raise not_served(problem.shape, trained)
-        settings = {**SETTINGS[self.quality], **self.settings}
-        maker: Any = validated(maker_config("amortised_extractor"), settings, "extractor")
+        if self.source is not None and (trained := _shape(self.source.model_dump_json())) != tuple(problem.shape):
+            raise not_served(problem.shape, trained)
+        maker: Any = validated(maker_config("amortised_extractor"), self._whole(fixed or {}), "extractor")
         family: Family = maker.family(problem.shape[0])
         names = [factor.value for factor in family.factors]
         if unknown := sorted({*named, *(whole or ())} - set(names)):

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -39,6 +39,7 @@ class ClosedFormConfig(MethodConfig):
     images: ClassVar[bool] = True
     scales_with_horizon: ClassVar[bool] = False
     descends: ClassVar[bool] = False
+    fixes: ClassVar[Mapping[str, Any]] = {}  # settings of the extractor that the row is about
 
     extractor: ExtractorChoice = ExtractorChoice()
     imbalance: ImbalanceConfig = ImbalanceConfig()
@@ -47,7 +48,7 @@ class ClosedFormConfig(MethodConfig):
         """Raises UserError where the extractor's source, a descriptor or the rule for classes does not fit."""
         super().fits(problem, network)
         self.require_rule(problem)
-        self.extractor.require(problem, *self.named())
+        self.extractor.require(problem, *self.named(), self.fixes)
 
     def named(self) -> tuple[Iterable[str], Mapping[str, float] | None]:
         """Entries that settings name, and a whole descriptor that is given."""

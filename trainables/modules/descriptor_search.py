@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Generator, Tensor
 
 from tracking.errors import UserError
@@ -82,6 +83,15 @@ class SearchConfig(BaseModel):
     worthwhile: float = Field(default=0.01, ge=0, lt=1)
     false_alarms: float = Field(default=0.1, ge=0, le=1)
     max_pairs: int = Field(default=2048, ge=1)
+
+    @model_validator(mode="after")
+    def _penalties_rise(self) -> Self:
+        if self.lowest_penalty > self.highest_penalty:
+            raise UserError(
+                "a grid of penalties goes from the lowest to the highest",
+                f"lowest_penalty: {self.lowest_penalty:g}, highest_penalty: {self.highest_penalty:g}",
+            )
+        return self
 
     def log_penalties(self) -> Tensor:
         """(L,) natural logarithms, float64."""

@@ -16,7 +16,7 @@ from trainables.maker import MakerContext
 from trainables.makers.amortised_extractor import Config
 from trainables.method import StateMismatchError
 from trainables.modules import pretraining
-from trainables.modules.amortised import SETTINGS, Quality
+from trainables.modules.amortised import NO_CONTROL, SETTINGS, Quality
 from trainables.modules.contrast import centred_cosine, readable
 from trainables.modules.extractor import Extractor
 from trainables.modules.pretraining import Pretraining, one_cycle
@@ -203,6 +203,20 @@ def test_settings_that_contradict_each_other_are_told(settings: dict[str, Any], 
     with pytest.raises(ValueError, match=word):
         Config.model_validate(settings)
     Config.model_validate({"emphasis": {"rotation": 0.0}}).check(Blobs())  # the others have 1
+
+
+@pytest.mark.parametrize(("settings", "reads"), [
+    ({"bases": 20}, {"conditioning": "kernels"}), ({"fixed_entry": 0.5}, {"descriptors": "fixed"}),
+    ({"descriptors": "corners", "all_on": 0.9}, {"descriptors": "continuous"}),
+    ({"descriptors": "corners", "looks": 8}, {"descriptors": "continuous"}),
+    ({**NO_CONTROL, "looks": 12}, {"calibration": 1.0}),
+    ({**NO_CONTROL, "emphasis": {"rotation": 9.0}}, {"erasure": 1.0}),
+])
+def test_a_setting_that_nothing_reads_is_told(settings: dict[str, Any], reads: dict[str, Any]) -> None:
+    """It would make another artefact of the same weights."""
+    with pytest.raises(ValueError, match="would do nothing here"):
+        Config.model_validate(settings)
+    Config.model_validate_json(Config.model_validate({**settings, **reads}).model_dump_json())
 
 
 @pytest.mark.parametrize("settings", [{"looks": 3}, {"looks": 0}, {"descriptors": "fixed"}])

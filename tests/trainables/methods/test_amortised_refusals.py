@@ -26,6 +26,8 @@ DIGITS = ProblemSpec.model_validate({"label": "digits", "source": {"name": "digi
     ("unconditional", {"lowest_penalty": float("inf")}, "lowest_penalty"),
     ("descriptor", {"default": {"rotation": 1.5}}, "rotation"),
     ("descriptor", {"settings": {"lowest_penalty": float("inf")}}, "lowest_penalty"),
+    ("descriptor", {"settings": {"lowest_penalty": 10.0, "highest_penalty": 1.0}}, "from the lowest to the highest"),
+    ("unconditional", {"lowest_penalty": 200.0}, "lowest_penalty"),
 ])
 def test_numbers_that_cannot_be_are_refused_at_once(method: str, settings: dict[str, Any], word: str) -> None:
     with pytest.raises((UserError, ValidationError), match=word):
@@ -54,6 +56,19 @@ def test_what_a_row_is_about_cannot_be_set(method: str, settings: dict[str, Any]
     assert methods.config_class("descriptor").model_validate({"extractor": {"settings": settings}})
     same = methods.config_class("unconditional").model_validate({"extractor": {"settings": {"fixed_entry": 1.0}}})
     assert same.needs(DIGITS, 0)  # what the row would take anyway
+
+
+def test_what_a_quality_sets_for_ours_is_not_idle_in_other_rows() -> None:
+    """`quick` sets a share of groups with everything on, which corners and one descriptor do not have."""
+    context = toy_context()
+    for name in ("hyperinvariances", "unconditional"):
+        quick = {"quality": "quick", "settings": {"bases": 4} if name == "hyperinvariances" else {}}
+        made = methods.config_class(name).model_validate({"extractor": quick})
+        made.fits(context.problem, context.network)
+        assert made.needs(DIGITS, 0)["extractor"].config()
+        asked = methods.config_class(name).model_validate({"extractor": {"settings": {"all_on": 0.9}}})
+        with pytest.raises(UserError, match="would do nothing here"):
+            asked.fits(context.problem, context.network)
 
 
 @pytest.mark.parametrize("most", [20, 30])
