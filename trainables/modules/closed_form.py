@@ -168,11 +168,11 @@ class ClosedForm:
     def _terms(self, bound: RiskBound) -> dict[str, float]:
         """The risk bound by terms, with probability .95 on new images; `holds` is 0 where its assumption does not.
 
-        A term that is not finite says as much as the largest possible loss.
+        A total above the largest possible loss says as much as that, and so does a term that is not finite.
         """
         terms = {
-            "total": bound.total, "empirical": bound.empirical, "complexity": bound.complexity, "choice": bound.price,
-            "holds": float(self._independent),
+            "total": min(bound.total, bound.ceiling), "empirical": bound.empirical, "complexity": bound.complexity,
+            "choice": bound.price, "holds": float(self._independent),
         }
         return {name: value if math.isfinite(value) else bound.ceiling for name, value in terms.items()}
 
