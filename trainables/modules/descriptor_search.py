@@ -236,7 +236,11 @@ def _by_gradient(
 
 
 def _starts(judge: Judge, entries: int, config: SearchConfig, generator: Generator) -> Tensor:
-    """Centre, all-on, all-off and the corner (of the menu, for many entries) that a few images like best."""
+    """Centre, all-on, all-off and the corner (of the menu, for many entries) that a few images like best.
+
+    They are evaluated, so the centre is the nearest descriptor of the grid that `family_size` counts.
+    """
     corners = all_corners(entries) if 2**entries <= MOST_SCREENED else menu(torch.ones(entries))
     best = corners[screened(judge, corners, config.first_rows, generator)[0]]
-    return distinct(torch.stack([torch.full((entries,), 0.5), torch.ones(entries), torch.zeros(entries), best]))
+    centre = rounded(torch.full((entries,), 0.5), config.resolution)
+    return distinct(torch.stack([centre, torch.ones(entries), torch.zeros(entries), best]))

@@ -93,6 +93,15 @@ def test_default_is_evaluated_and_everything_lies_in_the_family(kind: SearchKind
     assert len({tuple(row) for row in at.tolist()}) <= found.family == family_size(kind, default, SearchConfig())
 
 
+@pytest.mark.parametrize("resolution", [1, 3, 5, 32])
+def test_what_the_gradient_starts_from_is_in_the_family_too(resolution: int) -> None:
+    """A half is no multiple of a third."""
+    found = found_by(SearchKind.GRADIENT, planted(5, 60, 0), resolution=resolution, steps=3)
+    at = found.evaluated.descriptors
+    torch.testing.assert_close(at, rounded(at, resolution))
+    assert found.descent is not None and len(found.descent.starts) >= 2
+
+
 def test_family_sizes() -> None:
     config, default = SearchConfig(), torch.full((3,), 0.5)
     sizes = {kind: family_size(kind, default, config) for kind in KINDS}
