@@ -22,7 +22,7 @@ def take_away(method: Method, where: str, shape: tuple[int, ...]) -> list[str]:
     Returns:
         One sentence each.
     """
-    notes = list(method.warnings()) if isinstance(method, Warns) else []
+    notes = _warnings(method)
     if where:
         for leave in (_files, partial(_network, shape=shape)):
             try:
@@ -33,6 +33,14 @@ def take_away(method: Method, where: str, shape: tuple[int, ...]) -> list[str]:
             except Exception as error:
                 notes.append(f"the export failed: {type(error).__name__}: {error}")
     return notes
+
+
+def _warnings(method: Method) -> list[str]:
+    """What the method has to say, or that it could not."""
+    try:
+        return list(method.warnings()) if isinstance(method, Warns) else []
+    except Exception as error:
+        return [f"what the method warns of could not be asked: {type(error).__name__}: {error}"]
 
 
 def _files(method: Method) -> dict[str, bytes]:

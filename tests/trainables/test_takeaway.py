@@ -47,6 +47,19 @@ def test_a_failing_export_is_a_note(tmp_path: Path) -> None:
     assert notes[1] == "the export failed: RuntimeError: planted"
 
 
+class Unwell(Leaves):
+    """Its warnings fail."""
+
+    def warnings(self) -> Sequence[str]:
+        raise AssertionError("planted")
+
+
+def test_failing_warnings_are_a_note_and_the_export_is_made(tmp_path: Path) -> None:
+    notes = take_away(Unwell(), str(tmp_path / "a"), SHAPE)  # type: ignore[arg-type]
+    assert notes == ["what the method warns of could not be asked: AssertionError: planted"]
+    assert (tmp_path / "a" / "card.json").read_text() == "{}"
+
+
 def test_a_place_that_cannot_be_written_is_a_note(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     notes = take_away(Leaves(), str(tmp_path / "file" / "below"), SHAPE)  # type: ignore[arg-type]

@@ -150,6 +150,8 @@ class HyperInvariances:
 
     def warnings(self) -> Sequence[str]:
         """Where the extractor does not do on these images what it did where it was trained."""
+        if not self.task.loaded:
+            self.task.load(self._phase)
         return drift(self.task)
 
     def state_dict(self) -> State:

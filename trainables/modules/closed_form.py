@@ -142,14 +142,19 @@ class ClosedForm:
 
     def export(self, folder: Path) -> Mapping[str, str]:
         """See `report_card`; after the last step, also in another process than that one's."""
-        if not self.task.loaded:
-            self.task.load(Phase.TRAIN)
+        self._see()
         chosen = Chosen(self.descriptor, self.head, self.choices, self._independent, self._certainty)
         return export(self.task, chosen, folder, self.programs)
 
     def warnings(self) -> Sequence[str]:
-        """Where the extractor does not do on these images what it did where it was trained."""
+        """Where the extractor does not do on these images what it did where it was trained; as `export`."""
+        self._see()
         return drift(self.task)
+
+    def _see(self) -> None:
+        """The task's images, which no state holds."""
+        if not self.task.loaded:
+            self.task.load(Phase.TRAIN)
 
     def state_dict(self) -> State:
         # As text: which entries there are differs from search to search.

@@ -117,6 +117,19 @@ def test_gradient_evaluations_are_the_searchs_and_a_head_in_closed_form_has_none
     assert spent[Phase.SEARCH] == pairs and sum(spent.values()) == pairs
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_warnings_after_a_resume_are_those_of_before(name: str) -> None:
+    """They look at images, which no state holds."""
+    config = methods.config_class(name).quick()
+    method: Any = config.build(toy_context())
+    while not method.step().done:
+        pass
+    again: Any = config.build(toy_context())
+    again.load_state_dict(method.state_dict())
+    assert list(again.warnings()) == list(method.warnings())
+    assert list(config.build(toy_context()).warnings()) == list(method.warnings())  # type: ignore[attr-defined]
+
+
 def test_too_few_labels_to_test_the_default_are_told() -> None:
     """Eighteen of three classes, where 24 are needed; nothing is said where no evidence is asked for."""
     said = {}
@@ -128,7 +141,6 @@ def test_too_few_labels_to_test_the_default_are_told() -> None:
         kept = method.step().metrics["search/enough_labels"]
         again: Any = methods.config_class("descriptor").model_validate(settings).build(context)
         again.load_state_dict(method.state_dict())
-        again.task.load(Phase.TRAIN)
         said[name] = kept, [any("too few labels" in note for note in one.warnings()) for one in (method, again)]
         if name == "few":
             assert bool((method.descriptor == 1).all())
