@@ -94,7 +94,7 @@ class Task:
     planted: tuple[Factor, ...] = ()
 
     def spec(self, shots: int) -> ProblemSpec:
-        """With so many labels per class in all, of which train and outer have three quarters."""
+        """With so many labels per class in all, of which train and outer have 4 of 5, 8 of 10, 38 of 50."""
         few = {"name": "few_shot", "shots": shots}
         return ProblemSpec.model_validate({
             "label": f"{self.name}-{shots}", "source": dict(self.data.tasks),

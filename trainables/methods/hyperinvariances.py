@@ -10,9 +10,13 @@ invariant features fit best (Benton et al. 2020 discuss it for augmentations); `
 
 Deviations: the family's transformations instead of the papers' photographs' ones; InfoNCE within the group instead of
 a momentum queue; the hyper-network as a static kernel plus R bases in the last block and the projection (the same
-function class at (R + 1) times the parameters); GroupNorm instead of BatchNorm. For regression the squared error of
-targets that are brought to mean 0 and standard deviation 1 over the labelled examples, one output at a time, instead of
-the L1 distance of predictions and targets of unit length; outputs are in the task's own units again.
+function class at (R + 1) times the parameters); GroupNorm instead of BatchNorm; a temperature of .2 instead of .1;
+AdamW with one cycle instead of Adam at 5e-4; an exponential average of the weights is what is used; pixel noise on
+every view. Downstream, features of unit length times sqrt(D), no dropout before the head, batches of 16 drawn with
+replacement. With as many updates as the other rows each of 120 heads gets few (100 groups of images in 1,500 updates),
+so that numbers of this row may be those of an extractor that was trained too little. For regression the squared error
+of targets that are brought to mean 0 and standard deviation 1 over the labelled examples, one output at a time, instead
+of the L1 distance of predictions and targets of unit length; outputs are in the task's own units again.
 """
 
 from __future__ import annotations
