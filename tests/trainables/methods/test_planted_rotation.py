@@ -115,9 +115,13 @@ def test_with_ranges_fixed_the_probability_of_the_missing_rotation_rises() -> No
 
 @BILEVEL
 def test_bilevel_search_finds_less_rotation_where_there_is_none(config: MethodConfig) -> None:
-    """The control: everything upright. The range stays below what the planted rotation makes of it."""
-    method = trained(config, digits(()), 0)
-    assert learned(method, "policy/rotation/range_deg") < 0.8 * HALF_WIDTH_DEG
+    """The control: everything upright. Probability times range stays below what the planted rotation makes of it.
+
+    In degrees 3.2 for 13.8 (`unrolled`) and 5.7 for 9.1 (`implicit`) when this was written. Ranges alone are too close
+    to each other: 38 for 58 and 34 for 37. What rises where nothing is missing is under test_nothing_to_learn.py.
+    """
+    none, missing = (strength(trained(config, digits(where), 0), "rotation") for where in ((), HELD_OUT))
+    assert none < 0.8 * missing
 
 
 @pytest.mark.parametrize("start", [0.05, 0.5])
