@@ -18,6 +18,8 @@ from trainables.idle_fields import refuse_idle
 from trainables.method import Context
 from trainables.problems.problem import LEARNABLE, Batch, ByClass, Kind, Split, View
 
+LEAST = 1e-12  # mean weight of a batch: all of its classes may weigh nothing
+
 
 class Sampling(StrEnum):
     """How often an example of class c is drawn, with replacement and relative to those of other classes."""
@@ -47,10 +49,9 @@ class ImbalanceConfig(BaseModel):
 
     - Balanced resampling: `sampling: balanced`; delayed (DRS, Cao et al. 2019): with `delay`.
     - Class-balanced loss (Cui et al. 2019): `weighting: effective`, loss_b * w_{y_b} with w_c proportional to
-      (1 - beta) / (1 - beta^n_c), the inverse of the effective number of examples; delayed (DRW): with `delay`. Weights
-      have a mean of 1 over what batches are drawn from, and a batch's loss is the plain mean of the weighted losses: in
-      expectation the weighted mean of LDAM-DRW, where a batch's own weights divide. With the paper's sum of weights,
-      the number of classes, the step would shrink with the imbalance (to a tenth at 200 to 1) as soon as weights begin.
+      (1 - beta) / (1 - beta^n_c), the inverse of the effective number of examples; delayed (DRW): with `delay`. A
+      batch's loss is the weighted mean, as in LDAM-DRW's code: its own weights divide. Cui et al. divide by their sum
+      over classes; then the step shrinks with the imbalance, to a tenth at 200 to 1, as soon as weights begin.
     - LDAM (Cao et al. 2019): cross-entropy of z - scale Delta_y e_y, with margins Delta_c = margin (min n / n_c)^{1/4}
       on a cosine classifier, z = scale cos (see `cosine_head`), which the recipe's network is given.
     - Focal loss (Lin et al. 2017): (1 - p_y)^gamma times the cross-entropy.
@@ -145,9 +146,8 @@ class ImbalanceRule:
     def _weigh(self, sizes: Tensor) -> None:
         """Weights and margins of classes with so many examples (K,)."""
         config = self._config
-        drawn = sizes * sampling_weights(sizes, config.sampling, config.beta)
-        weights = normalised(effective_weights(sizes, config.beta), drawn)
-        self._weights = weights.float().to(self._device)
+        weights = effective_weights(sizes, config.beta)
+        self._weights = (weights / weights.max()).float().to(self._device)
         self._ones = torch.ones_like(self._weights)
         self._shifts = (config.scale * margins(sizes, config.margin)).float().to(self._device)
 
@@ -202,14 +202,14 @@ class ImbalanceRule:
 
     def mean(self, values: Tensor, y: Tensor, progress: float) -> Tensor:
         """The weighted mean of values (B,) that are no losses, 0-d: within the range of the values."""
-        weights = self._weighted(torch.ones_like(values), y, progress)
-        return self._weighted(values, y, progress).mean() / weights.mean()
+        return self._weighted(values, y, progress).mean()
 
     def _weighted(self, values: Tensor, y: Tensor, progress: float) -> Tensor:
         if self._config.weighting is Weighting.NONE:
             return values
         # By ones before the switch: an update is the same kind of work, so the same FLOPs, from the start to the end.
-        return values * (self._weights if progress >= self._config.delay else self._ones)[y]
+        weights = (self._weights if progress >= self._config.delay else self._ones)[y]
+        return values * weights / weights.mean().clamp(min=LEAST)
 
     def _resamples(self, progress: float) -> bool:
         return self._config.sampling is not Sampling.UNIFORM and progress >= self._config.delay
@@ -255,15 +255,6 @@ def effective_weights(sizes: Tensor, beta: float) -> Tensor:
     # By expm1, for beta^n next to 1 loses all digits of its distance.
     log_beta = torch.tensor(beta, dtype=torch.float64).log()
     return torch.where(sizes > 0, (1 - beta) / -torch.expm1(sizes.clamp(min=1) * log_beta), 0.0)
-
-
-def normalised(weights: Tensor, drawn: Tensor) -> Tensor:
-    """With a mean of 1 over the examples of batches; both (K,) float64.
-
-    Args:
-        drawn: how often each class is, up to a factor.
-    """
-    return weights * drawn.sum() / (weights * drawn).sum()
 
 
 def margins(sizes: Tensor, largest: float) -> Tensor:

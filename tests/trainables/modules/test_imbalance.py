@@ -22,7 +22,6 @@ from trainables.modules.imbalance import (
     effective_weights,
     focal,
     margins,
-    normalised,
 )
 from trainables.modules.recipe import RecipeConfig
 from trainables.problems.problem import LEARNABLE, Split
@@ -100,20 +99,11 @@ def test_effective_weights_go_from_equal_to_inverse_sizes(sizes: list[int]) -> N
     torch.testing.assert_close(effective_weights(n, 0.9999), between, rtol=1e-9, atol=0)
 
 
-def test_weights_have_a_mean_of_one_over_what_is_drawn() -> None:
-    """So the step is as long after the switch as before it: of uniform batches, and of balanced ones."""
-    sizes = torch.tensor([500, 20, 3, 0])
-    raw = effective_weights(sizes, 0.99)
-    for drawn in (sizes.double(), (sizes > 0).double()):
-        weights = normalised(raw, drawn)
-        assert float((weights * drawn).sum() / drawn.sum()) == pytest.approx(1) and float(weights[3]) == 0
-        torch.testing.assert_close(weights[:3] / weights[0], raw[:3] / raw[0])
-
-
-def test_a_weighted_batch_has_in_expectation_torchs_weighted_mean() -> None:
-    """Of all examples at once the two are the same number."""
+@pytest.mark.parametrize("sizes", [(60, 18, 6), (3, 0, 9), (0, 4, 0)])
+def test_a_weighted_batch_has_torchs_weighted_mean(sizes: tuple[int, ...]) -> None:
+    """Whatever is in it: so the step is as long after the switch as before it, and one rare example cannot blow it."""
     made = rule(weighting="effective", beta=0.9)
-    y = torch.repeat_interleave(torch.arange(3), torch.tensor(BOTH))
+    y = torch.repeat_interleave(torch.arange(3), torch.tensor(sizes))
     z = torch.randn(len(y), 3, generator=Generator().manual_seed(0))
     weights = torch.tensor([effective(0.9, n) for n in BOTH])
     torch.testing.assert_close(made.loss(z, y, 0.0).mean(), cross_entropy(z, y, weight=weights))
@@ -165,8 +155,7 @@ def test_weights_multiply_whatever_loss_there_is(loss: Loss) -> None:
     z, y = torch.randn(30, 3, generator=Generator().manual_seed(0)), torch.arange(30) % 3
     bare = rule(loss=loss).loss(z, y, 0.0)
     raw = [effective(0.9, n) for n in BOTH]
-    mean = sum(n * w for n, w in zip(BOTH, raw, strict=True)) / sum(BOTH)
-    expected = bare * torch.tensor([raw[label] / mean for label in y.tolist()])
+    expected = bare * torch.tensor([3 * raw[label] / sum(raw) for label in y.tolist()])  # ten examples of each
     torch.testing.assert_close(rule(loss=loss, weighting="effective", beta=0.9).loss(z, y, 0.0), expected)
 
 
@@ -208,7 +197,7 @@ DELAYED = {
 
 @pytest.mark.parametrize("name", DELAYED)
 @pytest.mark.parametrize(
-    "config", [plain.Config(batch_size=8), augnet.Config(batch_size=8), unrolled.Config(batch_size=8)],
+    "config", [plain.Config(batch_size=16), augnet.Config(batch_size=16), unrolled.Config(batch_size=16)],
     ids=["plain", "augnet", "unrolled"],
 )
 def test_nothing_changes_before_the_switch_and_everything_after(config: RecipeConfig, name: str) -> None:
@@ -241,9 +230,9 @@ def test_a_delay_is_a_share_of_the_horizon_without_rounding() -> None:
     """Shares with no finite binary form: the update k of n with k / n = delay is the first after the switch."""
     for hundredths in range(1, 100):
         made = rule(weighting="effective", beta=0.9, delay=hundredths / 100)
-        y = torch.zeros(1, dtype=torch.int64)
-        before, after = (made._weighted(torch.ones(1), y, k / 300) for k in (3 * hundredths - 1, 3 * hundredths))
-        assert float(before) == 1 and float(after) != 1
+        y = torch.arange(2)
+        before, after = (made._weighted(torch.ones(2), y, k / 300) for k in (3 * hundredths - 1, 3 * hundredths))
+        assert before.tolist() == [1, 1] and float(after[0]) < 1 < float(after[1])
 
 
 def test_an_update_costs_the_same_before_the_switch_and_after() -> None:
