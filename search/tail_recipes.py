@@ -66,7 +66,7 @@ def git_cifar10() -> dict[str, Any]:
     the rate; here they begin at .6, as on MNIST, so that a schedule and a method do not begin together.
     """
     # No descriptor: its extractor has a small network of its own, whose features tell 30 % of these ten classes apart
-    # (docs/amortised.md), so beside a ResNet-18 it would be its network that is compared.
+    # (docs/measured/amortised.md), so beside a ResNet-18 it would be its network that is compared.
     rows = [*rules(), *losses(), *transfers("background", cutoff=500)[:3], *_learners("augnet")]
     batch = {"batch_size": 128, "learning_rate_decay": "steps"}
     return {

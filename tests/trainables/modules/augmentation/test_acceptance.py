@@ -1,6 +1,7 @@
 """Slow: the learned ranges of AugNet's two studies, on data of our own, over five seeds.
 
-A band is met when four of five seeds are inside. What was measured when this was written is in docs/augmentation.md.
+A band is met when four of five seeds are inside. What was measured is in
+docs/measured/augmentation.md.
 """
 
 from __future__ import annotations
