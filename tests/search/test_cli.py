@@ -136,7 +136,7 @@ def test_the_nearest_sweep_is_named(root: Path, monkeypatch: pytest.MonkeyPatch,
     ("arguments", "words"),
     [
         (["methods"], ["plain", "trivial_augment", "augnet", "unrolled"]),
-        (["problems"], ["digits", "folder", "few_shot", "nuisance", "shuffled_labels", "transform_label"]),
+        (["problems"], ["digits", "folder", "few_shot", "nuisance", "shuffled_labels", "transform_target"]),
         (["recipes"], ["digits", "smoke"]),
         (["recipes", "--show", "smoke"], ["problems:", "few_shot"]),
         (["recipes", "--pretrain"], ["digits", "digits_quick", "mnist"]),

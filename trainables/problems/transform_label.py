@@ -41,13 +41,7 @@ class Config(WrapperConfig):
 
     def wrap(self, dataset: Dataset, seed: int) -> Dataset:
         dataset.require_no_tail(self.name)
-        bank, before = dataset.actions(), dataset.truth or Truth()
-        if self.operation not in bank:
-            hint = nearest(self.operation, bank)
-            raise UserError("the label must be an action of the transform bank", self.operation, hint)
-        if self.operation in before.invariant:
-            raise UserError("what is planted as a nuisance cannot be the label too", self.operation)
-        action = bank[self.operation]
+        action, before = label_action(self.operation, dataset), dataset.truth or Truth()
         _check(self.values, action)
         pool_y = _balanced(len(dataset.pool_y), len(self.values), stream("transform_label", "pool", seed))
         test_y = _balanced(len(dataset.test_y), len(self.values), stream("transform_label", "test", seed))
@@ -66,6 +60,16 @@ class Config(WrapperConfig):
     def _moved(self, x: Array, y: Array, action: Action) -> Array:
         v = torch.tensor(self.values, dtype=torch.float32)[torch.from_numpy(y)] / action.limit
         return transformed(x, [action], {action.name: v})
+
+
+def label_action(operation: str, dataset: Dataset) -> Action:
+    """The action that becomes the label; UserError where the bank has none of that name, or it is a nuisance."""
+    bank, before = dataset.actions(), dataset.truth or Truth()
+    if operation not in bank:
+        raise UserError("the label must be an action of the transform bank", operation, nearest(operation, bank))
+    if operation in before.invariant:
+        raise UserError("what is planted as a nuisance cannot be the label too", operation)
+    return bank[operation]
 
 
 def _balanced(count: int, classes: int, generator: np.random.Generator) -> Array:

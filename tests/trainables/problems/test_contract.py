@@ -46,6 +46,10 @@ SPECS: dict[str, dict[str, Any]] = {
         "source": DIGITS,
         "wrappers": [{"name": "transform_label", "operation": "rotation", "values": [0, 45, 90]}],
     },
+    "digits, how far rotated": {
+        "source": DIGITS,
+        "wrappers": [{"name": "transform_target", "operation": "rotation"}, {"name": "few_shot", "shots": 60}],
+    },
     "digits, labels of outer and select shuffled": {"source": DIGITS, "wrappers": [{"name": "shuffled_labels"}]},
     "digits, long tail": {
         "source": DIGITS, "actions": ["background", "stroke"],

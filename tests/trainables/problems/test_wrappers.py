@@ -1,4 +1,4 @@
-"""Few-shot, planted nuisance, and the transform as the label: known answers."""
+"""Few-shot, planted nuisance, and the transform as the label or the target: known answers."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.stats import kstest
 
 from spaces.transforms import Operation, apply, warp
 from tests.support.toy_problems import ImageToy, RegressionToy, SignalToy
 from tracking.errors import UserError
-from trainables.problems.dataset import POOL, Dataset
+from trainables.problems.dataset import POOL, Dataset, WrapperConfig
 from trainables.problems.few_shot import Config as FewShot
 from trainables.problems.nuisance import Config as Nuisance
-from trainables.problems.problem import Split, Truth
+from trainables.problems.problem import Kind, Split, Truth
 from trainables.problems.spec import ProblemSpec
 from trainables.problems.transform_label import Config as TransformLabel
+from trainables.problems.transform_target import Config as TransformTarget
 
 
 @pytest.fixture
@@ -40,9 +42,20 @@ def test_few_shot_rows_keep_their_labels() -> None:
     assert all(label[x.tobytes()] == y for x, y in zip(few.pool[Split.OUTER], few.pool_y, strict=True))
 
 
-def test_few_shot_of_regression_is_refused() -> None:
+def test_few_shot_of_real_targets_counts_them_in_all() -> None:
+    toy = RegressionToy().load(0)
+    few = FewShot(shots=5).wrap(toy, 0)
+    assert len(few.pool_y) == 5 and few.test_x is toy.test_x
+    target = {x.tobytes(): y.tobytes() for x, y in zip(toy.pool[Split.TRAIN], toy.pool_y, strict=True)}
+    assert all(target[x.tobytes()] == y.tobytes() for x, y in zip(few.pool[Split.TRAIN], few.pool_y, strict=True))
+    with pytest.raises(UserError, match=r"real targets \(\d+\)"):
+        FewShot(shots=10_000).wrap(toy, 0)
+
+
+def test_few_shot_of_tasks_is_refused() -> None:
+    episodes = ProblemSpec(label="x", source={"name": "digits"}, wrappers=({"name": "episodes", "ways": 3},)).dataset(0)
     with pytest.raises(UserError, match="per class"):
-        FewShot(shots=5).wrap(RegressionToy().load(0), 0)
+        FewShot(shots=5).wrap(episodes, 0)
 
 
 def test_nuisance_shifts_signals_by_known_amounts() -> None:
@@ -120,6 +133,30 @@ def test_transform_label_is_the_transform_that_was_applied(toy: Dataset) -> None
 
 
 @pytest.mark.parametrize(
+    ("operation", "reach", "signed"), [("rotation", 30.0, True), ("gaussian_blur", 0.1, False)]
+)
+def test_transform_target_is_how_far_it_was_applied(toy: Dataset, operation: str, reach: float, signed: bool) -> None:
+    task = TransformTarget(operation=operation, reach=reach).wrap(toy, 0)
+    target = task.pool_y[:, 0]
+    assert task.kind is Kind.REGRESSION and task.outputs == 1 and task.classes == ()
+    assert task.pool_y.dtype == np.float32 and task.pool_y.shape == (72, 1)
+    assert task.truth == Truth({}, {operation: pytest.approx(reach / (3 if signed else 12) ** 0.5)})
+    assert (target.min() < -0.5) == signed and 0.5 < target.max() <= 1  # else 72 uniform draws miss a quarter: 1e-9
+    for split in POOL:
+        before = torch.from_numpy(toy.pool[split]).float() / 255
+        expected = apply(Operation(operation), before, torch.from_numpy(target), limit=reach)
+        assert (torch.from_numpy(task.pool[split]).float() / 255 - expected).abs().max() <= 0.5 / 255 + 1e-5
+
+
+def test_targets_are_uniform_and_of_their_seed() -> None:
+    draws = [TransformTarget(operation="rotation").wrap(ImageToy().load(0), seed).pool_y for seed in range(40)]
+    again = TransformTarget(operation="rotation").wrap(ImageToy().load(0), 0).pool_y
+    assert np.array_equal(draws[0], again)
+    # 2,880 draws against the distribution function; a false alarm in one of ten thousand.
+    assert kstest(np.concatenate(draws)[:, 0], "uniform", (-1, 2)).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(
     ("wrapper", "said"),
     [
         (Nuisance(ranges={"rotaton": 10}), "did you mean `rotation`"),
@@ -128,6 +165,9 @@ def test_transform_label_is_the_transform_that_was_applied(toy: Dataset) -> None
         (Nuisance(ranges={"flip_horizontal": 0.5}), "on or off"),
         (TransformLabel(operation="rotate", values=(0, 1)), "did you mean `rotation`"),
         (TransformLabel(operation="rotation", values=(0, 100)), r"\[-90, 90\]"),
+        (TransformTarget(operation="rotate"), "did you mean `rotation`"),
+        (TransformTarget(operation="rotation", reach=120), "limits: {rotation: 120}"),
+        (TransformTarget(operation="flip_horizontal"), "use `transform_label`"),
     ],
 )
 def test_bad_wrappers(wrapper: Any, said: str, toy: Dataset) -> None:
@@ -135,8 +175,11 @@ def test_bad_wrappers(wrapper: Any, said: str, toy: Dataset) -> None:
         wrapper.wrap(toy, 0)
 
 
-def test_label_and_nuisance_may_not_be_the_same_transform(toy: Dataset) -> None:
-    label, nuisance = TransformLabel(operation="rotation", values=(0, 90)), Nuisance(ranges={"rotation": 10})
+@pytest.mark.parametrize(
+    "label", [TransformLabel(operation="rotation", values=(0, 90)), TransformTarget(operation="rotation")]
+)
+def test_label_and_nuisance_may_not_be_the_same_transform(toy: Dataset, label: WrapperConfig) -> None:
+    nuisance = Nuisance(ranges={"rotation": 10})
     with pytest.raises(UserError, match="cannot be a nuisance too"):
         nuisance.wrap(label.wrap(toy, 0), 0)
     with pytest.raises(UserError, match="cannot be the label too"):
