@@ -1,6 +1,7 @@
 """What benchmarks/amortised.py measures: one row, a JSON object, for every piece of work that can be done again alone.
 
-All accuracies are of the task's test split. FLOPs are the meter's, without the harness's scoring.
+All accuracies are of the task's test split (of real targets: the share of their variance that is explained).
+FLOPs are the meter's, without the harness's scoring.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from trainables.modules.descriptor_search import SearchConfig, SearchKind
 from trainables.modules.extractor import Extractor
 from trainables.modules.risk_bound import risk_bound
 from trainables.modules.spectrum import effective_rank, norm_ratio
-from trainables.problems.problem import Problem, Split
+from trainables.problems.problem import Kind, Problem, Split
 from trainables.problems.store import cache_folder
 
 Row = dict[str, Any]
@@ -177,7 +178,8 @@ def _behind(problem: Problem, chosen: ClosedForm, corners: Method) -> Row:
     """By how much the chosen descriptor's squared error on test images exceeds that of the best corner, paired."""
     assert isinstance(corners, ClosedForm)
     x, y = problem.examples(Split.TEST)
-    target = torch.nn.functional.one_hot(y, problem.outputs).double()
+    classes = problem.kind is Kind.CLASSIFICATION
+    target = torch.nn.functional.one_hot(y, problem.outputs).double() if classes else y.double()
     losses = [(method.predict(x) / method.head.sharpness - target).square().sum(-1) for method in (chosen, corners)]
     mean, error = paired(losses[0], losses[1])
     return {"behind": float(mean), "behind_error": float(error)}

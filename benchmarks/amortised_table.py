@@ -1,7 +1,7 @@
 """From the rows of benchmarks/amortised.py to its figures: paired differences, intervals, the rivals' budgets.
 
 A difference is paired by cell (task, shots, seed), averaged over the tasks of one sort, and its 95 % t-interval is over
-seeds. Fractions, not percentages.
+seeds. Fractions, not percentages; of real targets "accuracy" is the share of their variance that is explained.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from scipy.stats import t as student
 
 Row = dict[str, Any]
-SORTS = ("clean", "helpful", "harmful", "outside", "natural")
+SORTS = ("clean", "helpful", "harmful", "outside", "natural", "amount", "ink")
 CONTROLS = (
     "all_on", "all_off", "unconditional", "random", "oracle", "oracle_rest_off", "corners", "descriptor_gradient",
     "descriptor_corners", "hyperinvariances",

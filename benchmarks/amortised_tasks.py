@@ -1,7 +1,8 @@
 """The tasks of benchmarks/amortised.py: planted ones with a known answer, one outside the trained family, natural ones.
 
 Nuisances are planted in all splits, over the half-widths that the family is trained on. Where the label is a
-transformation, its five values span that range, so ignoring the factor harms.
+transformation, its five values span that range, so ignoring the factor harms. Where it is a number (regression), it is
+the strength itself, or the mean level of the image before a nuisance; scores are then shares of the variance.
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ from trainables.artefact import ArtefactSpec
 from trainables.modules.amortised import ExtractorChoice, Quality
 from trainables.problems.bank import image_bank
 from trainables.problems.dataset import Dataset, WrapperConfig
-from trainables.problems.problem import Problem
+from trainables.problems.problem import Kind, Problem, Split
 from trainables.problems.spec import ProblemSpec, in_memory
 
 VALUES = 5  # of a label that is a transformation
+REAL = 10   # labels of a real target per label "of a class"
+AMOUNTS = (Factor.ROTATION, Factor.SCALE, Factor.BRIGHTNESS, Factor.BLUR)
+UNDER = (Factor.ROTATION, Factor.SHEAR)  # nuisances that leave the mean level nearly as it is
 PAIRS = ((Factor.ROTATION, Factor.CONTRAST), (Factor.TRANSLATION, Factor.BLUR))
 _DIGITS: Mapping[str, Any] = {"name": "digits", "size": 16}
 
@@ -38,6 +42,8 @@ class Sort(StrEnum):
     HARMFUL = "harmful"  # the label is a transformation: ignoring it harms
     OUTSIDE = "outside"  # a nuisance that no entry of the descriptor stands for
     NATURAL = "natural"  # other labels of the same images; no planted answer
+    AMOUNT = "amount"    # the target is a transformation's strength: ignoring it harms
+    INK = "ink"          # the target is the mean level before a nuisance: ignoring that helps, ignoring levels harms
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,7 @@ class Task:
     """One task of the suite, without its shots.
 
     Args:
-        planted: the factors that were planted; empty unless HELPFUL or HARMFUL.
+        planted: the factors that were planted; empty for CLEAN, OUTSIDE and NATURAL.
     """
 
     name: str
@@ -94,8 +100,11 @@ class Task:
     planted: tuple[Factor, ...] = ()
 
     def spec(self, shots: int) -> ProblemSpec:
-        """With so many labels per class in all, of which train and outer have 4 of 5, 8 of 10, 38 of 50."""
-        few = {"name": "few_shot", "shots": shots}
+        """With so many labels per class in all, of which train and outer have 4 of 5, 8 of 10, 38 of 50.
+
+        Of real targets ten times as many in all, of which train and outer have three quarters.
+        """
+        few = {"name": "few_shot", "shots": shots * REAL if self.sort in (Sort.AMOUNT, Sort.INK) else shots}
         return ProblemSpec.model_validate({
             "label": f"{self.name}-{shots}", "source": dict(self.data.tasks),
             "wrappers": [*self.wrappers, few], "limits": _limits(self.data),
@@ -117,7 +126,7 @@ class Task:
 
     def oracle(self, rest: float) -> dict[str, float]:
         """The descriptor of whoever knows what was planted: 1 for a nuisance, 0 for the label, `rest` elsewhere."""
-        entry = 0.0 if self.sort is Sort.HARMFUL else 1.0
+        entry = 0.0 if self.sort in (Sort.HARMFUL, Sort.AMOUNT) else 1.0
         names = [factor.value for factor in self.data.family.factors]
         return {**dict.fromkeys(names, rest), **{factor.value: entry for factor in self.planted}}
 
@@ -165,6 +174,21 @@ class Inverted(WrapperConfig):
         return replace(dataset.map_pool(lambda x: some("pool", x)), test_x=some("tests", dataset.test_x))
 
 
+class Ink(WrapperConfig):
+    """The mean level of the image as it is now, in [0, 1]: a real target."""
+
+    name: ClassVar[str] = "benchmark_ink"
+
+    def wrap(self, dataset: Dataset, seed: int) -> Dataset:
+        def levels(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+            return (x.reshape(len(x), -1).mean(1, keepdims=True) / 255).astype(np.float32)
+
+        return replace(
+            dataset, pool_y=levels(dataset.pool[Split.TRAIN]), test_y=levels(dataset.test_x), kind=Kind.REGRESSION,
+            outputs=1, classes=(),
+        )
+
+
 def digits(quality: Quality) -> Data:
     """Scikit-learn's digits at 16 x 16."""
     return Data("digits", _DIGITS, _DIGITS, quality)
@@ -193,7 +217,7 @@ def sources(mnist: Path | None, folder: Path | None = None) -> dict[str, Data]:
 
 
 def suite(data: Data) -> tuple[Task, ...]:
-    """All tasks on one kind of images: 17 planted ones for grey images, one outside the family, and natural ones."""
+    """All tasks on one kind of images: 17 planted for grey ones, one outside the family, natural ones, real targets."""
     family = data.family
     nuisances = [(factor,) for factor in family.factors] + list(PAIRS)
     return (
@@ -203,6 +227,8 @@ def suite(data: Data) -> tuple[Task, ...]:
         Task("inverted", Sort.OUTSIDE, data, ({"name": Inverted.name},)),
         Task("parity", Sort.NATURAL, data, ({"name": Parity.name},)),
         *((Task("holes", Sort.NATURAL, data, ({"name": Holes.name},)),) if data.channels == 1 else ()),
+        *(Task(f"how-{one}", Sort.AMOUNT, data, (_target(family, one),), (one,)) for one in AMOUNTS),
+        *(Task(f"ink+{one}", Sort.INK, data, ({"name": Ink.name}, _nuisance(family, (one,))), (one,)) for one in UNDER),
     )
 
 
@@ -224,3 +250,9 @@ def _limits(data: Data) -> dict[str, float]:
     bank = {action.name: action.limit for action in image_bank((data.channels, 8, 8), {})}
     reach = {name.value: data.family.limit(name) for name in data.family.operations}
     return {name: limit for name, limit in reach.items() if limit > bank[name]}
+
+
+def _target(family: Family, factor: Factor) -> dict[str, Any]:
+    """The strength of the factor's first operation."""
+    operation = OPERATIONS[factor][0]
+    return {"name": "transform_target", "operation": operation.value, "reach": family.limit(operation)}

@@ -20,7 +20,7 @@ from torch import Tensor
 from trainables.contract_toy import toy_context
 from trainables.modules.amortised import ExtractorChoice, Head
 from trainables.modules.closed_form import ClosedForm
-from trainables.problems.problem import Split
+from trainables.problems.problem import Kind, Split
 
 Row = dict[str, Any]
 
@@ -129,19 +129,29 @@ class Fixed(ClosedForm):
 class Three:
     """Three test images of two classes."""
 
-    outputs = 2
+    outputs, kind = 2, Kind.CLASSIFICATION
 
     def examples(self, split: Split) -> tuple[Tensor, Tensor]:
         assert split is Split.TEST
         return torch.zeros(3, 1), torch.tensor([0, 1, 1])
 
 
-def test_behind_is_how_much_more_the_chosen_descriptor_loses() -> None:
+class ThreeReal(Three):
+    """Three test images with two real targets."""
+
+    kind = Kind.REGRESSION
+
+    def examples(self, split: Split) -> tuple[Tensor, Tensor]:
+        return super().examples(split)[0], torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+
+
+@pytest.mark.parametrize("problem", [Three(), ThreeReal()])
+def test_behind_is_how_much_more_the_chosen_descriptor_loses(problem: Any) -> None:
     """One image is put half wrong by the chosen one: its squared error is .5 there, and 0 for the corner."""
     right = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
     wrong = right.clone()
     wrong[0] = 0.5
-    row = _behind(Three(), Fixed(wrong), Fixed(right))  # type: ignore[arg-type]
+    row = _behind(problem, Fixed(wrong), Fixed(right))  # type: ignore[arg-type]
     assert row["behind"] == pytest.approx(0.5 / 3)
     assert row["behind_error"] == pytest.approx(torch.tensor([0.5, 0, 0]).std().item() / 3**0.5)
 

@@ -9,10 +9,12 @@ from amortised_tasks import VALUES, Data, Sort, Task, digits, sources, suite
 
 from spaces.descriptors import OPERATIONS, Factor
 from trainables.modules.amortised import Quality
-from trainables.problems.problem import Problem, Split, Truth
+from trainables.problems.problem import Kind, Problem, Split, Truth
 
 DATA = digits(Quality.QUICK)
-TASKS = {task.name: task for task in suite(DATA)}
+EVERY = {task.name: task for task in suite(DATA)}
+TASKS = {name: task for name, task in EVERY.items() if task.sort not in (Sort.AMOUNT, Sort.INK)}
+REAL = {name: task for name, task in EVERY.items() if name not in TASKS}
 SHOTS = 10
 
 
@@ -59,7 +61,32 @@ def test_the_suite_has_each_factor_as_nuisance_and_as_label() -> None:
         names = {task.name for task in TASKS.values() if task.sort is sort}
         assert {f"{prefix}{factor}" for factor in DATA.family.factors} <= names
     assert sum(task.sort in (Sort.CLEAN, Sort.HELPFUL, Sort.HARMFUL) for task in TASKS.values()) >= 15
-    assert len(TASKS) == len(suite(DATA))
+    assert len(EVERY) == len(suite(DATA))
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_real_target_has_ten_times_the_labels_and_names_what_was_planted(name: str) -> None:
+    task, family = REAL[name], DATA.family
+    problem = task.problem(SHOTS, 0, 3)
+    assert (problem.kind, problem.outputs) == (Kind.REGRESSION, 1)
+    assert problem.size(Split.TRAIN, Split.OUTER) == 75 and len(problem.examples(Split.TEST).y) == 700
+    truth, (factor,) = problem.truth or Truth(), task.planted
+    operation = OPERATIONS[factor][0]
+    if task.sort is Sort.AMOUNT:
+        assert set(truth.harmful) == {operation.value} and not truth.invariant
+        assert task.oracle(1.0)[factor] == 0.0
+    else:
+        assert truth.invariant[operation.value] == family.limit(operation) and not truth.harmful
+        assert task.oracle(0.0)[factor] == 1.0
+
+
+def test_ink_is_the_mean_level_before_the_nuisance() -> None:
+    clean, turned = EVERY["none"].problem(SHOTS, 0, 0), EVERY["ink+rotation"].problem(SHOTS, 0, 0)
+    target = turned.examples(Split.TEST).y[:, 0]
+    levels, moved = (one.examples(Split.TEST).x.mean((1, 2, 3)) for one in (clean, turned))
+    torch.testing.assert_close(target, levels)
+    assert not torch.allclose(target, moved)  # negative control
+    assert (target - moved).abs().mean() < 0.25 * target.std()  # what makes it a target that turns leave alone
 
 
 def test_a_nuisance_is_in_every_split_and_a_clean_task_has_none() -> None:
@@ -107,7 +134,7 @@ def test_an_inverted_image_is_the_negative_of_the_clean_one() -> None:
 
 
 def test_methods_see_the_same_bank_whatever_was_planted() -> None:
-    banks = {task.problem(SHOTS, 0, 0).transform_bank for task in TASKS.values()}
+    banks = {task.problem(SHOTS, 0, 0).transform_bank for task in EVERY.values()}
     assert len(banks) == 1
 
 
