@@ -25,6 +25,7 @@ from trainables.keeping import Keeper
 from trainables.method import Augments, Context, Describes, Finds, Method, MethodConfig, Slice, stable_seed
 from trainables.problems.problem import Batch, Kind, Planted, Problem, Split
 from trainables.problems.store import cache_folder
+from trainables.problems.target_units import units_of
 from trainables.takeaway import take_away
 
 
@@ -80,7 +81,9 @@ class Harness:
         if piece.done:
             metrics |= self._final()
             if self.assignment.stage is Stage.RERUN and self.assignment.index == FIRST_SEED:
-                self._notes = take_away(self.method, self.assignment.exports, tuple(self.problem.shape))
+                self._notes = take_away(
+                    self.method, self.assignment.exports, tuple(self.problem.shape), units_of(self.problem)
+                )
             if self.assignment.bequest:
                 bequeath(self.method, self.assignment.bequest)
         self.meter.stop(clock, Phase.SELECT)

@@ -9,22 +9,26 @@ from pathlib import Path
 from tracking.errors import StorageError
 from tracking.storage import Place
 from trainables.method import Deploys, Exports, Method, Warns
+from trainables.problems.target_units import InUserUnits, TargetUnits
 from trainables.program import NAME, program
 
 
-def take_away(method: Method, where: str, shape: tuple[int, ...]) -> list[str]:
+def take_away(
+    method: Method, where: str, shape: tuple[int, ...], units: TargetUnits | None = None
+) -> list[str]:
     """Export into a place and collect the method's warnings. Nothing here fails a trial: its results are in.
 
     Args:
         where: a path or a URI; empty exports nothing.
         shape: of one input.
+        units: of real targets, which the program's outputs are in.
 
     Returns:
         One sentence each.
     """
     notes = _warnings(method)
     if where:
-        for leave in (_files, partial(_network, shape=shape)):
+        for leave in (_files, partial(_network, shape=shape, units=units)):
             try:
                 for name, content in leave(method).items():
                     Place.of(where).write(name, content)
@@ -51,6 +55,9 @@ def _files(method: Method) -> dict[str, bytes]:
         return {name: (Path(folder) / name).read_bytes() for name in method.export(Path(folder)).values()}
 
 
-def _network(method: Method, shape: tuple[int, ...]) -> dict[str, bytes]:
+def _network(method: Method, shape: tuple[int, ...], units: TargetUnits | None) -> dict[str, bytes]:
     """The trained network as a program."""
-    return {NAME: program(method.deployed(), shape)} if isinstance(method, Deploys) else {}
+    if not isinstance(method, Deploys):
+        return {}
+    network = method.deployed()
+    return {NAME: program(network if units is None else InUserUnits(network, units), shape)}

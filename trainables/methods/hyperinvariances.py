@@ -15,8 +15,7 @@ AdamW with one cycle instead of Adam at 5e-4; an exponential average of the weig
 every view. Downstream, features of unit length times sqrt(D), no dropout before the head, batches of 16 drawn with
 replacement. With as many updates as the other rows each of 120 heads gets few (100 groups of images in 1,500 updates),
 so that numbers of this row may be those of an extractor that was trained too little. For regression the squared error
-of targets that are brought to mean 0 and standard deviation 1 over the labelled examples, one output at a time, instead
-of the L1 distance of predictions and targets of unit length; outputs are in the task's own units again.
+of targets in standard units (`target_units`) instead of the L1 distance of predictions and targets of unit length.
 """
 
 from __future__ import annotations
@@ -114,8 +113,7 @@ class HyperInvariances:
         self._weight = nn.Parameter((HEAD_STD * torch.randn(outputs, features, generator=init)).to(device))
         self._bias = nn.Parameter(torch.zeros(outputs, device=device))
         self._rule, self._chances = ImbalanceRule(context, config.imbalance), torch.empty(0)
-        self._y = torch.empty(0)  # what the head learns: labels, or targets in units of `_spread` about `_centre`
-        self._centre, self._spread = torch.zeros(outputs, device=device), torch.ones(outputs, device=device)
+        self._y = torch.empty(0)  # what the head learns: labels or values
         # A cosine classifier has no bias; the parameter is left at zero.
         head = (self._weight,) if config.imbalance.loss is Loss.LDAM else (self._weight, self._bias)
         rates, learns = dict.fromkeys(head, config.head_learning_rate), config.descriptor is None
@@ -136,7 +134,7 @@ class HyperInvariances:
     def predict(self, x: Tensor, support: Batch | None = None) -> Tensor:
         with torch.no_grad():
             features = self.task.extractor.finish(self.task.respond(x), self._descriptor[None])[0]
-            return self._spread * self._outputs(features) + self._centre
+            return self._outputs(features)
 
     def describe(self) -> Mapping[str, float]:
         named = self.task.extractor.family.named(self._descriptor.detach())
@@ -183,9 +181,7 @@ class HyperInvariances:
         self.task.load(self._phase)
         targets = self.task.targets
         if targets.labels is None:
-            centre, spread = targets.standard()
-            self._centre, self._spread = centre.float().to(self._centre), spread.float().to(self._spread)
-            self._y = ((targets.values - centre) / spread).float()
+            self._y = targets.values.float()
         else:
             self._y = targets.labels
             self._rule.count(self._y)
@@ -211,8 +207,7 @@ class HyperInvariances:
             weight, scale = unit(weight), rule.scale
         else:
             scale = math.sqrt(weight.shape[-1])
-        own = self._spread[:, None] * scale * weight, self._spread * bias + self._centre
-        return Head(*own, torch.ones((), device=weight.device))
+        return Head(scale * weight, bias, torch.ones((), device=weight.device))
 
     def _update(self) -> Tensor:
         config, task = self._config, self.task

@@ -76,11 +76,6 @@ class Targets:
         """That have labels; None for regression."""
         return None if self.labels is None else len(set(self.labels.tolist()))
 
-    def standard(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of every output, (c,) twice; the latter 1 where there is none."""
-        spread = self.values.std(0, correction=0)
-        return self.values.mean(0), torch.where(spread > 0, spread, 1.0)
-
     def effective_number(self) -> float:
         """(sum w)^2 / sum w^2 (Kish 1965): how many examples of equal weight would spread a mean as little."""
         if self.weights is None:

@@ -28,6 +28,7 @@ from trainables.modules.extractor import Extractor
 from trainables.modules.factor_tests import factor_tests, split
 from trainables.modules.reach import LOST, reaches
 from trainables.modules.risk_bound import RiskBound, risk_bound
+from trainables.problems.target_units import TargetUnits, units_of
 from trainables.program import NAME
 from trainables.program import program as made_program
 
@@ -35,16 +36,22 @@ SIMILAR_ENOUGH = 1e-5  # of the largest output, between the baked network and th
 
 
 class SpecialisedNetwork(nn.Module):
-    """The extractor with its descriptor baked in, and the head: (B, C, H, W) -> (B, c) logits or values.
+    """The extractor with its descriptor baked in, and the head: (B, C, H, W) -> (B, c) logits, or values in `units`.
 
     Plain layers and weights; nothing of the descriptor is left.
     """
 
-    def __init__(self, extractor: Extractor, descriptor: Tensor, head: Head) -> None:
+    def __init__(
+        self, extractor: Extractor, descriptor: Tensor, head: Head, units: TargetUnits | None = None
+    ) -> None:
         super().__init__()
         self.extractor = extractor.bake(descriptor)
         self.head = nn.Linear(extractor.features, len(head.bias))
-        self.head.load_state_dict({"weight": head.sharpness * head.weight, "bias": head.sharpness * head.bias})
+        weight, bias = head.sharpness * head.weight, head.sharpness * head.bias
+        if units is not None:
+            scale, mean = (torch.tensor(values, device=bias.device) for values in (units.scale, units.mean))
+            weight, bias = scale[:, None] * weight, scale * bias + mean
+        self.head.load_state_dict({"weight": weight, "bias": bias})
         self.to(descriptor.device).requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -95,7 +102,7 @@ class Chosen:
 
 def report_card(task: AmortisedTask, chosen: Chosen) -> dict[str, Any]:
     """The content of descriptor.json; the task's images are loaded."""
-    descriptor = chosen.descriptor
+    descriptor, units = chosen.descriptor, units_of(task.context.problem)
     family = task.extractor.family
     ends = torch.stack((torch.zeros_like(descriptor), descriptor, torch.ones_like(descriptor)))
     off, here, on = invariance(probed(task), ends).tolist()
@@ -114,6 +121,7 @@ def report_card(task: AmortisedTask, chosen: Chosen) -> dict[str, Any]:
         "factors": {name: asdict(test) for name, test in zip(names, tests, strict=True)},
         "certainty": dict(chosen.certainty),
         "labels": len(task.targets),
+        "target_units": None if units is None else asdict(units),
         "imbalance": None if task.targets.weights is None else task.imbalance.model_dump(mode="json"),
         "scores": [
             {"descriptor": family.named(row), "risk": risk, "accuracy": accuracy} for row, risk, accuracy in zip(
@@ -126,7 +134,10 @@ def report_card(task: AmortisedTask, chosen: Chosen) -> dict[str, Any]:
 
 
 def _bound(task: AmortisedTask, chosen: Chosen) -> dict[str, Any] | None:
-    """The terms, whether they say anything, and whether they may be believed; None for a continuum of descriptors."""
+    """The terms, whether they say anything, and whether they may be believed; None for a continuum of descriptors.
+
+    A term that is not finite (a head beyond the largest norm of the grid) is null.
+    """
     if chosen.family_size is None:
         return None
     bound = bounded(task, task.features(chosen.descriptor[None], None)[0], chosen.head, chosen.family_size)
@@ -134,7 +145,9 @@ def _bound(task: AmortisedTask, chosen: Chosen) -> dict[str, Any] | None:
         "does not hold: the extractor was pre-trained on the task's own source, and may have seen these very images; "
         "name another `source`"
     )
-    return {**asdict(bound), "total": bound.total, "vacuous": bound.vacuous, "assumption": holds or "holds"}
+    terms = {**asdict(bound), "total": bound.total}
+    finite = {name: None if isinstance(x, float) and not math.isfinite(x) else x for name, x in terms.items()}
+    return {**finite, "vacuous": bound.vacuous, "assumption": holds or "holds"}
 
 
 def bounded(task: AmortisedTask, features: Tensor, head: Head, family_size: int) -> RiskBound:
@@ -188,19 +201,21 @@ def export(task: AmortisedTask, chosen: Chosen, folder: Path, program: bool = Tr
         RuntimeError: the exported network does not compute what the conditioned one does.
     """
     descriptor, head = chosen.descriptor, chosen.head
-    network = SpecialisedNetwork(task.extractor, descriptor.to(task.context.device), head).eval()
+    units = units_of(task.context.problem)
+    network = SpecialisedNetwork(task.extractor, descriptor.to(task.context.device), head, units).eval()
     assert task.images is not None, "load comes first"
     x = task.images[:4].to(task.context.device)
     response = task.respond(x)
     features = task.extractor.finish(response, descriptor[None].to(response.device))[0]
-    expected = head(features)
+    expected = head(features) if units is None else units.own(head(features))
     worst = float((network(x) - expected).abs().max())
-    allowed = max(SIMILAR_ENOUGH * max(1.0, float(expected.abs().max())), rounding(head, features))
+    spread = 1.0 if units is None else max(units.scale)
+    allowed = max(SIMILAR_ENOUGH * max(1.0, float(expected.abs().max())), spread * rounding(head, features))
     if worst > allowed or not math.isfinite(worst):
         raise RuntimeError(f"the baked network must equal the conditioned one, but differs by {worst:g}")
     folder.mkdir(parents=True, exist_ok=True)
     card = report_card(task, chosen)
-    (folder / "descriptor.json").write_text(json.dumps(card, indent=1) + "\n")
+    (folder / "descriptor.json").write_text(json.dumps(card, indent=1, allow_nan=False) + "\n")
     torch.save(network.state_dict(), folder / "model.pt")
     files = {"descriptor": "descriptor.json", "weights": "model.pt"}
     if program:

@@ -24,6 +24,7 @@ from trainables.problems.problem import (
     Kind,
     Split,
 )
+from trainables.problems.target_units import TargetUnits
 
 if TYPE_CHECKING:
     from tracking.cost import Meter
@@ -49,7 +50,7 @@ class Description:
     """What everybody may know about a problem.
 
     Args:
-        target_variance: of the learnable targets, mean over outputs; the unit of the regression score.
+        units: of real targets, which methods see in standard ones; None where they are as they were given.
         balanced: whether the score of a classification is its balanced accuracy.
     """
 
@@ -58,7 +59,7 @@ class Description:
     outputs: int
     classes: tuple[str, ...]
     transform_bank: tuple[Action, ...]
-    target_variance: float = 1.0
+    units: TargetUnits | None = None
     balanced: bool = False
 
 
@@ -98,6 +99,11 @@ class ArrayView:
         return self._description.classes
 
     @property
+    def units(self) -> TargetUnits | None:
+        """Of real targets: `loss`, `score` and every y are in standard ones, by these means and scales."""
+        return self._description.units
+
+    @property
     def balanced(self) -> bool:
         return self._description.balanced
 
@@ -109,13 +115,17 @@ class ArrayView:
         return sum(len(self._learnable[split].y) for split in allowed(splits))
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Cross-entropy in nats, or the squared error averaged over the K outputs; (B, K) -> (B,)."""
+        """Cross-entropy in nats, or an eighth of the squared error averaged over the K outputs; (B, K) -> (B,).
+
+        The eighth gives it the curvature 1/4 that a cross-entropy has at most in one output: so the learning rates that
+        all methods are tuned over serve both.
+        """
         if self.kind is Kind.CLASSIFICATION:
             return cross_entropy(outputs, y, reduction="none")
-        return (outputs - y).square().mean(-1)
+        return (outputs - y).square().mean(-1) / 8
 
     def score(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Accuracy, or 1 - MSE / s^2 with s^2 the variance of the learnable targets.
+        """Accuracy, or 1 - MSE of targets in units of their standard deviation over the learnable examples.
 
         Of a `balanced` problem the mean over the classes that occur in y of the share that is recognised.
 
@@ -125,7 +135,7 @@ class ArrayView:
         if self.kind is Kind.CLASSIFICATION:
             right = (outputs.argmax(-1) == y).float()
             return by_class(right, y, self.outputs).nanmean() if self._description.balanced else right.mean()
-        return 1 - (outputs - y).square().mean() / self._description.target_variance
+        return 1 - (outputs - y).square().mean()
 
     def draw(self, generator: Generator, size: int, *splits: Split) -> Batch:
         """Uniform with replacement from the union of the splits."""

@@ -24,6 +24,7 @@ from trainables.problems.problem import LEARNABLE, Kind, Problem, Split
 from trainables.problems.soundness import made
 from trainables.problems.store import cached, content_key
 from trainables.problems.strokes import Extra, extended
+from trainables.problems.target_units import TargetUnits
 from trainables.problems.validation import friendly, validated
 
 
@@ -160,16 +161,17 @@ def _problem(
     for part in parts[-1:]:
         if (made := part.assemble(everything, dataset, seed, bank)) is not None:
             return made
-    variance = 1.0
+    units = None
     if dataset.kind is Kind.REGRESSION:
-        variance = float(np.concatenate([rows[split].y for split in LEARNABLE]).var(0).mean())
+        units = TargetUnits.of(np.concatenate([rows[split].y for split in LEARNABLE]))
+        everything = {split: Rows(x, units.standard(y)) for split, (x, y) in everything.items()}
     description = Description(
         kind=dataset.kind,
         shape=dataset.shape,
         outputs=dataset.outputs,
         classes=dataset.classes,
         transform_bank=bank,
-        target_variance=variance,
+        units=units,
         balanced=dataset.balanced,
     )
     before = {**clean, **({} if dataset.clean_x is None else {Split.TEST: dataset.clean_x})}

@@ -20,6 +20,7 @@ from tests.support.toy_problems import (
 from trainables.problems.array_problem import ArrayProblem
 from trainables.problems.array_view import Description, Rows
 from trainables.problems.problem import LEARNABLE, ForbiddenSplitError, Kind, Split, View
+from trainables.problems.target_units import units_of
 
 
 class CountingMeter:
@@ -159,10 +160,13 @@ def test_regression_score_is_one_for_perfect_and_zero_for_the_mean() -> None:
 
 
 def test_regression_toy_is_linear() -> None:
-    x, y = regression_toy().examples(Split.TRAIN)
-    solution = torch.linalg.lstsq(x.flatten(1), y).solution
-    test = regression_toy().examples(Split.TEST)
-    assert torch.allclose(test.x.flatten(1) @ solution, test.y, atol=1e-4)
+    """In the targets' own units; in standard ones there is a constant besides."""
+    problem = regression_toy()
+    units = units_of(problem)
+    assert units is not None
+    (x, y), (new, expected) = problem.examples(Split.TRAIN), problem.examples(Split.TEST)
+    solution = torch.linalg.lstsq(x.flatten(1), units.own(y)).solution
+    assert torch.allclose(new.flatten(1) @ solution, units.own(expected), atol=1e-4)
 
 
 def test_episodic_toy_is_a_shift_equivariant_task() -> None:
