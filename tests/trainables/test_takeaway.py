@@ -76,16 +76,17 @@ def test_images_unlike_those_of_pre_training_are_told(factor: float) -> None:
     """The reference is moved instead of the images: what is compared is the same."""
     from trainables.modules.closed_form import ClosedForm
     from trainables.modules.control import invariance
-    from trainables.modules.report_card import probed
+    from trainables.modules.drift import probed
+    from trainables.modules.extractor import Reference
 
     method = methods.config_class("descriptor")().build(toy_context())
     assert isinstance(method, ClosedForm)
     method.step()
-    here = invariance(probed(method.task), torch.ones(1, 7))[0]
-    reference = here.clone()
+    centre = torch.full((method.task.extractor.features,), 0.01)
+    reference = invariance(probed(method.task), torch.ones(1, 7), centre)[0]
     reference[0] += 0.2 * (factor < 1)
-    method.task.extractor.reference = reference
-    told = take_away(method, "", SHAPE)
+    method.task.extractor.reference = Reference(reference, centre)
+    told = [text for text in take_away(method, "", SHAPE) if "pre-training:" in text]
     assert len(told) == (factor < 1)
     assert all("invariance to rotation" in text for text in told)
 

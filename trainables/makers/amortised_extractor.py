@@ -67,7 +67,7 @@ class Config(MakerConfig):
         precision, compiling: of the descriptor-free part, see `fast_stem`.
     """
 
-    version: ClassVar[int] = 10  # since erasure leaves whole images out
+    version: ClassVar[int] = 11  # since its features' mean on the pool is kept; weights are those of 10
 
     horizon: int = Field(default=1500, ge=1)
     factors: tuple[Factor, ...] | None = None

@@ -38,8 +38,9 @@ from trainables.modules.adam import Adam
 from trainables.modules.amortised import MOST_LABELS, NAME, PAPERS, AmortisedTask, ExtractorChoice, Head
 from trainables.modules.closed_form import checked
 from trainables.modules.cosine_head import cosines, unit
+from trainables.modules.drift import drift, inert
 from trainables.modules.imbalance import ImbalanceConfig, ImbalanceRule, Loss
-from trainables.modules.report_card import Chosen, drift, export
+from trainables.modules.report_card import Chosen, export
 from trainables.modules.state import generators_state, load_generators, require_cursor, require_like
 from trainables.modules.supervised import mean_metrics
 from trainables.problems.problem import Batch, View
@@ -151,10 +152,10 @@ class HyperInvariances:
         return export(self.task, Chosen(self._descriptor.detach().cpu(), self._head(), None, self.task.apart), folder)
 
     def warnings(self) -> Sequence[str]:
-        """Where the extractor does not do on these images what it did where it was trained."""
+        """Where the extractor does not do on these images what it did where it was trained, and idle entries."""
         if not self.task.loaded:
             self.task.load(self._phase)
-        return drift(self.task)
+        return [*drift(self.task), *inert(self.task)]
 
     def state_dict(self) -> State:
         return {

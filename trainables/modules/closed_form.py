@@ -18,9 +18,10 @@ from trainables.method import Context, MethodConfig, NetworkBuilder, Slice, Stat
 from trainables.modules.amortised import AmortisedTask, ExtractorChoice, Head, complete
 from trainables.modules.counted_features import CountedFeatures
 from trainables.modules.descriptor_search import SearchConfig
+from trainables.modules.drift import drift, inert
 from trainables.modules.evaluated import Judge
 from trainables.modules.imbalance import ImbalanceConfig, Loss
-from trainables.modules.report_card import Chosen, bounded, drift, export
+from trainables.modules.report_card import Chosen, bounded, export
 from trainables.modules.risk_bound import RiskBound
 from trainables.modules.state import require_like
 from trainables.problems.problem import Batch, View
@@ -197,6 +198,10 @@ class ClosedFormSearch(ClosedForm):
     ) -> None:
         super().__init__(context, config, select, phase)
         self._found = found
+
+    def warnings(self) -> Sequence[str]:
+        """Beside what its base says: entries that do nothing."""
+        return [*super().warnings(), *inert(self.task)]
 
     def found(self) -> MethodConfig:
         return self._found(self.task.extractor.family.named(self.descriptor))

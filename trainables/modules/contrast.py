@@ -26,12 +26,15 @@ def info_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     return (forth + back) / 2
 
 
-def centred_cosine(first: Tensor, second: Tensor) -> Tensor:
+def centred_cosine(first: Tensor, second: Tensor, centre: Tensor | None = None) -> Tensor:
     """cos(f - m, f' - m), m the mean of the group's first features: (G, n, D) twice -> (G, n).
 
     Centring matters: the raw cosine of any two feature vectors of one network is near 1.
+
+    Args:
+        centre: m (D,) where it is that of other images.
     """
-    mean = first.mean(-2, keepdim=True)
+    mean = first.mean(-2, keepdim=True) if centre is None else centre
     return (normalize(first - mean, dim=-1) * normalize(second - mean, dim=-1)).sum(-1)
 
 

@@ -74,11 +74,16 @@ def features(extractor: Conditioned, response: Tensor, descriptors: Tensor) -> T
     return torch.cat([extractor.finish(response, part) for part in torch.split(rows, size)])
 
 
-def invariance(probe: Probe, descriptors: Tensor) -> Tensor:
-    """S_k under each descriptor: (M, K) -> (M, K)."""
+def invariance(probe: Probe, descriptors: Tensor, centre: Tensor | None = None) -> Tensor:
+    """S_k under each descriptor: (M, K) -> (M, K).
+
+    Args:
+        centre: m (D,) of other images, to compare with what was measured on those: the fewer kinds of images there are,
+            the closer they lie to their own mean, and the lower is S about it.
+    """
     plain = features(probe.extractor, probe.plain, descriptors)
     similar = [
-        centred_cosine(plain, features(probe.extractor, moved, descriptors)).mean(-1) for moved in probe.moved
+        centred_cosine(plain, features(probe.extractor, moved, descriptors), centre).mean(-1) for moved in probe.moved
     ]
     return torch.stack(similar, -1)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,22 +18,37 @@ from tracking.errors import UserError
 from trainables.modules.conditioned import ConditionedExtractor, ExtractorConfig
 from trainables.modules.conditioned_tail import Mixed, Norm, through
 
-FORM = 2  # of a packed extractor
+FORM = 3  # of a packed extractor
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What an extractor with everything on does on images of pre-training.
+
+    Args:
+        invariance: (K,) as it was measured.
+        centre: (D,) mean of the features, which it was measured about.
+    """
+
+    invariance: Tensor
+    centre: Tensor
 
 
 def packed(
     config: ExtractorConfig, family: Family, shape: tuple[int, ...], weights: Mapping[str, Tensor],
-    reference: Tensor | None = None,
+    reference: Reference | None = None,
 ) -> dict[str, Any]:
     """Everything that is needed to use the weights; loads with `weights_only=True`.
 
     Args:
-        reference: (K,) the invariance that was measured with everything on, on images of pre-training.
+        reference: what it does on images of pre-training, where that was measured.
     """
     return {
         "form": FORM, "extractor": config.model_dump(mode="json"), "family": family.model_dump(mode="json"),
         "shape": list(shape), "weights": {name: value.detach().clone() for name, value in weights.items()},
-        "reference": None if reference is None else reference.detach().clone(),
+        "reference": None if reference is None else {
+            "invariance": reference.invariance.detach().clone(), "centre": reference.centre.detach().clone(),
+        },
     }
 
 
@@ -54,7 +70,8 @@ class Extractor:
             config = ExtractorConfig.model_validate(state["extractor"])
             self.family = Family.model_validate(state["family"])
             self.shape: tuple[int, ...] = tuple(state["shape"])
-            self.reference: Tensor | None = state.get("reference")
+            known = state["reference"]
+            self.reference = None if known is None else Reference(known["invariance"], known["centre"])
             with torch.device("meta"):
                 network = ConditionedExtractor(config)
             network.to_empty(device=device)

@@ -20,8 +20,8 @@ from tracking.cost import Phase
 from trainables.maker import MakerContext
 from trainables.method import Role, Slice, State
 from trainables.modules.contrast import calibration, centred_cosine, info_nce, leakage, readable, sensitivity
-from trainables.modules.control import Probe, invariance
-from trainables.modules.extractor import Extractor, packed
+from trainables.modules.control import Probe, features, invariance
+from trainables.modules.extractor import Extractor, Reference, packed
 from trainables.modules.fast_stem import FastStem
 from trainables.modules.pretraining_network import PretrainingNetwork
 from trainables.modules.state import (
@@ -137,9 +137,10 @@ class Pretraining:
         made = Extractor(packed(config, self._family, pool.shape, self._average), self._context.device)
         x = pool.unlabelled(self._context.generator(Role.ORDER, 1), MEASURED).to(self._context.device)
         with self._context.meter.unit("measure", x.shape, phase=Phase.PRETRAIN):
-            probe = Probe.draw(made, x, Generator().manual_seed(0))
-            on = invariance(probe, torch.ones(1, config.factors))[0]
-        return packed(config, self._family, pool.shape, self._average, on)
+            probe, on = Probe.draw(made, x, Generator().manual_seed(0)), torch.ones(1, config.factors)
+            centre = features(made, probe.plain, on)[0].mean(0)
+            reference = Reference(invariance(probe, on)[0], centre)
+        return packed(config, self._family, pool.shape, self._average, reference)
 
     def _update(self) -> Tensor:
         """The losses (5,) of one update."""

@@ -18,8 +18,9 @@ from trainables.method import Context
 from trainables.modules.amortised import Head
 from trainables.modules.closed_form import ClosedForm
 from trainables.modules.control import invariance
+from trainables.modules.drift import probed
 from trainables.modules.extractor import Extractor
-from trainables.modules.report_card import SIMILAR_ENOUGH, Chosen, SpecialisedNetwork, export, probed, rounding
+from trainables.modules.report_card import SIMILAR_ENOUGH, Chosen, SpecialisedNetwork, export, rounding
 from trainables.modules.risk_bound import BoundedLoss, RiskBound
 
 # The extractor of the toys learned from digits of 8 x 8, of which 700 are test images.

@@ -1,0 +1,84 @@
+"""Drift and idle entries, on the synthetic extractors of `test_control`, whose answers are known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from tests.trainables.modules.test_control import FAMILY, IGNORED, SEPARATE, Synthetic, probe
+from trainables.modules.control import Probe, features, invariance
+from trainables.modules.drift import drift, inert, rises
+from trainables.modules.extractor import Reference
+
+ON = torch.ones(1, 3)
+
+
+def some(whole: Probe, rows: Tensor) -> Probe:
+    return replace(whole, plain=whole.plain[rows], moved=whole.moved[:, rows], theta=whole.theta[rows])
+
+
+def alike(mix: Tensor) -> tuple[Probe, Tensor]:
+    """Images of two kinds, far apart, and which are of the first."""
+    whole = probe(mix)
+    first = torch.arange(len(whole.plain)) % 2 == 0
+    shift = torch.where(first, 5.0, -5.0)[:, None]
+    plain, moved = whole.plain.clone(), whole.moved.clone()
+    plain[:, 0, :3] += shift
+    moved[:, :, 0, :3] += shift
+    return replace(whole, plain=plain, moved=moved), first
+
+
+def test_about_one_centre_it_does_not_matter_what_other_images_there_are() -> None:
+    """The mean over all images is that of the means over the two kinds; about centres of their own it is not."""
+    whole, first = alike(SEPARATE)
+    half = torch.full((1, 3), 0.5)
+    centre = features(whole.extractor, whole.plain, half)[0].mean(0)
+    parts = [some(whole, first), some(whole, ~first)]
+    expected = torch.stack([invariance(part, half, centre) for part in parts]).mean(0)
+    torch.testing.assert_close(invariance(whole, half), expected)
+    own = torch.stack([invariance(part, half) for part in parts]).mean(0)
+    assert (invariance(whole, half) - own).min() > 0.02  # negative control: a kind alone seems to be ignored less
+
+
+def a_task(reference: Reference | None, mix: Tensor = SEPARATE, offset: float = 0.0) -> Any:
+    """What drift and idle entries are asked of."""
+    extractor: Any = Synthetic(mix)
+    x = torch.randn(100, 1, 4, 8, generator=Generator().manual_seed(1)) + offset
+    given = SimpleNamespace(
+        family=FAMILY, reference=reference, respond=extractor.respond, finish=extractor.finish, features=7
+    )
+    problem = SimpleNamespace(transform_bank=(), shape=(1, 4, 8))
+    context = SimpleNamespace(device=torch.device("cpu"), problem=problem)
+    return SimpleNamespace(extractor=given, images=x, context=context, shared=None)
+
+
+def test_an_extractor_that_ignores_what_it_did_is_not_told_of() -> None:
+    reference = Reference(torch.ones(3), torch.zeros(7))
+    assert drift(a_task(reference)) == []
+    leaky = drift(a_task(reference, torch.eye(3), offset=0.0)) + drift(a_task(None))
+    assert leaky == []
+
+
+def test_less_invariance_than_in_pre_training_is_told_by_factor() -> None:
+    reference = Reference(torch.tensor([1.0, 1.2, 1.05]), torch.zeros(7))  # the second cannot be reached
+    (told,) = drift(a_task(reference))
+    assert told.startswith("invariance to translation is 1.00 on this task's images, 1.20")
+
+
+@pytest.mark.parametrize(("mix", "idle"), [(SEPARATE, ()), (IGNORED, ("rotation", "translation", "blur"))])
+def test_entries_that_do_nothing_are_named(mix: Tensor, idle: tuple[str, ...]) -> None:
+    told = inert(a_task(None, mix))
+    assert len(told) == bool(idle)
+    assert all(f"{name} (+0.00)" in told[0] for name in idle)
+
+
+def test_what_rises_is_on_less_off() -> None:
+    whole = probe(SEPARATE)
+    ends = invariance(whole, torch.stack((torch.zeros(3), torch.ones(3))))
+    torch.testing.assert_close(rises(whole), ends[1] - ends[0])
+    assert rises(whole).min() > 0.05
