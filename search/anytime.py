@@ -98,7 +98,9 @@ def expected_best(scores: Sequence[float], count: int) -> float:
     total = len(scores)
     if not 1 <= count <= total:
         raise ValueError(f"1 <= count <= {total} must hold, but got {count}")
-    ways = math.comb(total, count)
-    return math.fsum(
-        score * math.comb(below, count - 1) / ways for below, score in enumerate(sorted(scores)) if below >= count - 1
-    )
+    # From the best one down by the ratio of neighbours: the binomials themselves leave floats at about 1,030 trials.
+    weight, terms = count / total, []
+    for below, score in zip(range(total - 1, count - 2, -1), sorted(scores, reverse=True), strict=False):
+        terms.append(weight * score)
+        weight *= (below - count + 1) / below if below else 0.0
+    return math.fsum(terms)

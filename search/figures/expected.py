@@ -11,6 +11,8 @@ from search.figures.style import costs_across, frame, plain, sheet, styles
 from search.row import Row
 from tracking.record import Stage
 
+POINTS = 60  # of a curve at most: each costs a pass through all trials
+
 
 def picture(rows: Sequence[Row], scores: Mapping[str, Sequence[float]], only: str) -> Figure:
     """Of one problem.
@@ -27,7 +29,7 @@ def picture(rows: Sequence[Row], scores: Mapping[str, Sequence[float]], only: st
     frame(panel, only, "trials", f"expected best select {score}")
     for row in here:
         values, look = scores[row.method], looks[row.method]
-        counts = range(1, len(values) + 1)
+        counts = counted(len(values))
         scale = 100.0 if row.accuracy else 1.0
         panel.plot(
             counts, [scale * expected_best(values, count) for count in counts], color=look.colour, linestyle=look.dash,
@@ -36,6 +38,13 @@ def picture(rows: Sequence[Row], scores: Mapping[str, Sequence[float]], only: st
     costs_across(panel)
     figure.legend(fontsize=8, frameon=False, ncols=3, loc="outside lower center")
     return figure
+
+
+def counted(total: int) -> list[int]:
+    """Where a curve is drawn: every count up to `POINTS`, else as many or fewer, even on the logarithmic axis."""
+    if total <= POINTS:
+        return list(range(1, total + 1))
+    return sorted({round(total ** (step / (POINTS - 1))) for step in range(POINTS)})
 
 
 def describe(rows: Sequence[Row], scores: Mapping[str, Sequence[float]]) -> str:

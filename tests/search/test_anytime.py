@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from itertools import combinations
 from statistics import fmean
 
@@ -80,6 +81,23 @@ def test_the_expected_best_is_the_mean_over_all_subsets(count: int) -> None:
     scores = [0.3, 0.9, 0.1, 0.5, 0.5]
     subsets = [max(subset) for subset in combinations(scores, count)]
     assert expected_best(scores, count) == pytest.approx(fmean(subsets))
+
+
+def test_the_expected_best_of_many_is_what_whole_numbers_say() -> None:
+    """The weights as exact fractions; with 5,000 observations the binomials are no floats any more."""
+    rng = np.random.default_rng(0)
+    few = [float(score) for score in rng.normal(size=300)]
+    for count in (1, 2, 17, 150, 299, 300):
+        exact = sum(
+            Fraction(score) * Fraction(math.comb(below, count - 1), math.comb(300, count))
+            for below, score in enumerate(sorted(few))
+        )
+        assert expected_best(few, count) == pytest.approx(float(exact), rel=1e-9, abs=1e-12)
+    many = [float(score) for score in rng.uniform(size=5000)]
+    assert expected_best(many, 1) == pytest.approx(fmean(many), rel=1e-9)
+    assert expected_best(many, 5000) == max(many)
+    for count in (2, 70, 2500):  # of uniform draws: n / (n + 1), up to the luck of these 5,000, below .005
+        assert expected_best(many, count) == pytest.approx(count / (count + 1), abs=0.02)
 
 
 @pytest.mark.parametrize("count", [0, 4])

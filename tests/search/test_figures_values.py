@@ -15,12 +15,14 @@ from matplotlib.lines import Line2D
 
 from search.analysis import rows
 from search.curves import curves
-from search.figures import bars, radar
+from search.figures import bars, expected, radar
 from search.figures.curves import picture
+from search.figures.expected import POINTS, counted
 from search.figures.style import GRID, sheet
 from search.row import Effect, Invariance
 from tests.search.hand_worked import LEARNED, figure
 from tests.support.journals import Writer, journal
+from tests.support.rows import row, seeds
 from tracking.record import Stage
 from trainables.problems.bank import standard_bank
 
@@ -216,6 +218,21 @@ def test_the_expected_best_rises_with_the_number_of_trials() -> None:
     (panel,) = figure("expected-best", writer.events).axes
     check_upright(panel)
     assert labelled(panel) == {"plain": near([(1, 200 / 3), (2, 80), (3, 90)])}
+
+
+@pytest.mark.parametrize("total", [1, 59, 60, 61, 5000])
+def test_long_random_searches_are_drawn_at_few_counts_and_at_both_ends(total: int) -> None:
+    counts = counted(total)
+    assert counts == sorted(set(counts)) and counts[0] == 1 and counts[-1] == total
+    assert counts == list(range(1, total + 1)) if total <= POINTS else len(counts) <= POINTS
+
+
+def test_a_random_search_of_two_thousand_trials_is_drawn() -> None:
+    """Of all scores from 1 to 2,000 the mean, and the best; the number of ways to choose half of them is no float."""
+    plain = row("plain", seeds(0.5, 0.5))
+    (panel,) = expected.picture([plain], {"plain": [float(score) for score in range(1, 2001)]}, "one").axes
+    (line,) = labelled(panel).values()
+    assert [line[0], line[-1]] == near([(1, 100_050), (2000, 200_000)])
 
 
 def test_every_learned_quantity_is_drawn_in_the_panel_of_its_unit() -> None:
