@@ -52,22 +52,33 @@ def gains(rows: Sequence[Row], random_controls: Mapping[str, str]) -> list[Gain]
 
 
 def sentences(found: Sequence[Gain]) -> list[str]:
-    """Which searches gained something over their random control, and which were not seen to."""
-    if not found:
-        return []
+    """Which searches gained something over their random control, and which were not seen to; control by control."""
+    controls = dict.fromkeys(one.random.label for one in found)
+    return [said for label in controls for said in _over([one for one in found if one.random.label == label])]
+
+
+def _over(found: Sequence[Gain]) -> list[str]:
+    """Of the searches of one space."""
     problem, control = found[0].row.problem, found[0].random.label
     said = [
         f"{problem}: {one.row.label} gains {gap_text(one.test.difference, one.row.accuracy, signed=False)} over "
         f"{one.random.label}, the same space without a search ({p_text(one.p_holm)} after Holm)."
         for one in found if one.p_holm <= ALPHA and one.test.difference.mean > 0
     ]
-    lost = [one.row.label for one in found if one.p_holm <= ALPHA and one.test.difference.mean < 0]
-    if lost and found[0].random.verdict is not Verdict.CONTROL:  # else that is said already, over all rows
+    lost = [one for one in found if one.p_holm <= ALPHA and one.test.difference.mean < 0]
+    # The family of all rows is larger than this one: a row may be worse here and not be found to differ there.
+    unsaid = [one.row.label for one in lost if not _said_already(one)]
+    if unsaid:
         said.append(f"{problem}: of the searches alone (a family of tests of its own), worse than {control}: "
-                    f"{', '.join(lost)}.")
+                    f"{', '.join(unsaid)}.")
     if not said and not lost:
         said.append(f"{problem}: no search was found to gain anything over {control}, its space without a search.")
     return said
+
+
+def _said_already(lost: Gain) -> bool:
+    """Whether the sentences over all rows call this row worse than this very control."""
+    return lost.random.verdict is Verdict.CONTROL and lost.row.verdict is Verdict.WORSE
 
 
 def records(found: Sequence[Gain]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from search.plan import plan
 from search.row import Verdict
 from search.runner import _random_controls
 from search.study import Comparison
+from search.verdicts import judged
 from tests.support.journals import journal
 from tests.support.rows import row, seeds
 
@@ -37,12 +38,53 @@ def test_gains_losses_and_nothing_are_said() -> None:
     made = [row("random_policy", BETTER, True), row("unrolled", more), row("worse", less)]
     said = sentences(gains(made, CONTROLS))
     assert said[0].startswith("one: unrolled gains 10.5 points [9.6, 11.4] over random_policy, the same space")
-    best = [replace(made[0], verdict=Verdict.CONTROL), *made[1:]]
-    assert len(sentences(gains(best, CONTROLS))) == 1, "against the best control that is said already, over all rows"
     assert said[1] == "one: of the searches alone (a family of tests of its own), worse than random_policy: worse."
     same = [row("random_policy", RANDOM, True), row("unrolled", seeds(0.71, 0.71, 0.70, 0.70))]
     assert "no search was found to gain anything" in sentences(gains(same, CONTROLS))[0]
     assert sentences([]) == []
+
+
+@pytest.mark.parametrize(("control", "verdict", "said"), [
+    (Verdict.CONTROL, Verdict.WORSE, False), (Verdict.CONTROL, Verdict.EQUAL, True),
+    (Verdict.EQUAL, Verdict.WORSE, True),
+])
+def test_a_loss_is_left_out_only_where_the_row_is_called_worse_than_that_control(
+    control: Verdict, verdict: Verdict, said: bool
+) -> None:
+    """The last: worse than another control, which says nothing of the random one."""
+    random = replace(row("random_policy", BETTER, True), verdict=control)
+    made = [random, replace(row("worse", RANDOM), verdict=verdict)]
+    alone = "one: of the searches alone (a family of tests of its own), worse than random_policy: worse."
+    assert sentences(gains(made, CONTROLS)) == ([alone] if said else [])
+
+
+def test_a_loss_of_the_searches_alone_is_said_where_all_rows_together_hide_it() -> None:
+    """One loss of p = .0086; ten more rows that differ by noise raise it above 5 % over all rows, but not alone."""
+    drawn = seeds(0.80, 0.81, 0.80, 0.82, 0.81)
+    lost = {seed: score - gap for (seed, score), gap in zip(drawn.items(), (0.01, 0.02, 0.03, 0.02, 0.01), strict=True)}
+    noise = [
+        row(f"row {n}", {seed: drawn[seed] - 0.001 * (1 + seed * n % 7) * (-1) ** (seed + n) for seed in drawn})
+        for n in range(10)
+    ]
+    made = judged([row("random_policy", drawn, True), row("worse", lost), *noise])
+    (found,) = gains(made, CONTROLS)
+    assert found.p_holm == pytest.approx(0.00858, abs=1e-5) and found.row.verdict is Verdict.EQUAL
+    assert sentences([found]) == [
+        "one: of the searches alone (a family of tests of its own), worse than random_policy: worse."
+    ]
+
+
+def test_every_search_is_held_against_the_control_of_its_own_space() -> None:
+    more = seeds(0.91, 0.92, 0.90, 0.92)
+    made = [
+        replace(row("wide", BETTER, True), verdict=Verdict.CONTROL), row("narrow", BETTER, True),
+        row("gains", more), row("loses", RANDOM), row("same", seeds(0.80, 0.82, 0.80, 0.81)),
+    ]
+    said = sentences(gains(made, {"gains": "wide", "loses": "narrow"}))
+    assert said[0].startswith("one: gains gains 10.5 points [9.6, 11.4] over wide,")
+    assert said[1:] == ["one: of the searches alone (a family of tests of its own), worse than narrow: loses."]
+    said = sentences(gains(made, {"gains": "wide", "same": "narrow"}))
+    assert said[1:] == ["one: no search was found to gain anything over narrow, its space without a search."]
 
 
 def test_a_share_is_of_a_score_above_zero_only() -> None:
