@@ -9,7 +9,7 @@ from typing import Any
 
 from search.account import NAMES, Cost, Trial, total
 from search.row import Row
-from tracking.ledger import ENERGIES, Phase
+from tracking.ledger import ENERGIES, METHOD_PHASES, Phase
 from tracking.record import Stage, Status
 
 
@@ -17,8 +17,9 @@ class Part(StrEnum):
     """Of a row's cost; all but SELECTION and DISCARDED add up to the row's total.
 
     DISCARDED: trials that failed, which the total holds too, in the stage in which they failed: what development cost,
-    as far as a journal knows it. SELECTION: the harness's scoring, which is in no total. SEARCH and RETRAINING are the
-    two phases of the confirm trainings.
+    as far as a journal knows it. SELECTION: the harness's scoring, which is in no total but for the labels it reads:
+    tuning learns from those, so that they are in the total and in the parts of it, too. SEARCH and RETRAINING are the
+    two phases of the confirm trainings; where there are both, the reads of scoring are with RETRAINING.
     """
 
     PRETRAINING = "pre-training"
@@ -31,7 +32,7 @@ class Part(StrEnum):
 
 
 SUMMED = (Part.PRETRAINING, Part.PROBE, Part.TUNING, Part.SEARCH, Part.RETRAINING)
-PHASES = {Part.SEARCH: Phase.SEARCH, Part.RETRAINING: Phase.TRAIN}
+PHASES = {Part.SEARCH: Phase.SEARCH, Part.RETRAINING: Phase.TRAIN}  # of the confirm trainings
 UNITS = (
     "flops", "examples", "cpu_seconds", "device_seconds", "wall_seconds", "label_reads", "unlabelled_reads",
     *ENERGIES,
@@ -63,7 +64,7 @@ def ledger(row: Row, known: Sequence[Trial]) -> Ledger:
     counted = [trial for trial in own if trial.stage is not Stage.REPLAY or row.way is Stage.REPLAY]
     failed = [trial for trial in counted if trial.status is Status.FAILED]
     return Ledger({
-        Part.PRETRAINING: row.pretraining,
+        Part.PRETRAINING: row.pretraining + _phase(confirmed, Phase.PRETRAIN),
         Part.PROBE: total(trial for trial in own if trial.stage is Stage.PROBE),
         Part.TUNING: row.tuning,
         **{part: _phase(confirmed, phase) for part, phase in PHASES.items()},
@@ -87,15 +88,20 @@ def records(row: Row, found: Ledger) -> list[dict[str, Any]]:
 
 
 def _phase(trials: Iterable[Trial], phase: Phase) -> Cost:
-    """What the meter counted in one phase; a trial without phases of its own was all training."""
+    """What the meter counted in one phase; a trial without phases of its own was all training.
+
+    Energy and peaks are known of whole trials only: of a phase where it was the only one.
+    """
     found = Cost()
     for trial in trials:
-        phased = {name: value for name, value in trial.metrics.items() if name.startswith(f"cost/{phase}/")}
-        alone = not any(f"cost/{one}/flops" in trial.metrics for one in Phase)
-        if phased:
-            found += _named(phased, f"cost/{phase}/")
-        elif alone and phase is Phase.TRAIN:
+        phases = [one for one in METHOD_PHASES if f"cost/{one}/flops" in trial.metrics] or [Phase.TRAIN]
+        if phases == [phase]:
             found += trial.cost
+            continue
+        if phase in phases:
+            found += _named(trial.metrics, f"cost/{phase}/")
+        if phase is Phase.TRAIN and len(phases) > 1:
+            found += Cost(label_reads=trial.metrics.get("evaluation/label_reads", 0))
     return found
 
 

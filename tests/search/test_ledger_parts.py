@@ -9,6 +9,7 @@ from search.analysis import rows
 from search.ledger_parts import SUMMED, UNITS, Part, ledger, records
 from tests.support.journals import UNIT_FLOPS, Writer, journal, pretrained
 from tracking.journal import Event
+from tracking.ledger import Ledger, Phase, PhaseCost
 from tracking.record import Stage, Status
 
 P = "digits-rotated"
@@ -30,6 +31,54 @@ def test_parts_of_every_row_add_up_to_its_total() -> None:
                 assert total is None
             else:
                 assert sum(amounts) == pytest.approx(total), (row.label, unit)
+
+
+def metered(search: PhaseCost, train: PhaseCost, joules: float | None = None) -> dict[str, float]:
+    """What a meter says of a training: five labels were read to score it."""
+    phases = {Phase.SEARCH: search, Phase.TRAIN: train, Phase.SELECT: PhaseCost(flops=70, label_reads=5)}
+    return Ledger(phases, host_energy_estimate_joules=joules).metrics()
+
+
+def test_parts_add_up_in_every_unit_where_scoring_reads_labels_and_phases_are_told_apart() -> None:
+    """Labels by hand: 5 in the probe, 12 in the tuning, 3 in the search, 4 and 2 x 5 in the training: 34."""
+    search, train = PhaseCost(600, 6, 0.6, 0.0, 0.9, 3, 30), PhaseCost(400, 4, 0.4, 0.1, 0.5, 2, 8)
+    writer = Writer()
+    writer.begin([P], ["a"], 2, {})
+    writer.trial(P, "a", Stage.PROBE, 0, 0, extra=metered(PhaseCost(), PhaseCost()))
+    writer.trial(P, "a", Stage.TUNE, 0, 1000, extra=metered(search, PhaseCost(400, 4, 0.4, 0.1, 0.5, 4, 8)))
+    writer.trial(P, "a", Stage.RERUN, 1, 1000, extra=metered(search, train))
+    writer.trial(P, "a", Stage.RERUN, 2, 400, extra=metered(PhaseCost(), train))
+    (row,) = rows(writer.events)
+    parts = ledger(row, list(trials(writer.events).values())).parts
+    reads = [parts[part].label_reads for part in SUMMED]
+    assert reads == [0, 5, 12, 3, 14] and row.total.label_reads == 34
+    assert parts[Part.SELECTION].label_reads == 20, "of these"
+    for unit in ("flops", "examples", "cpu_seconds", "device_seconds", "wall_seconds", "unlabelled_reads"):
+        assert sum(getattr(parts[part], unit) for part in SUMMED) == pytest.approx(getattr(row.total, unit)), unit
+
+
+def test_the_energy_of_trainings_of_one_phase_is_that_phase_s() -> None:
+    writer = Writer()
+    writer.begin([P], ["a"], 2, {})
+    for seed in (1, 2):
+        writer.trial(P, "a", Stage.RERUN, seed, 400, extra=metered(PhaseCost(), PhaseCost(400, 4), 7.0))
+    (row,) = rows(writer.events)
+    parts = ledger(row, list(trials(writer.events).values())).parts
+    joules = [parts[part].host_energy_estimate_joules for part in SUMMED]
+    assert joules == [0, 0, 0, 0, 14.0] and row.total.host_energy_estimate_joules == 14.0
+    writer.trial(P, "a", Stage.RERUN, 3, 800, extra=metered(PhaseCost(400), PhaseCost(400), 7.0))
+    parts = ledger(row, list(trials(writer.events).values())).parts
+    assert parts[Part.SEARCH].host_energy_estimate_joules is None, "nobody measured a half of it"
+
+
+def test_what_a_training_pre_trained_for_itself_is_pre_training() -> None:
+    writer = Writer()
+    writer.begin([P], ["a"], 1, {})
+    phases = {Phase.PRETRAIN: PhaseCost(300, 3), Phase.TRAIN: PhaseCost(700, 7)}
+    writer.trial(P, "a", Stage.RERUN, 1, 1000, extra=Ledger(phases).metrics())
+    (row,) = rows(writer.events)
+    parts = ledger(row, list(trials(writer.events).values())).parts
+    assert [parts[part].flops for part in SUMMED] == [300, 0, 0, 0, 700] and row.total.flops == 1000
 
 
 def test_search_and_training_are_told_apart_where_the_meter_did() -> None:
