@@ -102,7 +102,8 @@ class Trial:
 
     @property
     def cost(self) -> Cost:
-        return Cost.of(self.metrics, self.flops)
+        """Nothing in every unit before the first report: one unknown would blank whole rows, all but their FLOPs."""
+        return Cost.of(self.metrics, self.flops) if self.metrics or self.flops else Cost()
 
     @property
     def why(self) -> str:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
+from search.account import trials
 from search.plan import missing
 from search.row import Row
+from search.words import listed
 from tracking.journal import Event
-from tracking.record import Stage
+from tracking.record import Stage, Status
 
 
 def notices(rows: Sequence[Row], events: Sequence[Event]) -> tuple[str, ...]:
     """What lies between the journal and a whole sweep, and what the comparison itself lacks."""
-    return (*missing(events), *_one_seed(rows), *_without_control(rows), *_mixed_hardware(events))
+    return (
+        *missing(events), *_one_seed(rows), *_without_control(rows), *_mixed_hardware(events), *_unknown_costs(events)
+    )
 
 
 def _one_seed(rows: Sequence[Row]) -> list[str]:
@@ -37,3 +42,18 @@ def _mixed_hardware(events: Sequence[Event]) -> list[str]:
     if len(kinds) < 2:
         return []
     return [f"Hardware was mixed ({'; '.join(kinds)}): compare FLOPs, not seconds."]
+
+
+def _unknown_costs(events: Sequence[Event]) -> list[str]:
+    """Trials that died before they could say what they had cost: a journal knows no more of them."""
+    died = Counter(
+        f"{trial.problem}/{trial.method}" for trial in trials(events).values()
+        if trial.status is Status.FAILED and not trial.metrics
+    )
+    if not died:
+        return []
+    count = died.total()
+    said = "1 trial failed before its first report: its cost is unknown and counts" if count == 1 else (
+        f"{count} trials failed before their first report: their cost is unknown and counts"
+    )
+    return [f"{said} as nothing ({listed([f'{number} of {study}' for study, number in died.items()])})."]

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from search.account import Cost, total, trials, waste
+from search.analysis import rows
+from search.notices import notices
 from tests.support.journals import UNIT_FLOPS, Writer, journal
 from tests.support.simulation import Simulation, Stopped, comparison, simulated
 from tracking.journal import Event
@@ -45,6 +47,30 @@ def test_trials_are_folded_from_events() -> None:
     assert (done.status, done.flops, done.score) == (Status.COMPLETE, 300, 0.75)
     assert (running.status, running.flops) == (Status.RUNNING, 0)
     assert total(trials(writer.events).values()).flops == 350
+
+
+def test_a_trial_that_said_nothing_counts_as_nothing_in_every_unit_and_is_named() -> None:
+    """The worker died before it could report; the rest of the row is known all the same."""
+    writer = Writer()
+    writer.begin(["one"], ["plain"], 1, {})
+    writer.trial("one", "plain", Stage.TUNE, 0, 1000)
+    known = total(trials(writer.events).values())
+    assert not any("unknown" in notice for notice in notices((), writer.events))
+    for index in (1, 2):
+        uid = f"one/plain/tune-{index}"
+        writer.emit("asked", uid=uid, problem="one", method="plain", stage="tune", index=index, seed=0, partition=0,
+                    config={})
+        writer.emit("lost", uid=uid, cause="died", reason="killed")
+        assert total(trials(writer.events).values()) == known != Cost(), "asked, and nothing heard"
+        writer.emit("ended", uid=uid, status="failed", reason="killed", metrics={}, ledger=None)
+        assert total(trials(writer.events).values()) == known
+        told = "1 trial failed before its first report: its" if index == 1 else (
+            "2 trials failed before their first report: their"
+        )
+        said = f"{told} cost is unknown and counts as nothing ({index} of one/plain)."
+        assert said in notices((), writer.events)
+    (row,) = rows(writer.events)
+    assert row.total == known and row.total.cpu_seconds is not None
 
 
 def result(kind: str, index: int, flops: int) -> Event:
