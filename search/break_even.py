@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from statistics import fmean
 from typing import Any
 
 from search.row import Row
@@ -21,7 +22,9 @@ class BreakEven:
 
     Args:
         pretraining_flops: P - P', above 0: what both have in common cancels.
-        task_flops: c; `rival_task_flops`: c'.
+        task_flops: c; `rival_task_flops`: c'. The training is the mean over the confirm seeds that both have: a seed
+            that failed for one of them would move the number of tasks out of its own interval. Where they have none in
+            common, each row's own mean.
         tasks: n*; None means never.
         fewest, most: n* at the ends of the 95 % t-interval of c' - c over the seeds of the confirm trainings, the
             tuning being what it was; both None with one seed, `most` alone where the interval holds c' <= c: never.
@@ -59,17 +62,19 @@ def task_flops(row: Row) -> float:
 
 def _against(own: Row, rival: Row) -> BreakEven:
     more = own.pretraining.flops - rival.pretraining.flops
-    cost, rivals = task_flops(own), task_flops(rival)
+    common = sorted(own.seed_costs.keys() & rival.seed_costs.keys())
+    cost, rivals = _task_flops(own, common), _task_flops(rival, common)
     tuned = rival.tuning.flops - own.tuning.flops
-    saved = estimate([
-        tuned + rival.seed_costs[seed].flops - own.seed_costs[seed].flops
-        for seed in sorted(own.seed_costs.keys() & rival.seed_costs.keys())
-    ])
+    saved = estimate([tuned + rival.seed_costs[seed].flops - own.seed_costs[seed].flops for seed in common])
     low, high = (None, None) if saved is None else (saved.low, saved.high)
     return BreakEven(
         own.problem, own.method, rival.method, more, cost, rivals, _tasks(more, rivals - cost),
         None if high is None else _tasks(more, high), None if low is None else _tasks(more, low),
     )
+
+
+def _task_flops(row: Row, seeds: Sequence[int]) -> float:
+    return row.tuning.flops + fmean(row.seed_costs[seed].flops for seed in seeds) if seeds else task_flops(row)
 
 
 def _tasks(more: float, saved: float) -> int | None:

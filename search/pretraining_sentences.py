@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from search.break_even import BreakEven, break_even
+from search.break_even import BreakEven, break_even, task_flops
 from search.made import Made
 from search.row import Row
 from search.words import duration, listed
@@ -83,7 +83,7 @@ def _together(pairs: Sequence[BreakEven], rows: Sequence[Row]) -> str:
         said.append(f"never becomes cheaper than {listed(never)}")
     return (
         f"{first.problem}: {first.method}, whose pre-training costs {_plain(row, row.pretraining.flops)} and a task "
-        f"(tuning and one training) {_plain(row, first.task_flops)}, {' and '.join(said)}."
+        f"(tuning and one training) {_plain(row, task_flops(row))}, {' and '.join(said)}."
     )
 
 

@@ -104,6 +104,16 @@ def test_the_interval_over_seeds_is_that_of_the_savings() -> None:
     assert (found.tasks, found.fewest, found.most) == (5, None, None), "no seed in common"
 
 
+def test_a_seed_that_one_of_them_lacks_moves_neither_the_number_nor_its_interval() -> None:
+    """P = 10; on seeds 1 to 3 a training saves 2. The rival's others cost 90: with them 36.8 would be saved, 1 task."""
+    own = replace(row("own", seeds(0.8, 0.8, 0.8), flops=1.0), pretraining=Cost(10.0))
+    costs = {1: Cost(2.99), 2: Cost(3.0), 3: Cost(3.01), 4: Cost(90.0), 5: Cost(90.0)}
+    rival = replace(row("rival", seeds(*[0.8] * 5), flops=37.8), seed_costs=costs)
+    (found,) = break_even([own, rival])
+    assert (found.tasks, found.fewest, found.most) == (5, 5, 6)
+    assert (found.task_flops, found.rival_task_flops) == (1.0, pytest.approx(3.0))
+
+
 def test_never_is_said_with_the_interval_that_may_hold_a_number() -> None:
     """P = 10; a training saves -2, -1 and 2: -1/3 +- 5.17, so 3 to never."""
     own = replace(row("own", seeds(0.8, 0.8, 0.8), flops=3.0), pretraining=Cost(10.0))
