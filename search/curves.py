@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median_high
 from typing import Any
 
 from search.anytime import Curve, TimeTo, anytime_area, mean_curve, time_to
@@ -26,12 +27,14 @@ class Curves:
         tuned: what the tuning has cost in all.
         trainings: seed -> (cost, best score so far) within that confirm training.
         ends: seed -> what it has cost in all.
+        failed: seed -> what a confirm training that failed had cost.
     """
 
     tuning: Curve
     tuned: float
     trainings: Mapping[int, Curve]
     ends: Mapping[int, float]
+    failed: Mapping[int, float] = field(default_factory=dict)
 
 
 def curves(events: Sequence[Event]) -> dict[Study, Curves]:
@@ -62,13 +65,16 @@ class _Reruns:
     curves: dict[int, list[tuple[float, float]]] = field(default_factory=dict)
     ends: dict[int, float] = field(default_factory=dict)
     whole: set[int] = field(default_factory=set)
+    failed: set[int] = field(default_factory=set)
 
     def take(self, seed: int, event: Event) -> None:
-        if event["kind"] == "ended" and event["status"] == Status.COMPLETE:
-            self.whole.add(seed)
-        if event["kind"] != "result" or event["status"] == Status.FAILED:
+        if event["kind"] == "ended" and event["status"] in (Status.COMPLETE, Status.FAILED):
+            (self.whole if event["status"] == Status.COMPLETE else self.failed).add(seed)
+        if event["kind"] != "result":
             return
-        self.ends[seed] = event["flops"]
+        self.ends[seed] = max(self.ends.get(seed, 0), event["flops"])  # a failed report may not know its cost
+        if event["status"] == Status.FAILED:
+            return
         line = self.curves.setdefault(seed, [])
         # A score of a search in progress is no score of its result.
         if event.get("ready") and event["score"] is not None and (not line or event["score"] > line[-1][1]):
@@ -84,6 +90,7 @@ def _curves(study: Study, tunes: Sequence[Event], reruns: _Reruns) -> Curves:
     return Curves(
         line, float(sum(spent.values())), {seed: reruns.curves.get(seed, []) for seed in sorted(reruns.whole)},
         {seed: reruns.ends[seed] for seed in sorted(reruns.whole)},
+        {seed: reruns.ends.get(seed, 0) for seed in sorted(reruns.failed)},
     )
 
 
@@ -92,10 +99,12 @@ class Anytime:
     """One study's tuning, beside the others of its problem.
 
     Args:
-        area: mean of the best select score so far over log cost, from one plain training to the budget; before a
-            study has found anything its score is 0. None where the budget is no more than one plain training.
+        area: mean of the best select score so far over log cost, from one plain training to the budget; what counts
+            before a study has found anything, `_before` says. None where the budget is no more than one plain training,
+            or where nothing was found and scores are negative, so that no score is sure to be low enough.
         to_target: the cost within a confirm training at which its select score reached that of the best control, the
-            mean of the best of each of its trainings; over seeds.
+            mean of the best of each of its trainings; over seeds, those whose training failed included: these never
+            reached it.
     """
 
     area: float | None
@@ -111,15 +120,28 @@ def anytime(
         budget: of every study, in plain trainings.
     """
     here = [(row, found[row.problem, row.method]) for row in rows if (row.problem, row.method) in found]
-    # Nothing found counts as 0, or as the worst first find of all where scores are negative.
-    before = min([0.0, *(line.tuning[0][1] for _, line in here if line.tuning)])
-    return {row.method: _anytime(row, line, budget, target, before) for row, line in here}
+    firsts = [line.tuning[0][1] for _, line in here if line.tuning]
+    return {row.method: _anytime(row, line, budget, target, _before(line, firsts)) for row, line in here}
 
 
-def _anytime(row: Row, found: Curves, budget: float, target: float | None, before: float) -> Anytime:
-    unit = row.unit_flops
-    area = anytime_area(found.tuning, unit, budget * unit, before) if unit and budget > 1 else None
-    lines, ends = list(found.trainings.values()), list(found.ends.values())
+def _before(found: Curves, firsts: Sequence[float]) -> float | None:
+    """What counts as the score of a study while it has not found anything: 0, or less where scores are negative.
+
+    Then it is the middle one of the first finds of all, of two middle ones the higher: one study that diverged at first
+    would put the others out of proportion. And it is no better than the study's own first find, or a late find would be
+    worth more than an early one. None where that tells nothing: negative scores, and nothing found at all.
+    """
+    if not found.tuning:
+        return 0.0 if min(firsts, default=0.0) >= 0 else None
+    return min(0.0, median_high(firsts), found.tuning[0][1])
+
+
+def _anytime(row: Row, found: Curves, budget: float, target: float | None, before: float | None) -> Anytime:
+    unit, lines = row.unit_flops, [*found.trainings.values(), *([] for _ in found.failed)]
+    ends = [*found.ends.values(), *found.failed.values()]
+    area = None
+    if unit and budget > 1 and before is not None:
+        area = anytime_area(found.tuning, unit, budget * unit, before)
     return Anytime(area, time_to(lines, ends, target) if target is not None and lines else None)
 
 

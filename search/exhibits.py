@@ -50,7 +50,8 @@ ANYTIME = (
     "The best score on the select split by each point of the cost. Left: over the trials of the tuning, all costs of "
     "stopped trials included; where trials are bred, the best of the last whole generation. Right: within the confirm "
     "training of every seed; of more than six rows the mean over seeds. The test split is in neither. The mean over "
-    "log cost goes from one plain training to the budget; before a study has found anything, its score is 0. "
+    "log cost goes from one plain training to the budget; before a study has found anything, its score is 0, or, where "
+    "scores are negative, the middle one of the first finds of all, or its own first find if that is lower. "
     "Pre-training is on neither axis: it is paid before."
 )
 EXPECTED = (

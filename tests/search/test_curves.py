@@ -77,6 +77,31 @@ def test_time_to_what_the_best_control_reached_counts_the_seeds_that_did_not() -
     assert hit.expected == (0.5 + 0.5 + 1 + 1) * UNIT_FLOPS / 2  # two that reach it by half, two that never do
 
 
+def test_a_training_that_failed_is_a_run_that_never_reached_it_at_the_cost_it_had() -> None:
+    """Two hits at .5; one failed at .5 after a score above the target, one at .9 by its last word, one unheard."""
+    writer = Writer()
+    writer.begin([P], ["plain", "a"], 5, {})
+    writer.trial(P, "budget-unit", Stage.UNIT, 0, UNIT_FLOPS)
+    for seed in (1, 2):
+        writer.trial(P, "a", Stage.RERUN, seed, UNIT_FLOPS, score=0.8)
+    whole = curves(writer.events)[P, "a"]
+    assert whole.failed == {}
+    writer.trial(P, "a", Stage.RERUN, 3, UNIT_FLOPS, score=0.8, status=Status.FAILED, reason="x")
+    for seed, metrics in ((4, {"cost/flops": 0.9 * UNIT_FLOPS}), (5, {})):
+        uid = f"{P}/a/rerun-{seed}"
+        writer.emit("asked", uid=uid, problem=P, method="a", stage="rerun", index=seed, seed=1, partition=1, config={})
+        writer.emit("result", uid=uid, index=0, status="failed", ready=False, score=None, reason="x", values=[None],
+                    flops=round(metrics.get("cost/flops", 0)), metrics=metrics)
+        writer.emit("ended", uid=uid, status="failed", reason="x", metrics=metrics)
+    events = writer.events
+    found = curves(events)[P, "a"]
+    assert found.failed == {3: UNIT_FLOPS / 2, 4: 0.9 * UNIT_FLOPS, 5: 0}
+    assert (found.trainings, found.ends, reached(found)) == (whole.trainings, whole.ends, 0.8)
+    hit = anytime(rows(events), {(P, "a"): found}, 6, 0.75)["a"].to_target
+    assert hit is not None and (hit.hits, hit.runs, hit.median) == (2, 5, UNIT_FLOPS / 2)
+    assert hit.expected == pytest.approx((0.5 + 0.5 + 0.5 + 0.9) * UNIT_FLOPS / 2)
+
+
 def test_failed_reports_and_bred_trials_make_no_points() -> None:
     writer = Writer()
     writer.begin([P], ["plain"], 1, {})
@@ -95,6 +120,31 @@ def test_records_hold_every_point() -> None:
     assert len(lines) == points
     first = next(line for line in lines if line["method"] == "augnet")
     assert (first["curve"], first["plain_trainings"], first["select_score"]) == ("tuning", 1.6, 0.7)
+
+
+def areas(*tunings: list[tuple[float, float]]) -> list[float | None]:
+    """Of rows whose tunings found so much at so many plain trainings, on a budget of 8."""
+    made = [row(str(place), seeds(0.5, 0.5)) for place in range(len(tunings))]
+    found = {("one", str(place)): Curves(line, 8.0, {}, {}) for place, line in enumerate(tunings)}
+    return [figures.area for figures in anytime(made, found, 8.0, None).values()]
+
+
+def test_one_row_that_diverged_moves_no_other_row_s_mean_where_scores_are_negative() -> None:
+    """Row 0 has -1 from the half of the log axis on; before that -2 counts, the middle one of the first finds."""
+    half = math.sqrt(8)
+    usual = [[(half, -1.0)], [(1.0, -2.0)], [(1.0, -3.0)]]
+    assert areas(*usual) == [pytest.approx(-1.5), pytest.approx(-2), pytest.approx(-3)]
+    diverged = [*usual[:2], [(1.0, -1e6)]]
+    assert areas(*diverged)[:2] == [pytest.approx(-1.5), pytest.approx(-2)]
+    assert areas([(half, -1.0)], [(1.0, -1e6)])[0] == pytest.approx(-1), "of two middle ones the higher"
+
+
+def test_a_late_find_is_worth_no_more_than_an_early_one_and_no_find_no_mean_where_scores_are_negative() -> None:
+    early, late, _ = areas([(1.0, -5.0)], [(7.0, -5.0)], [(1.0, -1.0)])
+    assert early == late == pytest.approx(-5)
+    assert areas([(1.0, -1.0)], [])[1] is None
+    assert areas([(1.0, 0.5)], [(1.0, 0.4)], [(1.0, -1.0)], [])[3] is None, "0 would be better than a find"
+    assert areas([(1.0, 0.5)], [])[1] == 0, "of accuracies none is lower"
 
 
 def test_nothing_found_is_no_better_than_the_worst_find_where_scores_are_negative() -> None:
