@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.row import Averaging, Row, Verdict
-from search.sentences import gap_text, p_text
+from search.sentences import common_seeds, gap_text, p_text
 from search.statistics import ALPHA, Paired, holm, paired
 from tracking.record import Stage
 
@@ -62,12 +62,13 @@ def _over(found: Sequence[Gain]) -> list[str]:
     problem, control = found[0].row.problem, found[0].random.label
     said = [
         f"{problem}: {one.row.label} gains {gap_text(one.test.difference, one.row.accuracy, signed=False)} over "
-        f"{one.random.label}, the same space without a search ({p_text(one.p_holm)} after Holm)."
+        f"{one.random.label}{common_seeds(one.row, one.test)}, the same space without a search "
+        f"({p_text(one.p_holm)} after Holm)."
         for one in found if one.p_holm <= ALPHA and one.test.difference.mean > 0
     ]
     lost = [one for one in found if one.p_holm <= ALPHA and one.test.difference.mean < 0]
     # The family of all rows is larger than this one: a row may be worse here and not be found to differ there.
-    unsaid = [one.row.label for one in lost if not _said_already(one)]
+    unsaid = [f"{one.row.label}{common_seeds(one.row, one.test)}" for one in lost if not _said_already(one)]
     if unsaid:
         said.append(f"{problem}: of the searches alone (a family of tests of its own), worse than {control}: "
                     f"{', '.join(unsaid)}.")

@@ -90,15 +90,23 @@ def conclusion(row: Row, controlled: bool = True) -> str:
     test = contrast.test
     chosen = " and the choice of the control" if contrast.factor > 1 else ""
     p = f"{p_text(contrast.p_holm)} after Holm{chosen}"
+    common = common_seeds(row, test)
     if row.verdict is Verdict.EQUAL:
-        found = f"{name} and {contrast.reference}: no difference found at {test.difference.count} seeds"
+        at = common or f" at {test.difference.count} seeds"
+        found = f"{name} and {contrast.reference}: no difference found{at}"
         if test.by_sign and test.p == 1:
             return f"{found} (the scores are the same on every seed)."
         gap = gap_text(test.difference, accuracy, signed=True)
         return f"{found} ({gap}, {p}{_note(test)}){_power(contrast, accuracy)}."
     away = test.difference if row.verdict is Verdict.BETTER else _negative(test.difference)
     size, control = gap_text(away, accuracy, signed=False), contrast.reference
-    return f"{name} is {row.verdict} than the best control ({control}) by {size}, {p}{_note(test)}."
+    return f"{name} is {row.verdict} than the best control ({control}) by {size}{common}, {p}{_note(test)}."
+
+
+def common_seeds(row: Row, test: Paired) -> str:
+    """" on the 3 seeds that both have", where some of those planned failed or are still to come; else empty."""
+    pairs = test.difference.count
+    return f" on the {pairs} seeds that both have" if pairs < row.planned_seeds else ""
 
 
 def spread_line(row: Row) -> str:

@@ -93,6 +93,7 @@ def _contrast(row: Row) -> Record:
     return {
         "verdict": str(row.verdict),
         "best_control": None if row.contrast is None else row.contrast.reference,
+        "pairs": None if test is None else test.difference.count,
         "difference_mean": None if test is None else test.difference.mean,
         "difference_low95": None if test is None else test.difference.low,
         "difference_high95": None if test is None else test.difference.high,

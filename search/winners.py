@@ -8,8 +8,8 @@ from itertools import combinations
 
 from search.break_even import task_flops
 from search.row import Averaging, Row, Verdict
-from search.sentences import TOO_FEW, p_text, score_text
-from search.statistics import ALPHA, Estimate, Paired, holm, paired, pairs_needed
+from search.sentences import TOO_FEW, common_seeds, p_text, score_text
+from search.statistics import ALPHA, Paired, holm, paired, pairs_needed
 from search.words import listed
 from tracking.record import Stage
 
@@ -68,7 +68,7 @@ def summary(rows: Sequence[Row]) -> list[str]:
     if control is None or all(row.contrast is None for row in rows):
         return []
     problem, leading = control.problem, winners(rows)
-    worse = [row.label for row in rows if row.verdict is Verdict.WORSE and row.way is Stage.RERUN]
+    worse = [_named(row) for row in rows if row.verdict is Verdict.WORSE and row.way is Stage.RERUN]
     said = [f"{problem}: {_standing(leading, control)}", *_by_replay(rows, control, Verdict.BETTER)]
     if worse:
         said.append(f"{problem}: worse than {control.label}: {listed(worse)}.")
@@ -77,12 +77,11 @@ def summary(rows: Sequence[Row]) -> list[str]:
 
 
 def _standing(leading: Sequence[Row], control: Row) -> str:
-    gaps = [one.contrast.test.difference for one in leading if one.contrast is not None]
-    if not gaps:
+    spans = [_by(one) for one in leading]
+    if not spans:
         at = score_text(control.test, control.accuracy)
         return f"no method was found to be better than the best control, {control.label}, at {at}."
-    spans = [_with_half_width(control, gap) for gap in gaps]
-    if len(gaps) == 1:
+    if len(spans) == 1:
         return f"{leading[0].label} alone beats {control.label}, the best control, by {spans[0]}."
     names = listed([f"{one.label} (by {span})" for one, span in zip(leading, spans, strict=True)])
     return f"{names} beat {control.label}, the best control."
@@ -97,28 +96,30 @@ def _by_replay(rows: Sequence[Row], control: Row, verdict: Verdict) -> list[str]
     ]
     if not alone:
         return []
-    names = listed([
-        f"{row.label} (by {_with_half_width(control, row.contrast.test.difference)})" for row in alone if row.contrast
-    ])
+    names = listed([f"{row.label} (by {_by(row)})" for row in alone])
     return [f"{control.problem}: {verdict} than {control.label} as a replay, and not as a search: {names}."]
 
 
 def _unseen(rows: Sequence[Row], control: Row) -> list[str]:
     """Rows that were not found to differ from the control, and what difference could have been found."""
     equal = [row for row in rows if row.verdict is Verdict.EQUAL and row.way is Stage.RERUN]
+    hopeless = [control.accuracy and row.contrast is not None and (row.contrast.detectable or 0) >= 1 for row in equal]
+    some = [row for row, not_any in zip(equal, hopeless, strict=True) if not not_any]
+    none = [row for row, not_any in zip(equal, hopeless, strict=True) if not_any]
+    said = f"{control.problem}: no difference from {control.label} found:"
+    found = [f"{said} {listed([_named(row) for row in some])}{_could_be_seen(some, control)}."] if some else []
+    return found + ([f"{said} {listed([_named(row) for row in none])}; {TOO_FEW}."] if none else [])
+
+
+def _could_be_seen(equal: Sequence[Row], control: Row) -> str:
     least = [row.contrast.detectable for row in equal if row.contrast is not None and row.contrast.detectable]
-    if not equal:
-        return []
-    said = f"{control.problem}: no difference from {control.label} found: {listed([row.label for row in equal])}"
     if not least:
-        return [f"{said}."]
-    if control.accuracy and min(least) >= 1:
-        return [f"{said}; {TOO_FEW}."]
+        return ""
     low, high = _number(control, min(least)), _size(control, max(least))
-    return [
-        f"{said}; only true differences of about {high if low == _number(control, max(least)) else f'{low} to {high}'} "
-        f"would have been found in four of five such sweeps{_would_take(equal)}."
-    ]
+    return (
+        f"; only true differences of about {high if low == _number(control, max(least)) else f'{low} to {high}'} "
+        f"would have been found in four of five such sweeps{_would_take(equal)}"
+    )
 
 
 def _would_take(equal: Sequence[Row]) -> str:
@@ -138,7 +139,8 @@ def _told_apart(problem: str, compared: Sequence[Pair]) -> list[str]:
     said = []
     for label in dict.fromkeys(_better(pair) for pair in apart):
         gaps = [
-            f"{_other(pair)} (by {_size(pair.a, abs(pair.test.difference.mean))}, {p_text(pair.p_holm)} after Holm)"
+            f"{_other(pair)} (by {_size(pair.a, abs(pair.test.difference.mean))}{common_seeds(pair.a, pair.test)}, "
+            f"{p_text(pair.p_holm)} after Holm)"
             for pair in apart if _better(pair) == label
         ]
         said.append(f"{problem}: of these, {label} is better than {listed(gaps)}.")
@@ -182,10 +184,19 @@ def _cheapest(problem: str, leading: Sequence[Row]) -> list[str]:
     return [f"{problem}: for one more task (tuning and one training), {least} costs {listed(rest)}."]
 
 
-def _with_half_width(row: Row, gap: Estimate) -> str:
-    """"6.1 +- 1.9 points"; the interval is this pair's own."""
+def _by(row: Row) -> str:
+    """By how much a row differs from the control, whichever is better: "6.1 +- 1.9 points"; the pair's own interval."""
+    assert row.contrast is not None  # what has such a verdict was compared
+    gap = row.contrast.test.difference
     assert gap.low is not None and gap.high is not None  # a verdict takes two seeds
-    return f"{_number(row, gap.mean)} +- {_size(row, (gap.high - gap.low) / 2)}"
+    by = f"{_number(row, abs(gap.mean))} +- {_size(row, (gap.high - gap.low) / 2)}"
+    return f"{by}{common_seeds(row, row.contrast.test)}"
+
+
+def _named(row: Row) -> str:
+    """With the seeds that its verdict is over, where these are not all."""
+    common = "" if row.contrast is None else common_seeds(row, row.contrast.test)
+    return f"{row.label} ({common.strip()})" if common else row.label
 
 
 def _size(row: Row, value: float) -> str:

@@ -9,8 +9,11 @@ import pytest
 from scipy.stats import ttest_rel
 from statsmodels.stats.power import TTestPower
 
+from search.gains import gains
+from search.gains import sentences as gain_sentences
 from search.row import Averaging, Row, Verdict
 from search.sentences import TOO_FEW, conclusion
+from search.tables import record
 from search.verdicts import judged
 from search.winners import pairs, summary, winners
 from tests.support.rows import row, seeds
@@ -70,7 +73,9 @@ def test_a_replay_that_differs_alone_is_named() -> None:
     by = f"(by 6.0 +- {half:.1f} points)"
     assert up[1] == f"one: better than plain as a replay, and not as a search: a (replay) {by}."
     down = summary(table(row("a", scored(0.70, 1)), replay("a", 0.60)))
-    assert any(line.startswith("one: worse than plain as a replay, and not as a search: a (replay)") for line in down)
+    half = half_width(scored(0.60, 2))
+    worse = f"one: worse than plain as a replay, and not as a search: a (replay) (by 10.0 +- {half:.1f} points)."
+    assert worse in down, "by how much it is worse, not by minus as much"
     both = summary(table(row("a", scored(0.76, 1)), replay("a", 0.76)))
     assert not any("replay" in line for line in both)
 
@@ -161,6 +166,41 @@ def test_accuracies_that_differ_by_more_than_all_are_not_promised() -> None:
     made = judged([row("plain", seeds(0.5, 0.9), control=True), row("a", seeds(0.8, 0.6))])
     assert summary(made)[1] == f"one: no difference from plain found: a; {TOO_FEW}."
     assert conclusion(made[1]).endswith(f"{TOO_FEW}.")
+
+
+def test_rows_whose_noise_hides_everything_are_told_apart_from_those_where_something_could_be_seen() -> None:
+    """Differences of .7 to one side and .3 to the other: more than a hundred points would have to lie between."""
+    wild = row("wild", seeds(0.0, 1.0, 0.9, 0.0, 1.0))
+    said = [line for line in summary(table(row("near", scored(0.70, 1)), wild)) if "no difference" in line]
+    assert len(said) == 2 and said[1] == f"one: no difference from plain found: wild; {TOO_FEW}."
+    assert said[0].startswith("one: no difference from plain found: near; only true differences of about")
+    unbounded = [replace(one, accuracy=False) for one in table(row("near", scored(0.70, 1)), wild)]
+    (together,) = [line for line in summary(unbounded) if "no difference" in line]
+    assert "near and wild; only true differences" in together, "scores have no hundred points"
+
+
+def test_a_verdict_over_fewer_pairs_than_planned_says_over_which() -> None:
+    """Five seeds each, of which they share three or four."""
+    def missing(name: str, mean: float, *gone: int) -> Row:
+        kept = {seed: score for seed, score in scored(mean, 1).items() if seed not in gone}
+        return replace(row(name, kept), planned_seeds=SEEDS)
+
+    made = table(missing("a", 0.80, 1, 2), row("b", scored(0.90, 2)), missing("bad", 0.50, 5), missing("same", 0.70, 1))
+    said = summary(made)
+    assert " on the 3 seeds that both have) beat plain" in said[0]
+    assert "seeds that both have" not in said[0].split(" and ")[0], "b has all of them"
+    assert said[1] == "one: worse than plain: bad (on the 4 seeds that both have)."
+    assert any("b is better than a (by 10." in line and "on the 3 seeds that both have, p" in line for line in said)
+    assert any("found: same (on the 4 seeds that both have); only" in line for line in said)
+    by = {one.method: conclusion(one) for one in made}
+    assert "] on the 3 seeds that both have, p" in by["a"] and "seeds" not in by["b"]
+    assert "no difference found on the 4 seeds that both have (" in by["same"]
+    assert {one.method: record(one)["pairs"] for one in made} == {"plain": None, "a": 3, "b": 5, "bad": 4, "same": 4}
+    found = gains(made, {"a": "plain", "bad": "plain"})
+    (gained,) = gain_sentences(found)
+    assert " over plain on the 3 seeds that both have, the same space" in gained
+    hidden = gain_sentences([replace(one, row=replace(one.row, verdict=Verdict.EQUAL)) for one in found])
+    assert hidden[1].endswith("worse than plain: bad on the 4 seeds that both have.")
 
 
 def test_only_what_beats_the_control_leads() -> None:
