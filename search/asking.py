@@ -7,7 +7,7 @@ from dataclasses import replace
 from enum import StrEnum
 
 from search.course import Asked, Course
-from search.jobs import Jobs
+from search.jobs import Jobs, asked_fields
 from search.lines import Line
 from search.preparation import Making as Stand
 from search.preparation import Preparation
@@ -16,6 +16,8 @@ from tracking.errors import UserError
 from tracking.journal import Event
 from tracking.record import Stage
 from trainables.assignment import Assigned, Making
+
+DRAWS = ("index", "seed", "partition")  # of an `asked` event: what the trial's data and weights are drawn by
 
 
 class DriftError(UserError):
@@ -65,7 +67,7 @@ class Asking:
         """
         stage = Stage(event["stage"])
         if stage is Stage.ARTEFACT:
-            return self._recorded_making(event)
+            return _same_draws(event, self._recorded_making(event), belief)
         problem, row, uid = event["problem"], event["method"], event["uid"]
         if stage is Stage.UNIT:
             self._preparation.ask_unit(problem)
@@ -81,7 +83,7 @@ class Asking:
                 raise _drifted(event, f"{asked.uid} to go on from {_standing(asked.line)[1]}")
         if (asked.uid, asked.settings) != (uid, event["config"]):
             raise _drifted(event, f"{asked.uid} with {asked.settings}")
-        return self._jobs.assignment(problem, row, method, asked)
+        return _same_draws(event, self._jobs.assignment(problem, row, method, asked), belief)
 
     def _recorded_making(self, event: Event) -> Making:
         if event["key"] not in self._preparation.standing(Stand.WAITING):
@@ -90,6 +92,14 @@ class Asking:
         if job.uid != event["uid"]:
             raise _drifted(event, job.uid)
         return job
+
+
+def _same_draws(event: Event, job: Assigned, belief: Belief) -> Assigned:
+    """The job; where decisions are verified, only if it draws its data and weights by what the journal says."""
+    told, now = ({name: of.get(name) for name in DRAWS} for of in (event, asked_fields(job)))
+    if belief is Belief.VERIFY and told != now:
+        raise _drifted(event, f"it with {now}, not {told}")
+    return job
 
 
 def _standing(line: Line | None) -> tuple[int | None, str | None]:

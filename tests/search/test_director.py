@@ -192,3 +192,13 @@ def test_a_journal_is_a_decision_log(parallel: int) -> None:
     assert verify(described, forged).faults
     cut = next(e for e in events if e["kind"] == "ended" and e["status"] == "pruned")
     assert verify(described, [e | {"status": "complete"} if e is cut else e for e in events]).faults
+
+
+@pytest.mark.parametrize("stage", ["unit", "probe", "tune", "rerun"])
+@pytest.mark.parametrize("field", ["seed", "partition", "index"])
+def test_what_a_trial_draws_by_follows_too(stage: str, field: str) -> None:
+    """Pairs of rows rest on it: with another seed a trial saw other data than its partners."""
+    events = undisturbed()
+    victim = next(e for e in events if e["kind"] == "asked" and e["stage"] == stage)
+    (fault,) = verify(comparison(), [e | {field: e[field] + 1} if e is victim else e for e in events]).faults
+    assert victim["uid"] in fault and f"'{field}': {victim[field]}" in fault and str(victim[field] + 1) in fault
