@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from annotated_types import Ge
-from pydantic import BaseModel, Strict, ValidationError
+from pydantic import AllowInfNan, BaseModel, Strict, ValidationError
 
 from search.sweep import Sweep, explained, handle
 from tracking.errors import UserError
@@ -15,7 +15,7 @@ from tracking.journal import Event, JournalError
 from tracking.record import Stage, Status
 from tracking.storage import Place
 
-Number = Annotated[float, Strict()]
+Number = Annotated[float, Strict(), AllowInfNan(False)]  # workers refuse others; one would blank a whole table
 OF_TRIALS = ("result", "repeated", "retry", "ended", "lost")
 
 
@@ -103,7 +103,7 @@ class _Lost(BaseModel):
 class _Result(_Spent):
     status: Status
     score: Number | None
-    flops: Annotated[float, Strict(), Ge(0)]
+    flops: Annotated[Number, Ge(0)]
 
 
 class _Ended(BaseModel):

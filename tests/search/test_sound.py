@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -188,6 +189,8 @@ def test_whole_events_are_sound(tmp_path: Path) -> None:
         ("asked", {"uid": "other"}, "nobody asked"), ("result", {"flops": None}, "flops"),
         ("result", {"flops": "12"}, "flops"), ("result", {"metrics": [1]}, "metrics"),
         ("result", {"uid": "nobody"}, "nobody asked for nobody"), ("ended", {"status": "tired"}, "status"),
+        ("result", {"metrics": {"test/score": math.nan}}, "`metrics.test/score`: input should be a finite number"),
+        ("result", {"score": math.inf}, "score"), ("result", {"flops": math.nan}, "flops"),
         ("stage_done", {"problem": None}, "problem"), ("artefact", {"uri": None}, "uri"),
     ],
 )
