@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Generator, Tensor
 
 from spaces.domain import Float, Space
 from tracking.cost import Phase
 from tracking.errors import UserError
+from trainables.idle_fields import refuse_idle
 from trainables.method import Context, Method, NetworkBuilder, Slice, State, drawn
 from trainables.modules.augmentation import LearnedAffine
 from trainables.modules.augmentation.standard import set_widths, widths
@@ -52,6 +53,9 @@ class Config(RecipeConfig):
         augmentation_learning_rate: Adam's, of the ranges' logits; it falls with the network's.
         initial_range: as a share of the caps, in (0, 1).
         ranges: what a search found, by operation; then nothing is learned, and training is from scratch through them.
+        prior_decay: what a search found beside `ranges`: the prior's precision by example, which is the weight decay
+            of linear and convolution layers in a training through them; nothing else decays then. None: `weight_decay`,
+            on all weights.
         imbalance: of rules for imbalanced classes, resampling alone goes with the marginal likelihood, whose blocks are
             then resampled too: it is that of the resampled examples. It expands the cross-entropy about weights that
             minimise it, so other losses and weights are refused, unless `ranges` are given.
@@ -70,15 +74,32 @@ class Config(RecipeConfig):
     augmentation_learning_rate: float = Field(default=0.2, gt=0)
     initial_range: float = Field(default=0.05, gt=0, lt=1)
     ranges: dict[str, float] | None = None
+    prior_decay: float | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _prior_is_of_ranges(self) -> Self:
+        if self.ranges is None:
+            refuse_idle(self, ("prior_decay",), "a training through ranges that are given", "set `weight_decay`, "
+                        "where learning the prior begins")
+        return self
+
+    def idle(self) -> frozenset[str]:
+        """Of ranges that are given only the training is left to tune, and a prior that is given is its decay."""
+        given = frozenset() if self.prior_decay is None else frozenset({"weight_decay"})
+        return given if self.ranges is None else given | self.beyond_training()
 
     def fits(self, problem: View, network: NetworkBuilder) -> None:
         """Raises UserError also where rule or network do not go with the marginal likelihood."""
         super().fits(problem, network)
         self._require_likelihood()
-        if self.ranges is None and self.pretrained is None:
-            tried = drawn(lambda: network(problem.shape, problem.outputs), seed=0)
+        if self.pretrained is not None:
+            return
+        tried = drawn(lambda: network(problem.shape, problem.outputs), seed=0)
+        if self.ranges is None:
             x = torch.zeros(TRIED, 1, *problem.shape)
             kronecker_factors(tried, x, torch.ones(1, TRIED, problem.outputs))
+        elif self.prior_decay is not None:
+            curved_layers(tried)
 
     def build(self, context: Context) -> Method:
         """Raises UserError where the inputs are not images or the targets no classes, or a range or rule does not fit.
@@ -91,7 +112,9 @@ class Config(RecipeConfig):
         if self.ranges is None:
             return Lila(context, self, layer)
         set_widths(layer, self.ranges)
-        return FixedAugmentation(context, self, layer, self.copies)
+        if self.prior_decay is None:
+            return FixedAugmentation(context, self, layer, self.copies)
+        return Replay(context, self, layer, self.prior_decay)
 
     def _require_likelihood(self) -> None:
         rule = self.imbalance
@@ -128,7 +151,9 @@ class Lila(LayerTraining):
         return {**super().describe(), "prior/precision": float(self._precision)}
 
     def found(self) -> Config:
-        return self._config.model_copy(update={"ranges": widths(self.layer)})
+        """With the prior too: its precision is of a sum over all examples, a decay of their mean."""
+        prior = float(self._precision) / self._examples
+        return self._config.model_copy(update={"ranges": widths(self.layer), "prior_decay": prior})
 
     def _more_state(self) -> State:
         return {"precision": self._precision.clone()}
@@ -146,12 +171,12 @@ class Lila(LayerTraining):
         context, config, progress = self._context, self._config, self.trunk.progress
         x, y = self._rule.batch(self._order, config.batch_size, progress)
         with context.meter.unit("update", x.shape, phase=Phase.TRAIN, examples=len(x) * config.copies):
-            weights = dict(self.trunk.network.named_parameters())
             with torch.no_grad():
                 copies = self._copies(x, self._noise)
-            loss = self._rule.loss(averaged_outputs(self.trunk.network, weights, copies), y, progress).mean()
+            loss = self._rule.loss(averaged_outputs(self.trunk.outputs, copies), y, progress).mean()
             prior = self._precision / (2 * self._examples) * prior_squares(self.trunk.network)
-            self.trunk.update(torch.autograd.grad(loss + prior, tuple(weights.values()), materialize_grads=True))
+            weights = tuple(self.trunk.network.parameters())
+            self.trunk.update(torch.autograd.grad(loss + prior, weights, materialize_grads=True))
         return loss.detach()
 
     def _widen(self) -> Tensor:
@@ -169,3 +194,16 @@ class Lila(LayerTraining):
             cooled = self.trunk.learning_rate / config.learning_rate
             self._adam.update(torch.autograd.grad(-value, self._learned), cooled)
         return value.detach()
+
+
+class Replay(FixedAugmentation):
+    """Training through ranges that were found, under the prior that was found with them, as the search trained."""
+
+    def __init__(self, context: Context, config: Config, layer: LearnedAffine, decay: float) -> None:
+        super().__init__(context, config.model_copy(update={"weight_decay": 0.0}), layer, config.copies)
+        self._found, self._decay = config, decay
+        curved_layers(self.trunk.network)  # raises where there are none
+
+    def _objective(self, loss: Tensor) -> Tensor:
+        # Not as the optimiser's decay: the prior is on a weight as it is used, however it is parametrised.
+        return loss + self._decay / 2 * prior_squares(self.trunk.network)

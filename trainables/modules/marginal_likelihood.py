@@ -12,12 +12,11 @@ Axes: m examples of a block, S copies, C outputs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from tracking.record import NotFiniteError
 from trainables.modules.kronecker import curved_layers, kronecker_factors
@@ -63,10 +62,9 @@ class Evidence:
         return precision
 
 
-def averaged_outputs(network: nn.Module, weights: Mapping[str, Tensor], copies: Tensor) -> Tensor:
+def averaged_outputs(network: Callable[[Tensor], Tensor], copies: Tensor) -> Tensor:
     """(m, S, *shape) -> (m, C): outputs before the softmax, averaged over copies."""
-    outputs: Tensor = functional_call(network, dict(weights), (copies.flatten(0, 1),))
-    return outputs.view(*copies.shape[:2], -1).mean(1)
+    return network(copies.flatten(0, 1)).view(*copies.shape[:2], -1).mean(1)
 
 
 def prior_squares(network: nn.Module) -> Tensor:

@@ -106,3 +106,7 @@ class RecipeConfig(MethodConfig):
         if self.imbalance.loss is Loss.LDAM:
             based = replace(based, network=with_cosine_head(based.network, self.imbalance.scale))
         return based.build_network(index)
+
+    def beyond_training(self) -> frozenset[str]:
+        """Names in `space` that only a search reads: idle where what it would find is given."""
+        return frozenset(self.space.names) - RECIPE_DOMAINS.keys()

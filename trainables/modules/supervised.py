@@ -85,8 +85,12 @@ class Supervised:
             if self._copies > 1:
                 outputs = outputs.view(len(y), self._copies, -1).mean(1)
             loss = self._rule.loss(outputs, y, progress).mean()
-            self.trunk.update(torch.autograd.grad(loss, tuple(self.trunk.network.parameters())))
+            self.trunk.update(torch.autograd.grad(self._objective(loss), tuple(self.trunk.network.parameters())))
         return loss.detach()
+
+    def _objective(self, loss: Tensor) -> Tensor:
+        """What an update descends, 0-d, from the mean loss of its batch."""
+        return loss
 
     def _drawn(self, progress: float) -> tuple[Tensor, Tensor, Tensor]:
         """What is augmented, the examples, and their labels; rows are the same in both."""

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from tracking.cost import Meter, Phase
+from tracking.cost import Meter
 from tracking.errors import UserError
 from trainables.contract_toy import toy_context
 from trainables.method import Context
 from trainables.methods import lila
-from trainables.modules.augmentation import LearnedAffine
-from trainables.modules.augmentation.standard import widths
 from trainables.modules.kronecker import curved_layers
-from trainables.modules.marginal_likelihood import PRECISIONS, Evidence, averaged_outputs
+from trainables.modules.marginal_likelihood import PRECISIONS, Evidence
 from trainables.modules.networks import builder
 from trainables.problems.problem import LEARNABLE, Split
 from trainables.problems.spec import ProblemSpec, in_memory
@@ -162,42 +159,3 @@ def test_the_precision_goes_where_the_evidence_wants_it() -> None:
     (low, from_low), (high, from_high) = found
     assert low < from_low and from_high < high
     assert abs(from_low / from_high - 1) < 0.5
-
-
-class Several(nn.Module):
-    """Draws nothing: of each image the first copy is the image, the second what lies at the other end of [0, 1]."""
-
-    def draw(self, x: Tensor, generator: Generator) -> Tensor:
-        return torch.where((torch.arange(len(x)) % 2 == 0)[:, None, None, None], x, 1 - x)
-
-
-def replay(copies: int) -> tuple[Any, Meter]:
-    context = toy_context()
-    found = widths(LearnedAffine(start=0.3))
-    return lila.Config(ranges=found, copies=copies, batch_size=8).build(context), context.meter
-
-
-def test_a_replay_trains_on_outputs_averaged_over_copies_as_its_search_does() -> None:
-    """By hand for two copies that are known: the gradient of the first update is that of the mean output."""
-    method, _ = replay(2)
-    method._augment, seen = Several().draw, []
-    before, order = copy.deepcopy(method.trunk.network), method._order.clone_state()
-    method.trunk.update = seen.append
-    method._update()
-    x, y = method._context.problem.draw(order, 8, *LEARNABLE)
-    loss = nn.functional.cross_entropy(averaged_outputs(before, dict(before.named_parameters()),
-                                                        torch.stack((x, 1 - x), 1)), y)
-    for wanted, gradient in zip(torch.autograd.grad(loss, list(before.parameters())), seen[0], strict=True):
-        torch.testing.assert_close(gradient, wanted)
-
-
-def test_copies_of_a_replay_are_charged() -> None:
-    """As many times the examples and, but for the step of the weights, the operations as there are copies."""
-    costs = []
-    for copies in (1, 4):
-        method, meter = replay(copies)
-        while not method.step().done:
-            pass
-        costs.append(meter.ledger().phases[Phase.TRAIN])
-    assert costs[1].examples == 4 * costs[0].examples
-    assert 3.5 * costs[0].flops < costs[1].flops <= 4 * costs[0].flops

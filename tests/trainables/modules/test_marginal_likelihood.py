@@ -103,7 +103,7 @@ def likelihood(seen: Tensor, labels: Tensor) -> float:
     net, precision = network(norm=False), torch.tensor(0.1, dtype=torch.float64)
     optimiser = torch.optim.Adam(net.parameters(), lr=0.05)
     for _ in range(150):
-        loss = nn.functional.cross_entropy(averaged_outputs(net, dict(net.named_parameters()), seen), labels)
+        loss = nn.functional.cross_entropy(averaged_outputs(net, seen), labels)
         optimiser.zero_grad()
         (loss + precision * prior_squares(net) / (2 * len(labels))).backward()
         optimiser.step()
