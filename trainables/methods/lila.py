@@ -16,6 +16,7 @@ from trainables.idle_fields import refuse_idle
 from trainables.method import Context, Method, NetworkBuilder, Slice, State, drawn
 from trainables.modules.augmentation import LearnedAffine
 from trainables.modules.augmentation.standard import set_widths, widths
+from trainables.modules.bilevel_search import repeatable
 from trainables.modules.fixed_augmentation import FixedAugmentation
 from trainables.modules.images import require_image
 from trainables.modules.imbalance import Loss, Weighting
@@ -27,6 +28,8 @@ from trainables.modules.supervised import mean_metrics
 from trainables.problems.problem import LEARNABLE, Kind, View
 
 TRIED = 2   # images that a network is tried on before work
+SEARCH = "the marginal likelihood"  # what its network must repeat
+PASSES = 3  # of an estimate, for each copy: outputs, the factors' gradients, and back through both: counted as B + 2 B
 KEPT = 0.5  # of the logarithm of the prior's precision at each estimate: a block says it roughly
 
 
@@ -39,7 +42,8 @@ class Config(RecipeConfig):
     own times the number of examples is the precision that learning begins with.
 
     It takes many copies and many estimates (docs/log.md): with few of either the ranges shrink before the precision
-    has found its place. An update costs as many forward and backward passes as there are copies.
+    has found its place. An update costs as many forward and backward passes as there are copies, an
+    estimate PASSES times those of its block.
 
     Deviations from the paper: estimates from the start on and at every few updates on a block instead of after each
     epoch on all data; the precision in closed form, one for all layers; signs instead of a pass per output; fewer
@@ -89,13 +93,16 @@ class Config(RecipeConfig):
         return given if self.ranges is None else given | self.beyond_training()
 
     def fits(self, problem: View, network: NetworkBuilder) -> None:
-        """Raises UserError also where rule or network do not go with the marginal likelihood."""
+        """Raises UserError also where problem, rule or network do not go with the marginal likelihood, or a range not.
+        """
         super().fits(problem, network)
-        self._require_likelihood()
+        self._require_likelihood(problem)
+        self._layer()
         if self.pretrained is not None:
             return
         tried = drawn(lambda: network(problem.shape, problem.outputs), seed=0)
         if self.ranges is None:
+            repeatable(tried, SEARCH)
             x = torch.zeros(TRIED, 1, *problem.shape)
             kronecker_factors(tried, x, torch.ones(1, TRIED, problem.outputs))
         elif self.prior_decay is not None:
@@ -104,19 +111,24 @@ class Config(RecipeConfig):
     def build(self, context: Context) -> Method:
         """Raises UserError where the inputs are not images or the targets no classes, or a range or rule does not fit.
         """
-        self._require_likelihood()
+        self._require_likelihood(context.problem)
         require_image("lila", context.problem.shape)
-        if context.problem.kind is not Kind.CLASSIFICATION:
-            raise UserError("lila needs classes: its curvature is that of the cross-entropy", context.problem.kind)
-        layer = LearnedAffine(start=self.initial_range).to(context.device)
+        layer = self._layer().to(context.device)
         if self.ranges is None:
             return Lila(context, self, layer)
-        set_widths(layer, self.ranges)
         if self.prior_decay is None:
             return FixedAugmentation(context, self, layer, self.copies)
         return Replay(context, self, layer, self.prior_decay)
 
-    def _require_likelihood(self) -> None:
+    def _layer(self) -> LearnedAffine:
+        layer = LearnedAffine(start=self.initial_range)
+        if self.ranges is not None:
+            set_widths(layer, self.ranges)
+        return layer
+
+    def _require_likelihood(self, problem: View) -> None:
+        if problem.kind is not Kind.CLASSIFICATION:
+            raise UserError("lila needs classes: its curvature is that of the cross-entropy", problem.kind)
         rule = self.imbalance
         if self.ranges is None and (rule.loss is not Loss.CROSS_ENTROPY or rule.weighting is not Weighting.NONE):
             raise UserError(
@@ -135,7 +147,7 @@ class Lila(LayerTraining):
             {layer.ranges.logits: config.augmentation_learning_rate},
         )
         self._precision = torch.tensor(config.weight_decay * self._examples, device=context.device).clamp(*PRECISIONS)
-        curved_layers(self.trunk.network)  # raises where there are none
+        curved_layers(repeatable(self.trunk.network, SEARCH))  # raises where there are none
 
     def step(self) -> Slice:
         losses, estimates = [], []
@@ -183,7 +195,7 @@ class Lila(LayerTraining):
         """One step of the ranges, after one of the precision."""
         context, config = self._context, self._config
         x, y = self._rule.batch(self._search, config.block, self.trunk.progress)
-        with context.meter.unit("estimate", x.shape, phase=Phase.SEARCH, examples=len(x) * config.copies):
+        with context.meter.unit("estimate", x.shape, phase=Phase.SEARCH, examples=PASSES * len(x) * config.copies):
             probes = signs(self._search, len(x), context.problem.outputs, context.device)
             found = evidence(self.trunk.network, self._copies(x, self._noise), y, self._examples, probes)
             best = found.best_precision(self._precision)

@@ -197,8 +197,11 @@ class BilevelSearch(ABC):
         return self._rule.batch(generator, size, self.trunk.progress, split)
 
 
-def repeatable(network: nn.Module) -> nn.Module:
+def repeatable(network: nn.Module, of: str = "a policy search") -> nn.Module:
     """The network, if its loss is a function of weights and images alone.
+
+    Args:
+        of: whose network it is, for the message.
 
     Raises:
         UserError: it has BatchNorm (statistics that the outer batch would change, and an image's output would depend
@@ -207,6 +210,6 @@ def repeatable(network: nn.Module) -> nn.Module:
     refused = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
     found = sorted({type(part).__name__ for part in network.modules() if isinstance(part, refused)})
     if found:
-        raise UserError("the network of a policy search must give the same loss every time", ", ".join(found),
+        raise UserError(f"the network of {of} must give the same loss every time", ", ".join(found),
                         "use GroupNorm, and no Dropout")
     return network

@@ -15,6 +15,8 @@ from tracking.errors import UserError
 from trainables.contract_toy import toy_context
 from trainables.method import Context
 from trainables.methods import lila
+from trainables.modules.augmentation import LearnedAffine
+from trainables.modules.augmentation.standard import widths
 from trainables.modules.kronecker import curved_layers
 from trainables.modules.marginal_likelihood import PRECISIONS, Evidence
 from trainables.modules.networks import builder
@@ -65,7 +67,8 @@ def test_a_network_without_factors_is_refused_before_work() -> None:
     toy, config = toy_context(), lila.Config()
     with pytest.raises(UserError, match="in one group"):
         config.fits(toy.problem, grouped)
-    config.model_copy(update={"ranges": {"rotation": 9.0}}).fits(toy.problem, grouped)  # nothing is estimated
+    given = config.model_copy(update={"ranges": widths(LearnedAffine())})
+    given.fits(toy.problem, grouped)  # nothing is estimated
 
 
 def test_an_estimate_moves_ranges_up_and_the_precision_half_way(monkeypatch: pytest.MonkeyPatch) -> None:
