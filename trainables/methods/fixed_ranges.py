@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
 from torch import Generator, Tensor
 
 from spaces.domain import Space
+from trainables.idle_fields import refuse_idle
 from trainables.method import Context, NetworkBuilder
 from trainables.modules.augmentation.fixed import fixed_layer
+from trainables.modules.fixed_augmentation import export_fixed
 from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
 from trainables.modules.supervised import Supervised
 from trainables.problems.problem import View
@@ -32,6 +36,8 @@ class Config(RecipeConfig):
 
     def fits(self, problem: View, network: NetworkBuilder) -> None:
         super().fits(problem, network)
+        if len(problem.shape) == 3:
+            refuse_idle(self, ("sample_rate",), "signals", "leave it out for images")
         fixed_layer(problem.shape, self.ranges, self.sample_rate)
 
     def build(self, context: Context) -> FixedRanges:
@@ -52,3 +58,7 @@ class FixedRanges(Supervised):
 
     def sample(self, x: Tensor, generator: Generator) -> Tensor:
         return self._layer.draw(x, generator)
+
+    def export(self, folder: Path) -> Mapping[str, str]:
+        """See `augmentation.takeaway`."""
+        return export_fixed(self._layer, self._context, folder)

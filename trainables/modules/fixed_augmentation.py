@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
+import torch
 from torch import Generator, Tensor
 
 from trainables.method import Context
 from trainables.modules.augmentation import AugmentationLayer
-from trainables.modules.layer_training import described
+from trainables.modules.augmentation.takeaway import export
+from trainables.modules.layer_training import described, shown_inputs
 from trainables.modules.recipe import RecipeConfig
 from trainables.modules.supervised import Supervised
 
@@ -32,5 +35,14 @@ class FixedAugmentation(Supervised):
     def describe(self) -> Mapping[str, float]:
         return described(self._layer)
 
+    def export(self, folder: Path) -> Mapping[str, str]:
+        """See `augmentation.takeaway`."""
+        return export_fixed(self._layer, self._context, folder)
+
     def found(self) -> RecipeConfig:
         return self._found
+
+
+def export_fixed(layer: AugmentationLayer, context: Context, folder: Path) -> dict[str, str]:
+    """See `augmentation.takeaway`; there are no curves of what nothing moved."""
+    return export(layer, torch.zeros(0, len(layer.shares)), torch.zeros(0), shown_inputs(context), folder)

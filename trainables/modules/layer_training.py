@@ -62,9 +62,9 @@ class LayerTraining:
 
     def export(self, folder: Path) -> Mapping[str, str]:
         """See `augmentation.takeaway`."""
-        problem, done = self._context.problem, -(-self.trunk.cursor // self._every)
-        examples = problem.unlabelled(self._context.generator(Role.ORDER, 1), ROWS).to(self._context.device)
-        return export(self.layer, self._history[:done].cpu(), torch.arange(done) * self._every, examples, folder)
+        done = -(-self.trunk.cursor // self._every)
+        steps, examples = torch.arange(done) * self._every, shown_inputs(self._context)
+        return export(self.layer, self._history[:done].cpu(), steps, examples, folder)
 
     def state_dict(self) -> State:
         return {
@@ -101,6 +101,11 @@ class LayerTraining:
     def _updates_left(self) -> int:
         """Of this slice."""
         return min(self._context.slice_updates, self.trunk.horizon - self.trunk.cursor)
+
+
+def shown_inputs(context: Context) -> Tensor:
+    """A few of the problem's inputs, (ROWS, *shape)."""
+    return context.problem.unlabelled(context.generator(Role.ORDER, 1), ROWS).to(context.device)
 
 
 def described(layer: AugmentationLayer) -> dict[str, float]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Generator, Tensor
 
 from trainables.modules.augmentation.compose import Compose
+from trainables.modules.augmentation.flip import LearnedFlip
 from trainables.modules.augmentation.instance import InstanceRanges
 from trainables.modules.augmentation.layer import AugmentationLayer, evaluating
 from trainables.modules.augmentation.select import SelectLayer
@@ -17,14 +19,19 @@ SHOWN = (0.0, 0.25, 0.5, 0.75, 1.0)  # noise: from -r to r; of signals shares of
 
 
 def contact_sheet(layer: AugmentationLayer, x: Tensor) -> Tensor:
-    """(Q N (len(SHOWN) + 1), C, H, W): a row for each operation and image, the last column all operations at random."""
+    """(Q N (len(SHOWN) + 1), C, H, W): a row for each operation and image, the last column all operations at random.
+
+    Of a flip, which has no strength, the first three columns are off and the others on.
+    """
     count, operations = len(x), len(layer.shares)
     with torch.no_grad(), evaluating(layer):
         random = layer.sample(count * operations, Generator().manual_seed(0))
         drawn = layer.augment(x.repeat(operations, 1, 1, 1), random).view(operations, count, 1, *x.shape[1:])
         levels = torch.tensor(SHOWN, device=x.device)
         alone = torch.eye(operations, device=x.device).repeat_interleave(count * len(SHOWN), 0)
-        noise = levels.repeat(operations * count)[:, None].expand(-1, layer.noise_size())
+        noise = levels[:, None].repeat(1, layer.noise_size())
+        noise[:, flips(layer)] = (levels <= 0.5).to(noise)[:, None]  # one is off at whatever probability, zero is on
+        noise = noise.repeat(operations * count, 1)
         copies = x.repeat_interleave(len(SHOWN), 0).repeat(operations, 1, 1, 1)
         moved = layer.augment(copies, noise, alone).view(operations, count, len(SHOWN), *x.shape[1:])
     return torch.cat((moved, drawn), 2).flatten(0, 2).clamp(0, 1)
@@ -44,13 +51,25 @@ def signal_sheet(layer: AugmentationLayer, x: Tensor) -> Tensor:
 
 def shifts(layer: AugmentationLayer) -> list[int]:
     """Which of the noise numbers say how far a frequency shift goes, in a layer of layers too."""
-    if isinstance(layer, LearnedSignal):
-        return layer.noise_of(SignalOperation.FREQUENCY_SHIFT)[:1]
+    return _places(layer, lambda one: (
+        one.noise_of(SignalOperation.FREQUENCY_SHIFT)[:1] if isinstance(one, LearnedSignal) else []
+    ))
+
+
+def flips(layer: AugmentationLayer) -> list[int]:
+    """Which of the noise numbers decide about a flip, in a layer of layers too."""
+    return _places(layer, lambda one: list(range(one.noise_size())) if isinstance(one, LearnedFlip) else [])
+
+
+def _places(layer: AugmentationLayer, own: Callable[[AugmentationLayer], list[int]]) -> list[int]:
+    """Noise numbers of a layer, by those of a layer that has no layers in it."""
     if isinstance(layer, InstanceRanges | SelectLayer):
-        return shifts(layer.layer)  # its noise comes first
+        return _places(layer.layer, own)  # its noise comes first
+    if not isinstance(layer, Compose):
+        return own(layer)
     found, before = [], 0
-    for part in layer.parts() if isinstance(layer, Compose) else ():
-        found += [before + place for place in shifts(part)]
+    for part in layer.parts():
+        found += [before + place for place in _places(part, own)]
         before += part.noise_size()
     return found
 

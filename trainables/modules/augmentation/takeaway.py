@@ -4,7 +4,8 @@
     augmentation.pt     state_dict of the layer; `restored` makes the layer from it
     augmentation.py     the same as a fixed torchvision pipeline, where torchvision has a counterpart
     curves.png          ranges over updates
-    contact_sheet.png   inputs at -r, -r/2, 0, r/2 and r of every operation, and drawn at random; signals from 0 to r
+    contact_sheet.png   inputs at -r, -r/2, 0, r/2 and r of every operation, and drawn at random; flips off and on;
+                        signals from 0 to r
 """
 
 from __future__ import annotations

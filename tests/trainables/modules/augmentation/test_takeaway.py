@@ -15,13 +15,13 @@ from PIL import Image
 from scipy.stats import kstest
 from torchvision.transforms import v2
 
-from spaces.transforms import Operation, Padding
+from spaces.transforms import GEOMETRIC, Operation, Padding
 from tests.trainables.modules.augmentation.layers import BOTH, inputs
 from tracking.errors import UserError
 from trainables.contract_toy import toy_context
 from trainables.contract_trace import steps
 from trainables.method import Exports
-from trainables.methods import augerino, augnet, learned_ranges
+from trainables.methods import augerino, augnet, fixed_ranges, learned_ranges, lila
 from trainables.modules.augmentation import (
     AugmentationLayer,
     Compose,
@@ -33,6 +33,7 @@ from trainables.modules.augmentation import (
     LieAffine,
     SelectLayer,
     SignalOperation,
+    restored,
 )
 from trainables.modules.augmentation.pipeline import pipeline, source
 from trainables.modules.augmentation.sheet import SHOWN, contact_sheet, reaches, signal_sheet
@@ -205,6 +206,37 @@ def test_a_contact_sheet_shows_each_operation_alone() -> None:
     torch.testing.assert_close(sheet[0, :, 4], turned.clamp(0, 1))
     brighter = sheet[6, :, 4] - x
     assert float(brighter.min()) >= 0 and float(brighter.max()) > 0.1
+
+
+@pytest.mark.parametrize("start", [0.1, 0.9])
+@pytest.mark.parametrize("wrap", [lambda layer: layer, SelectLayer, lambda layer: InstanceRanges(layer, (3, 9, 12))])
+def test_a_contact_sheet_shows_flips_off_and_on(wrap: Any, start: float) -> None:
+    """Whatever their probability; the operation beside them is shown as without them."""
+    flips = LearnedFlip((Operation.FLIP_HORIZONTAL, Operation.FLIP_VERTICAL), start=start)
+    layer, x = wrap(Compose(LearnedAffine((Operation.ROTATION,), start=0.3), flips)), inputs("colour", 2).float()
+    sheet = contact_sheet(layer, x).view(3, 2, len(SHOWN) + 1, *x.shape[1:])
+    for row, axis in ((1, -1), (2, -2)):
+        for column in range(len(SHOWN)):
+            torch.testing.assert_close(sheet[row, :, column], x.flip(axis) if column > 2 else x, rtol=0, atol=1e-5)
+    assert not torch.allclose(x, x.flip(-1), atol=0.01) and not torch.allclose(sheet[0, :, 0], x, atol=0.01)
+    torch.testing.assert_close(sheet[0, :, 2], x, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("config", [
+    fixed_ranges.Config(ranges={"rotation": 15.0, "flip_horizontal": 0.5}),
+    lila.Config(ranges=dict.fromkeys(GEOMETRIC, 0.1), copies=2),
+])
+def test_files_of_a_fixed_augmentation(config: Any, tmp_path: Path) -> None:
+    """All but the curves."""
+    method = config.build(toy_context())
+    assert isinstance(method, Exports)
+    files = method.export(tmp_path)
+    assert set(files) == {"ranges", "layer", "pipeline", "contact_sheet"}
+    assert all((tmp_path / name).stat().st_size for name in files.values())
+    again = restored(torch.load(tmp_path / files["layer"], weights_only=True))
+    found = {one.name: one.high for one in again.learned()}
+    assert found == pytest.approx(config.ranges, rel=1e-5)
+    assert [one["name"] for one in json.loads((tmp_path / "ranges.json").read_text())] == list(found)
 
 
 @pytest.mark.parametrize("module", [learned_ranges, augerino, augnet])
