@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from spaces.domain import Float, Space
-from trainables.method import Context, Method
+from trainables.method import Context, Method, NetworkBuilder
 from trainables.modules.augmentation import LieAffine, Parametrisation, Reward, range_reward
 from trainables.modules.augmentation.affine import GENERATORS
 from trainables.modules.augmentation.standard import set_widths, widths
@@ -15,6 +15,7 @@ from trainables.modules.fixed_augmentation import FixedAugmentation
 from trainables.modules.images import require_image
 from trainables.modules.joint_training import JointTraining
 from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
+from trainables.problems.problem import View
 
 CAP = 5.0  # half of the width 10 at which the published reward ends
 
@@ -46,15 +47,26 @@ class Config(RecipeConfig):
     initial_range: float = Field(default=0.2, gt=0, lt=CAP)
     ranges: dict[str, float] | None = None
 
+    def idle(self) -> frozenset[str]:
+        """Of ranges that are given only the training is left to tune."""
+        return frozenset() if self.ranges is None else self.beyond_training()
+
+    def fits(self, problem: View, network: NetworkBuilder) -> None:
+        """Raises UserError also where ranges that are given are not those of the six generators, or mean nothing."""
+        super().fits(problem, network)
+        self._layer()
+
     def build(self, context: Context) -> Method:
         """Raises UserError where the inputs are not images, or a name or a range does not fit."""
         require_image("augerino", context.problem.shape)
-        caps = [CAP] * len(GENERATORS)
-        layer = LieAffine(caps, self.initial_range / CAP, Parametrisation.SOFTPLUS)
-        if self.ranges is None:
-            return Augerino(context, self, layer.to(context.device))
-        set_widths(layer, self.ranges)
-        return FixedAugmentation(context, self, layer.to(context.device))
+        layer = self._layer().to(context.device)
+        return Augerino(context, self, layer) if self.ranges is None else FixedAugmentation(context, self, layer)
+
+    def _layer(self) -> LieAffine:
+        layer = LieAffine([CAP] * len(GENERATORS), self.initial_range / CAP, Parametrisation.SOFTPLUS)
+        if self.ranges is not None:
+            set_widths(layer, self.ranges)
+        return layer
 
 
 class Augerino(JointTraining):

@@ -10,13 +10,15 @@ from torch import Generator, Tensor
 
 from spaces.domain import Float, Space
 from spaces.policies import Policy
-from trainables.method import Context, Method
+from trainables.method import Context, Method, NetworkBuilder
 from trainables.modules.augmentation import Reward, range_reward
-from trainables.modules.augmentation.published import AugNetLayer, describe
+from trainables.modules.augmentation.published import AugNetLayer, describe, require_published
+from trainables.modules.augmentation.select import COLDEST
 from trainables.modules.frozen import FrozenPolicy
 from trainables.modules.images import require_image
 from trainables.modules.joint_training import JointTraining
 from trainables.modules.recipe import RECIPE_DOMAINS, RecipeConfig
+from trainables.problems.problem import View
 
 
 class Config(RecipeConfig):
@@ -34,7 +36,7 @@ class Config(RecipeConfig):
         augmentation_learning_rate: Adam's, for the range logits. The choice logits take it times the
             temperature, so that a / T moves as fast as the ranges (published: one rate for both, which
             decides the choice within about 100 updates by the gradient's sign).
-        temperature: T of the choice.
+        temperature: T of the choice, .001 at least.
         initial_range: mu at the start.
         policy: what a search found; then nothing is learned, and training is from scratch through it.
     """
@@ -49,14 +51,25 @@ class Config(RecipeConfig):
     reward: float = Field(default=0.7, ge=0)
     decay: float = Field(default=1.0, ge=0)
     augmentation_learning_rate: float = Field(default=0.05, gt=0)
-    temperature: float = Field(default=0.01, gt=0)
+    temperature: float = Field(default=0.01, ge=COLDEST)
     initial_range: float = Field(default=0.125, gt=0, lt=1)
     policy: Policy | None = None
 
+    def idle(self) -> frozenset[str]:
+        """Of a policy that is given only the training is left to tune."""
+        return frozenset() if self.policy is None else self.beyond_training()
+
+    def fits(self, problem: View, network: NetworkBuilder) -> None:
+        """Raises UserError also where a policy that is given is of other operations."""
+        super().fits(problem, network)
+        if self.policy is not None:
+            require_published(self.policy)
+
     def build(self, context: Context) -> Method:
-        """Raises UserError where the inputs are not images."""
+        """Raises UserError where the inputs are not images, or a policy that is given is of other operations."""
         require_image("augnet", context.problem.shape)
         if self.policy is not None:
+            require_published(self.policy)
             return FrozenPolicy(context, self, self.policy, describe)
         return AugNet(context, self)
 

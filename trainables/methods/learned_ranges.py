@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import ClassVar
 
 from spaces.domain import Float, Space
-from trainables.method import Context, Method
+from trainables.method import Context, Method, NetworkBuilder
 from trainables.modules.augmentation import AugmentationLayer, Patience, Reward, range_reward
 from trainables.modules.augmentation.standard import set_widths, standard_layer, widths
 from trainables.modules.fixed_augmentation import FixedAugmentation
 from trainables.modules.joint_training import JointTraining
 from trainables.modules.ranges_recipe import RangesConfig
 from trainables.modules.recipe import RECIPE_DOMAINS
+from trainables.problems.problem import View
 
 
 class Config(RangesConfig):
@@ -34,13 +35,25 @@ class Config(RangesConfig):
 
     ranges: dict[str, float] | None = None
 
+    def idle(self) -> frozenset[str]:
+        """Of ranges that are given only the training is left to tune."""
+        return frozenset() if self.ranges is None else self.beyond_training()
+
+    def fits(self, problem: View, network: NetworkBuilder) -> None:
+        """Raises UserError also where ranges that are given do not suit the inputs."""
+        super().fits(problem, network)
+        self._layer(problem.shape)
+
     def build(self, context: Context) -> Method:
         """Raises UserError where the inputs are neither images nor signals, or a name or a range does not fit."""
-        layer = standard_layer(context.problem.shape, self.initial_range, self.caps, self.sample_rate)
-        if self.ranges is None:
-            return LearnedRanges(context, self, layer.to(context.device))
-        set_widths(layer, self.ranges)
-        return FixedAugmentation(context, self, layer.to(context.device))
+        layer = self._layer(context.problem.shape).to(context.device)
+        return LearnedRanges(context, self, layer) if self.ranges is None else FixedAugmentation(context, self, layer)
+
+    def _layer(self, shape: tuple[int, ...]) -> AugmentationLayer:
+        layer = standard_layer(shape, self.initial_range, self.caps, self.sample_rate)
+        if self.ranges is not None:
+            set_widths(layer, self.ranges)
+        return layer
 
 
 class LearnedRanges(JointTraining):

@@ -45,7 +45,7 @@ class SearchConfig(SpaceConfig):
 
     def idle(self) -> frozenset[str]:
         """Of a policy that is given only the training is left to tune."""
-        return frozenset() if self.policy is None else frozenset(self.space.names) - RECIPE_DOMAINS.keys()
+        return frozenset() if self.policy is None else self.beyond_training()
 
     def used(self) -> tuple[Operation, ...]:
         """Of a policy that is given, its own operations."""

@@ -7,6 +7,7 @@ import math
 from pydantic import Field, field_validator
 
 from tracking.errors import UserError, nearest
+from trainables.idle_fields import refuse_idle
 from trainables.method import NetworkBuilder
 from trainables.modules.augmentation import ToleranceController
 from trainables.modules.augmentation.standard import OPERATIONS, standard_layer
@@ -47,6 +48,8 @@ class RangesConfig(RecipeConfig):
 
     def fits(self, problem: View, network: NetworkBuilder) -> None:
         super().fits(problem, network)
+        if len(problem.shape) == 3:
+            refuse_idle(self, ("sample_rate",), "signals", "leave it out for images")
         standard_layer(problem.shape, self.initial_range, self.caps, self.sample_rate)
 
     def controller(self) -> ToleranceController | None:

@@ -77,6 +77,7 @@ _BASIS = torch.tensor([
     [[0, 0, 1], [0, 0, 0], [0, 0, 0]], [[0, 0, 0], [0, 0, 1], [0, 0, 0]], [[0, -1, 0], [1, 0, 0], [0, 0, 0]],
     [[1, 0, 0], [0, 1, 0], [0, 0, 0]], [[1, 0, 0], [0, -1, 0], [0, 0, 0]], [[0, 1, 0], [1, 0, 0], [0, 0, 0]],
 ], dtype=torch.float32)
+FARTHEST = 20.0  # strength of a generator: exponentials of six such together are still numbers in float32
 _UNITS = ("of half the width", "of half the height", "rad", "log factor", "log factor", "log factor")
 
 
@@ -90,7 +91,12 @@ class LieAffine(ImageLayer[str]):
     Args:
         caps: (6,) largest r; in coordinates in [-1, 1] and radians.
         start: see `Ranges`; the paper starts with one width for all and learns with a softplus.
+
+    Raises:
+        UserError: not six caps, or one beyond FARTHEST.
     """
+
+    MEANINGFUL: ClassVar[Mapping[str, float]] = dict.fromkeys(GENERATORS, FARTHEST)
 
     def __init__(
         self, caps: Sequence[float] = (0.9, 0.9, math.pi, 0.7, 0.7, 0.7), start: float | Sequence[float] = 1 / 8,
@@ -100,7 +106,7 @@ class LieAffine(ImageLayer[str]):
             raise UserError("Augerino has six generators", f"{len(caps)} caps", ", ".join(GENERATORS))
         known = dict(zip(GENERATORS, caps, strict=True))
         units = dict(zip(GENERATORS, _UNITS, strict=True))
-        super().__init__(GENERATORS, known, units, None, start, parametrisation)
+        super().__init__(GENERATORS, known, units, known, start, parametrisation)
         self.padding = padding
         self.register_buffer("basis", _BASIS.clone(), persistent=False)
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from spaces.policies import Policy, PolicyEntry
 from spaces.transforms import TRANSFORMS, Operation
+from tracking.errors import UserError
 from trainables.modules.augmentation.affine import LearnedAffine
 from trainables.modules.augmentation.select import SelectLayer
 
@@ -52,11 +53,21 @@ class AugNetLayer(SelectLayer):
         ))
 
 
+def require_published(policy: Policy) -> None:
+    """Raises UserError where a policy is not one that this layer could find: other operations, or one twice."""
+    names = [str(operation) for operation in policy.operations]
+    wrong = sorted({name for name in names if name not in LIMITS or names.count(name) > 1})
+    if wrong:
+        raise UserError("a policy of augnet has its operations, each once", ", ".join(wrong),
+                        f"choose among {', '.join(LIMITS)}; `fixed_policy` takes every policy")
+
+
 def describe(policy: Policy) -> dict[str, float]:
-    """Half-widths with units, and weights, of a policy over this layer's operations."""
+    """Half-widths with units, and weights, of a policy that `require_published` accepts."""
     found: dict[str, float] = {}
     for entry in policy.entries:
-        unit = TRANSFORMS[entry.operation].unit.replace(" ", "_")
-        found[f"{entry.operation}/width_{unit}"] = entry.magnitude * LIMITS[entry.operation]
+        transform = TRANSFORMS[entry.operation]
+        limit = transform.limit if entry.limit is None else entry.limit  # as `Policy.draw` takes it
+        found[f"{entry.operation}/width_{transform.unit.replace(' ', '_')}"] = entry.magnitude * limit
         found[f"{entry.operation}/weight"] = entry.weight
     return found

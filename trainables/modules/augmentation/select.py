@@ -5,6 +5,7 @@ Axes: B inputs (B, *shape), Q operations.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any
@@ -22,6 +23,7 @@ class Selection(StrEnum):
     SOFT = "soft"      # the mixture sum_k w_k op_k(x), as published: Q operations' work
     GUMBEL = "gumbel"  # one drawn operation per input, the weights' gradient straight through: one operation's work
 
+COLDEST = 1e-3  # temperature: a tenth of the published one; far below it a / T is no number
 OUT = 1e6  # taken from the scores of operations that are switched off
 
 
@@ -36,19 +38,19 @@ class SelectLayer(AugmentationLayer):
 
     Args:
         layer: the operations, with their ranges.
-        temperature: T > 0. At the published 0.01 a difference of 0.05 in the logits is a weight of 0.99.
+        temperature: T >= COLDEST. At the published 0.01 a difference of 0.05 in the logits is a weight of 0.99.
         mode: of training.
 
     Raises:
-        UserError: a temperature that is not positive.
+        UserError: a lower temperature.
     """
 
     def __init__(
         self, layer: AugmentationLayer, temperature: float = 0.01, mode: Selection = Selection.SOFT
     ) -> None:
         super().__init__()
-        if not temperature > 0:
-            raise UserError("the temperature of a choice must be positive", temperature)
+        if not COLDEST <= temperature < math.inf:
+            raise UserError(f"the temperature of a choice is {COLDEST:g} at least, and finite", temperature)
         self.layer, self.temperature, self.mode = layer, temperature, mode
         self.logits = nn.Parameter(torch.ones(len(layer.shares)))
 

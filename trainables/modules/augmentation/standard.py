@@ -11,7 +11,7 @@ from trainables.modules.augmentation.colour import COLOUR, GREY, LearnedColor
 from trainables.modules.augmentation.compose import Compose
 from trainables.modules.augmentation.flip import LearnedFlip
 from trainables.modules.augmentation.layer import AugmentationLayer
-from trainables.modules.augmentation.ranges import Ranges
+from trainables.modules.augmentation.ranged import RangedLayer
 from trainables.modules.augmentation.signals import LearnedSignal, SignalOperation
 
 FLIPS = (Operation.FLIP_HORIZONTAL,)
@@ -66,12 +66,14 @@ def set_widths(layer: AugmentationLayer, wanted: Mapping[str, float]) -> None:
     """Put all ranges of a layer without selection where they are wanted.
 
     Raises:
-        UserError: names that are not the layer's, or ranges outside (0, cap).
+        UserError: names that are not the layer's, or ranges outside (0, cap), or beyond what means anything.
     """
     names = [str(one.name) for one in layer.learned()]
     if set(wanted) != set(names):
         raise UserError("fixed ranges must name each operation once", sorted(wanted), f"expected {', '.join(names)}")
     values = iter([wanted[name] for name in names])
-    for module in layer.modules():
-        if isinstance(module, Ranges):
-            module.set_widths([next(values) for _ in range(len(module.caps))])
+    for part in layer.modules():
+        if isinstance(part, RangedLayer):
+            own = {operation: next(values) for operation in part.operations}
+            part.require_meaning(own)
+            part.ranges.set_widths(list(own.values()))

@@ -90,7 +90,7 @@ def test_what_is_drawn_is_one_operation_also_in_training() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(UserError, match="must be positive"):
+    with pytest.raises(UserError, match=r"0\.001 at least"):
         SelectLayer(LearnedAffine(), 0.0)
     with pytest.raises(UserError, match="each of its operations once"):
         LearnedFlip((Operation.ROTATION,))
