@@ -27,11 +27,11 @@ def contact_sheet(layer: AugmentationLayer, x: Tensor) -> Tensor:
     with torch.no_grad(), evaluating(layer):
         random = layer.sample(count * operations, Generator().manual_seed(0))
         drawn = layer.augment(x.repeat(operations, 1, 1, 1), random).view(operations, count, 1, *x.shape[1:])
-        levels = torch.tensor(SHOWN, device=x.device)
+        levels = torch.tensor(SHOWN)
         alone = torch.eye(operations, device=x.device).repeat_interleave(count * len(SHOWN), 0)
         noise = levels[:, None].repeat(1, layer.noise_size())
         noise[:, flips(layer)] = (levels <= 0.5).to(noise)[:, None]  # one is off at whatever probability, zero is on
-        noise = noise.repeat(operations * count, 1)
+        noise = noise.repeat(operations * count, 1).to(x.device)
         copies = x.repeat_interleave(len(SHOWN), 0).repeat(operations, 1, 1, 1)
         moved = layer.augment(copies, noise, alone).view(operations, count, len(SHOWN), *x.shape[1:])
     return torch.cat((moved, drawn), 2).flatten(0, 2).clamp(0, 1)
