@@ -10,6 +10,7 @@ from typing import Any
 
 from search.makespan import Job, makespan
 from search.method_spec import MethodSpec
+from search.plan import unit_failed
 from search.settings import SamplerName
 from search.spending import SECONDS_PER_HOUR, devices_of, tally_of
 from search.study import Comparison
@@ -18,6 +19,7 @@ from search.timed_probe import Measured, measure
 from search.tuning import Verdict
 from search.tunings import tuning_of
 from search.wanted import wanted_of
+from search.words import on_one_line
 from trainables.evolving import EvolvingConfig
 from trainables.problems.spec import ProblemSpec
 
@@ -94,7 +96,7 @@ def estimate(
             try:
                 known[key] = measured_by(of_row, problem, name, settings, cache)
             except Exception as error:  # whatever a method raises is what its trials would fail with
-                known[key] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+                known[key] = on_one_line(f"{type(error).__name__}: {str(error) or 'no message'}")
         return known[key]
 
     jobs = {one.job: Job(one.seconds) for one in makings.values()}
@@ -112,7 +114,7 @@ def estimate(
             own = probed(problem, method.name, settings, method.network)
             needed = [makings[key] for key in wanted.needs.get((problem.label, method.key), {}).values()]
             failed = next((one.failed for one in needed if one.failed), None)
-            failed = failed or next((told for told in (unit, own) if isinstance(told, str)), None)
+            failed = failed or (unit_failed(unit) if isinstance(unit, str) else own if isinstance(own, str) else None)
             base = probed(problem, "plain", plain, method.network) if method.network else unit
             if failed is None and isinstance(unit, Measured) and isinstance(own, Measured):
                 again = base if isinstance(base, Measured) else unit

@@ -36,6 +36,7 @@ from tracking.lease import holder
 from tracking.storage import Place, failure
 
 WATCH_SECONDS = 2.0
+REASONS = 8  # of studies that were given up; the log has them all
 T = TypeVar("T")
 SILENT = "stopped without a word"  # its driver was killed; `resume` goes on
 
@@ -105,7 +106,7 @@ def study_record(standing: Standing, key: tuple[str, str]) -> dict[str, Any]:
     return {
         "problem": key[0], "method": key[1], "stage": study.stage, "trials": study.tuned, "open": study.running,
         "failed": study.failed, "best_select_score": study.best, "confirmed": study.confirmed,
-        "budget_used": study.spent_flops / unit if unit else None, "budget": standing.budget,
+        "budget_used": study.spent_flops / unit if unit else None, "budget": standing.budget, "reason": study.reason,
     }
 
 
@@ -223,6 +224,7 @@ def _view(made: Sweep, events: Sequence[Event], live: bool = False) -> Renderabl
         f"Ray dashboard: {_live(standing, 'dashboard')}" if driver and _live(standing, "dashboard") else None,
         f"waste: {wasted.flops:.3g} FLOPs, in no figure above" if wasted.flops else None,
         backlog.line(made.place, driver is not None),
+        *standing.given_up()[-REASONS:],
         *(f"warning: {text}" for text in standing.warnings[-3:]),
         f"log: {made.place / LOG_NAME}",
     ]

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search.account import Trial, first_line, trials
+from search.account import Trial, trials
+from search.words import on_one_line
 from tracking.journal import Event
 from tracking.record import NotFiniteError, Stage, Status
 
@@ -80,17 +81,20 @@ def missing(events: Sequence[Event]) -> tuple[str, ...]:
             own = [t for t in known if (t.problem, t.method) == (problem, method)]
             found += _gaps(f"{problem}, {method}", own, planned.seeds)
             if (problem, method) in gone:
-                reason = first_line(gone[problem, method])
+                reason = on_one_line(gone[problem, method])
                 found.append(f"{problem}, {method}: the study was given up: {reason}")
     return tuple(found)
 
 
 def unit_failed(reason: str) -> str:
-    """Why a problem's studies cannot begin: the unit of their budget is a training, and it did not end."""
-    hint = ""
+    """Why a problem's studies cannot begin: the unit of their budget is a training, and it did not end.
+
+    What helps stands in the first line: where there is room for one, a traceback comes after it.
+    """
     if NotFiniteError.__name__ in reason:
-        hint = "; it diverged: give the row `plain` a smaller `learning_rate` in its `settings`"
-    return f"the plain training that measures the budget failed: {reason}{hint}"
+        first, end, rest = reason.partition("\n")
+        reason = f"{first}; it diverged: give the row `plain` a smaller `learning_rate` in its `settings`{end}{rest}"
+    return f"the plain training that measures the budget failed: {reason}"
 
 
 def given_up(events: Sequence[Event]) -> dict[tuple[str, str], str]:
@@ -98,7 +102,7 @@ def given_up(events: Sequence[Event]) -> dict[tuple[str, str], str]:
     found: dict[tuple[str, str], str] = {}
     for trial in trials(events).values():
         if trial.stage is Stage.UNIT and trial.status is Status.FAILED:
-            reason = unit_failed(trial.why)
+            reason = unit_failed(trial.reason or "no reason given")
             found |= {(trial.problem, method): reason for method in plan(events).methods}
     for event in events:
         if event["kind"] == "stage_done" and event["stage"] == "failed":
@@ -140,7 +144,7 @@ def _unmade(events: Sequence[Event]) -> list[str]:
         elif event["kind"] == "artefact_gone":
             stands[event["key"]] = "gone from the store, and not made again yet"
         elif event["kind"] == "ended" and event["uid"] in keys and event["status"] == Status.FAILED:
-            stands[keys[event["uid"]]] = f"could not be made: {first_line(event['reason'])}"
+            stands[keys[event["uid"]]] = f"could not be made: {on_one_line(event['reason'])}"
     return [f"{labels.get(key, key)}: {stand}." for key, stand in stands.items()]
 
 
@@ -165,5 +169,6 @@ def _gaps(study: str, own: Sequence[Trial], seeds: int) -> list[str]:
     failed = [t for t in own if t.status is Status.FAILED]
     if failed:
         word = "trial" if len(failed) == 1 else "trials"
-        found.append(f"{study}: {len(failed)} failed {word}; the last: {failed[-1].why}")
+        last = on_one_line(failed[-1].reason or "no reason given")
+        found.append(f"{study}: {len(failed)} failed {word}; the last: {last}")
     return found

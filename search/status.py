@@ -9,7 +9,7 @@ from search.making_status import Makings
 from search.settings import Limits
 from search.spending import Spending
 from search.study import ARTEFACTS
-from search.words import counted, duration, first_line
+from search.words import counted, duration, listed, on_one_line
 from tracking.journal import Event
 from tracking.record import Stage, Status
 
@@ -25,6 +25,7 @@ class StudyStanding:
     Args:
         confirmed: confirm trainings that have ended; `replayed` of them replays of what was found, for `replay_flops`.
         finds: whether the method has something to replay.
+        reason: why it was given up, on one line.
         generation: the last one that a trial was asked for, where they are bred; `members` of the first one.
     """
 
@@ -40,6 +41,7 @@ class StudyStanding:
     finds: bool = False
     generation: int | None = None
     members: int = 0
+    reason: str | None = None
 
 
 @dataclass
@@ -91,9 +93,9 @@ class Standing:
             case "ended":
                 self._ended(event)
             case "stage_done":
-                self._study(event["problem"], event["method"]).stage = {
-                    "tune": "confirm", "confirm": "done"
-                }.get(event["stage"], "failed")
+                study = self._study(event["problem"], event["method"])
+                study.stage = {"tune": "confirm", "confirm": "done"}.get(event["stage"], "failed")
+                study.reason = on_one_line(event["reason"]) if event["reason"] else None
             case "interrupted":
                 by = event.get("by")
                 self.state = "limit reached" if by == "limit" else "interrupted"
@@ -146,6 +148,14 @@ class Standing:
             f"{counted(self.retries, 'retry', 'retries')}{counted(self.warned, 'warning', 'warnings')}"
         )
 
+    def given_up(self) -> list[str]:
+        """One line for each reason why studies were given up: one that failed for all of a problem is told once."""
+        told: dict[str, list[str]] = {}
+        for (problem, method), study in self.studies.items():
+            if study.reason is not None:
+                told.setdefault(study.reason, []).append(f"{problem}/{method}")
+        return [f"{listed(names)} gave up: {reason}" for reason, names in told.items()]
+
     def limits_line(self) -> str | None:
         """How much of each limit is used; None where there is none."""
         uses = [f"{name} {spent:.4g} of {limit:.4g}" for name, spent, limit in self.spending.uses(self.limits)]
@@ -157,21 +167,21 @@ class Standing:
             case "ended":
                 score = event["metrics"].get("val/score")
                 shown = "" if score is None else f" select {score:.4f}"
-                why = f": {first_line(event['reason'])}" if event.get("reason") else ""
+                why = f": {on_one_line(event['reason'])}" if event.get("reason") else ""
                 return f"{self.share_done:4.0%} {event['uid']} {event['status']}{shown}{why}"
             case "artefact":
                 how = "was in the store" if event["cached"] else "is ready"
                 return f"{self.share_done:4.0%} {event['label']} {how}: {event['uri']}"
             case "artefact_gone":
                 label = self.makings.known[event["key"]].label
-                return f"{label} is made again: {first_line(event['reason'])}"
+                return f"{label} is made again: {on_one_line(event['reason'])}"
             case "stage_done" if event["reason"]:
-                return f"{event['problem']}/{event['method']} gave up: {first_line(event['reason'])}"
+                return f"{event['problem']}/{event['method']} gave up: {on_one_line(event['reason'])}"
             case "retry":
                 again = f"{event['uid']} is started again ({event['cause']}, attempt {event['attempt'] + 1})"
-                return f"{again}: {first_line(event['reason'])}"
+                return f"{again}: {on_one_line(event['reason'])}"
             case "warning":
-                return f"warning: {first_line(event['text'])}"
+                return f"warning: {on_one_line(event['text'])}"
             case "sweep" | "resumed" | "interrupted" | "sweep_done":
                 where = f"; Ray dashboard: {event['dashboard']}" if event.get("dashboard") else ""
                 return f"{event['kind'].replace('_', ' ')}: {self.foot()}{where}"

@@ -12,6 +12,7 @@ from pathlib import Path
 from search.study import ARTEFACTS, Comparison
 from search.timed_probe import NEVER, SECONDS, SLICES, Spent
 from search.wanted import Wanted
+from search.words import on_one_line
 from tracking.record import Status
 from trainables.artefact import SHORT, ArtefactSpec
 from trainables.assignment import Making
@@ -95,6 +96,6 @@ def _estimate(
     try:
         flops, seconds = timed_by(comparison, spec, cache)
     except Exception as error:  # whatever a maker raises is what its trial would fail with
-        said = str(error).splitlines()[0] if str(error) else "no message"
-        return MakingEstimate(key, spec.label, failed=f"{type(error).__name__}: {said}")
+        failed = on_one_line(f"{type(error).__name__}: {str(error) or 'no message'}")
+        return MakingEstimate(key, spec.label, failed=failed)
     return MakingEstimate(key, spec.label, flops=flops, seconds=seconds)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+GOT, HINT = "\n  got:  ", "\n  hint: "  # as the errors of `tracking.errors` put it
+TRACE = "\nTraceback (most recent call last)"
+
 
 def counted(count: int, one: str, many: str) -> str:
     """", 1 retry" or ", 2 retries"; nothing for none."""
@@ -12,8 +15,21 @@ def counted(count: int, one: str, many: str) -> str:
 
 def first_line(reason: str) -> str:
     """Of what an exception said, without what would move a terminal's cursor or change its colours."""
-    line = next(iter(reason.strip().splitlines()), "")
-    return "".join(character for character in line if character.isprintable())
+    return _printable(next(iter(reason.strip().splitlines()), ""))
+
+
+def on_one_line(reason: str) -> str:
+    """The first line, and after it what a user's error was given and hints at; without the traceback that follows."""
+    said, given, rest = reason.strip().partition(GOT)
+    if not given:
+        return first_line(reason)
+    got, hinted, rest = rest.partition(TRACE)[0].partition(HINT)
+    whole = [_printable(got if hinted else first_line(got)), *([f"hint: {first_line(rest)}"] if hinted else [])]
+    return f"{_printable(said)} (got: {'; '.join(whole)})"
+
+
+def _printable(text: str) -> str:
+    return "".join(character for character in text.replace("\n", " ") if character.isprintable())
 
 
 def duration(seconds: float) -> str:

@@ -18,6 +18,8 @@ from tests.search.test_estimate import FLOPS, measured
 from tests.support.artefacts import MAKER, making, spec
 from tests.support.simulation import needy
 from tests.support.trials import finish
+from tracking.errors import UserError
+from tracking.record import NotFiniteError
 from tracking.storage import Place
 from trainables.artefact import ArtefactSpec
 from trainables.artefact_store import ArtefactStore
@@ -56,6 +58,22 @@ def test_a_maker_that_fails_takes_its_studies_along(tmp_path: Path) -> None:
     assert {study.method: study.failed for study in found.studies} == {
         "plain": None, "needs_toy": "RuntimeError: planted", "also_needs_toy": "RuntimeError: planted",
     }
+
+
+@pytest.mark.parametrize("unit", [True, False])
+def test_what_would_fail_says_what_helps(tmp_path: Path, unit: bool) -> None:
+    """A unit that diverges names the setting; any other error of a user's is told whole."""
+    def broken(described: Comparison, problem: ProblemSpec, method: str, settings: Any, cache: Path) -> Any:
+        if method == "plain" and unit:
+            raise NotFiniteError("train/loss = nan")
+        if method != "plain":
+            raise UserError("a rule", "this", "do that")
+        return plainly(described, problem, method, settings, cache)
+
+    failed = {s.method: s.failed or "" for s in estimate(needy(), 2, tmp_path, broken, timed_by=timed).studies}
+    assert ("`learning_rate`" in failed["needs_toy"]) is unit
+    assert unit or failed["needs_toy"] == "UserError: a rule (got: this; hint: do that)"
+    assert bool(failed["plain"]) is unit
 
 
 def test_flops_of_a_making_are_exact(tmp_path: Path) -> None:

@@ -152,8 +152,8 @@ def test_a_lost_worker_is_a_failed_trial() -> None:
 
 @pytest.mark.parametrize(("error", "helped"), [(NotFiniteError, True), (OSError, False)])
 def test_a_unit_that_diverged_says_which_setting_to_change(error: type[Exception], helped: bool) -> None:
-    reason = f"{error.__name__}: planted"
-    assert ("learning_rate" in unit_failed(reason)) == helped
+    reason = f"{error.__name__}: planted\nTraceback (most recent call last):\n  File"
+    assert ("learning_rate" in unit_failed(reason).splitlines()[0]) == helped
     events: list[Event] = []
     Simulation(comparison(), events, curve=failing("one/unit", reason)).run()
     said = [e["reason"] for e in events if e["kind"] == "stage_done" and e["problem"] == "one" and e["reason"]]

@@ -96,6 +96,20 @@ def test_people_see_warnings_limits_and_the_log(tmp_path: Path, capsys: Captured
         assert words in out, words
 
 
+def test_why_a_study_was_given_up_is_shown_to_people_and_machines(tmp_path: Path, capsys: Captured) -> None:
+    events = journal()[:40]
+    study, why = {"problem": "digits-rotated", "method": "augnet"}, "the probe failed: a rule"
+    failed = {"schema": 1, "seq": 40, "time_ms": events[-1]["time_ms"] + 1, "kind": "stage_done", "stage": "failed",
+              "uid": "digits-rotated/augnet/failed", "reason": f"{why}\n  got:  1\n  hint: [do] that", **study}
+    made = stored(tmp_path, [*events, failed])
+    reasons = {(s["problem"], s["method"]): s["reason"] for s in described(made)["studies"]}
+    assert reasons.pop(("digits-rotated", "augnet")) == f"{why} (got: 1; hint: [do] that)"
+    assert set(reasons.values()) == {None}
+    looking.status("one", str(tmp_path))
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"digits-rotated/augnet gave up: {why} (got: 1; hint: [do] that)" in shown
+
+
 def test_an_mlflow_that_is_behind_is_shown_to_people_and_machines(tmp_path: Path, capsys: Captured) -> None:
     made = stored(tmp_path, journal()[:40])
     assert described(made)["mlflow"]["behind"] == 0

@@ -13,7 +13,7 @@ from rich.console import Console
 from search.analysis import rows
 from search.progress import Screen, standing_table
 from search.status import Standing
-from search.words import duration
+from search.words import duration, on_one_line
 from tests.support.journals import UNIT_FLOPS, Writer, journal
 from tests.support.simulation import Simulation, comparison
 from tracking.journal import Event
@@ -113,6 +113,38 @@ def test_failed_studies_leave_no_work() -> None:
     assert [(study.stage, study.failed) for study in failed] == [("failed", 3), ("failed", 3)]
     told = [standing.line(event) for event in reported if event["kind"] == "stage_done" and event["reason"]]
     assert len(told) == 2 and all(line and "augnet gave up" in line and "planted" in line for line in told)
+
+
+REASON = (
+    "the probe failed: UserError: features must differ\n  got:  feature sets [0] of 1\n  hint: \x1b[31mother images\n"
+    "Traceback (most recent call last):\n  File \"a.py\"\ntracking.errors.UserError: features must differ\n"
+    "  got:  feature sets [0] of 1\n  hint: other images"
+)
+WHOLE = "the probe failed: UserError: features must differ (got: feature sets [0] of 1; hint: [31mother images)"
+
+
+@pytest.mark.parametrize(("reason", "line"), [
+    (REASON, WHOLE),
+    ("rule\n  got:  1\n2\n  hint: two\nrest", "rule (got: 1 2; hint: two)"),
+    ("rule\n  got:  1\nTraceback (most recent call last):\n  hint: of code", "rule (got: 1)"),
+    ("ValueError: bad\nTraceback (most recent call last):\n  File", "ValueError: bad"),
+    ("", ""),
+])
+def test_of_a_users_error_one_line_says_all_and_of_others_the_first(reason: str, line: str) -> None:
+    assert on_one_line(reason) == line
+
+
+def test_why_studies_were_given_up_is_kept_and_each_reason_is_told_once() -> None:
+    standing = Standing()
+    for method in ("plain", "augnet"):
+        standing.take({"kind": "stage_done", "time_ms": 1, "problem": "one", "method": method, "stage": "failed",
+                       "reason": REASON})
+    standing.take({"kind": "stage_done", "time_ms": 1, "problem": "two", "method": "augnet", "stage": "tune",
+                   "reason": None})
+    assert standing.given_up() == [f"one/plain and one/augnet gave up: {WHOLE}"]
+    line = standing.line({"kind": "ended", "uid": "one/plain/probe", "status": "failed", "metrics": {},
+                          "reason": REASON})
+    assert line is not None and line.endswith(f"one/plain/probe failed: {WHOLE}")
 
 
 def test_a_resumed_driver_begins_a_pace_of_its_own() -> None:
