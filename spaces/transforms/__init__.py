@@ -7,11 +7,12 @@ from spaces.transforms.affine import AffineParameters, Padding, affine_matrix, w
 from spaces.transforms.batch import IDENTITY, apply, apply_mixed
 from spaces.transforms.geometric import GEOMETRIC
 from spaces.transforms.operation import Channels, GradientKind, Operation, Strength, Transform
-from spaces.transforms.table import TRANSFORMS, fits
+from spaces.transforms.table import MEANINGFUL, TRANSFORMS, fits
 
 __all__ = [
     "GEOMETRIC",
     "IDENTITY",
+    "MEANINGFUL",
     "TRANSFORMS",
     "AffineParameters",
     "Channels",

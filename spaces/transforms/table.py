@@ -59,6 +59,14 @@ _ALL = (
 # A plain dictionary behind a read-only type: torch.compile cannot look into a MappingProxyType.
 TRANSFORMS: Mapping[Operation, Transform] = {t.operation: t for t in _ALL}
 
+# The largest limits that mean anything, of operations that have ranges: half a turn; a whole image; a zoom by 148; a
+# shear by 84 degrees; a factor that is not negative; half the circle of hues; a blur that leaves one colour.
+MEANINGFUL: Mapping[Operation, float] = {
+    Operation.ROTATION: 180.0, Operation.TRANSLATE_X: 1.0, Operation.TRANSLATE_Y: 1.0, Operation.SCALE: 5.0,
+    Operation.SHEAR_X: 10.0, Operation.SHEAR_Y: 10.0, Operation.BRIGHTNESS: 1.0, Operation.CONTRAST: 1.0,
+    Operation.SATURATION: 1.0, Operation.HUE: 0.5, Operation.GAUSSIAN_BLUR: 1.0,
+}
+
 
 def fits(operation: Operation, channels: int) -> bool:
     """Whether the operation is defined on images with this many channels."""

@@ -17,14 +17,15 @@ import math
 from typing import ClassVar, Self
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
-from spaces.descriptors import Factor, Family, standard_family
+from spaces.descriptors import Factor, Family
 from tracking.errors import UserError
 from trainables.idle_fields import refuse_idle
 from trainables.maker import Maker, MakerConfig, MakerContext, Pool
 from trainables.modules.conditioned import Begin, ConditionedExtractor, Conditioning, ExtractorConfig
+from trainables.modules.families import descriptor_of, family_of, require_factors
 from trainables.modules.fast_stem import Compiling, Precision
 from trainables.modules.pretraining import Descriptors, Heads, Pretraining
 from trainables.modules.views import Pairing
@@ -103,6 +104,13 @@ class Config(MakerConfig):
         """Whether any loss beside the contrastive one counts."""
         return any((self.sensitivity, self.calibration, self.erasure, self.leakage))
 
+    @field_validator("factors")
+    @classmethod
+    def _each_factor_once(cls, factors: tuple[Factor, ...] | None) -> tuple[Factor, ...] | None:
+        if factors is not None:
+            require_factors(factors)
+        return factors
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not all(0 <= weight < math.inf for weight in self.emphasis.values()):
@@ -132,23 +140,13 @@ class Config(MakerConfig):
         return self
 
     def family(self, channels: int) -> Family:
-        """The family for images with so many channels; UserError where a factor needs others."""
-        factors = self.factors or standard_family(channels).factors
-        try:
-            family = Family.model_validate({"factors": factors, "limits": self.limits})
-        except ValueError as error:
-            raise UserError("factors and limits of an extractor must fit together", error) from None
-        if not family.fits(channels):
-            raise UserError("the factor `colour` needs three channels", channels, "leave it out of `factors`")
-        return family
+        """The family for images with so many channels; UserError where factors or limits do not fit them."""
+        return family_of(self.factors, self.limits, channels)
 
     def fixed_descriptor(self, family: Family) -> Tensor:
         """(K,); UserError where a name or a value is wrong."""
         entries = dict.fromkeys((factor.value for factor in family.factors), self.fixed_entry)
-        try:
-            return family.descriptor({**entries, **self.fixed})
-        except ValueError as error:
-            raise UserError("a fixed descriptor must fit the family", error) from None
+        return descriptor_of(family, {**entries, **self.fixed})
 
     def check(self, pool: Pool) -> None:
         """Raises UserError where the inputs are not images, or are too small, or a setting does not fit them."""

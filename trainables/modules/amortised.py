@@ -17,12 +17,13 @@ from torch.nn.functional import cross_entropy
 
 from spaces.descriptors import Family
 from tracking.cost import Phase
-from tracking.errors import UserError, nearest
+from tracking.errors import UserError
 from trainables.artefact import ArtefactSpec
 from trainables.method import Context, State
 from trainables.modules.corners import balanced_rows
 from trainables.modules.evaluated import Targets
 from trainables.modules.extractor import Extractor, not_served
+from trainables.modules.families import descriptor_of, require_entries
 from trainables.modules.imbalance import ImbalanceConfig, example_weights
 from trainables.modules.ridge import RidgeHead, fit, loo_residuals
 from trainables.plugins import maker_config
@@ -127,9 +128,7 @@ class ExtractorChoice(BaseModel):
             raise not_served(problem.shape, trained)
         maker: Any = validated(maker_config("amortised_extractor"), self._whole(fixed or {}), "extractor")
         family: Family = maker.family(problem.shape[0])
-        names = [factor.value for factor in family.factors]
-        if unknown := sorted({*named, *(whole or ())} - set(names)):
-            raise UserError("a descriptor must fit its extractor", ", ".join(unknown), nearest(unknown[0], names))
+        require_entries(family, {*named, *(whole or ())})
         if whole is not None:
             complete(family, whole)
 
@@ -148,12 +147,10 @@ def _shape(source: str) -> tuple[int, ...]:
 
 def complete(family: Family, entries: Mapping[str, float]) -> Tensor:
     """A descriptor (K,); UserError where an entry is missing, or a name or a value is wrong."""
-    try:
-        made = family.descriptor(entries)
-    except ValueError as error:
-        raise UserError("a descriptor must fit its extractor", error) from None
+    made = descriptor_of(family, entries)
     if missing := [factor.value for factor in family.factors if factor.value not in entries]:
-        raise UserError("a descriptor must name every entry of its extractor", f"nothing for {', '.join(missing)}")
+        raise UserError("a descriptor must name every entry of its extractor", f"nothing for {', '.join(missing)}",
+                        "give each a number from 0, which keeps the factor, to 1, which ignores it")
     return made
 
 

@@ -12,7 +12,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from spaces.transforms import GEOMETRIC, TRANSFORMS, AffineParameters, Operation, Padding, affine_matrix, warp
+from spaces.transforms import (
+    GEOMETRIC,
+    MEANINGFUL,
+    TRANSFORMS,
+    AffineParameters,
+    Operation,
+    Padding,
+    affine_matrix,
+    warp,
+)
 from spaces.transforms.geometric import FIELD
 from tracking.errors import UserError
 from trainables.modules.augmentation.ranged import ImageLayer
@@ -43,10 +52,7 @@ class LearnedAffine(ImageLayer[Operation]):
             zoom by 148 or a shear by 84 degrees.
     """
 
-    MEANINGFUL: ClassVar[Mapping[str, float]] = {
-        Operation.ROTATION: 180.0, Operation.TRANSLATE_X: 1.0, Operation.TRANSLATE_Y: 1.0,
-        Operation.SCALE: 5.0, Operation.SHEAR_X: 10.0, Operation.SHEAR_Y: 10.0,  # a zoom by 148, 84 degrees
-    }
+    MEANINGFUL: ClassVar[Mapping[str, float]] = {operation: MEANINGFUL[operation] for operation in GEOMETRIC}
 
     def __init__(
         self, operations: Sequence[Operation] = GEOMETRIC, caps: Mapping[Operation, float] | None = None,

@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from spaces.transforms import TRANSFORMS, Operation
+from spaces.transforms import MEANINGFUL, TRANSFORMS, Operation
 from spaces.transforms.numerics import clamp_unit
 from tracking.errors import UserError
 from trainables.modules.augmentation.ranged import ImageLayer
@@ -42,9 +42,7 @@ class LearnedColor(ImageLayer[Operation]):
             negative, or of hue beyond half a turn.
     """
 
-    MEANINGFUL: ClassVar[Mapping[str, float]] = {
-        Operation.BRIGHTNESS: 1.0, Operation.CONTRAST: 1.0, Operation.SATURATION: 1.0, Operation.HUE: 0.5,
-    }
+    MEANINGFUL: ClassVar[Mapping[str, float]] = {operation: MEANINGFUL[operation] for operation in COLOUR}
 
     def __init__(
         self, operations: Sequence[Operation] = COLOUR, caps: Mapping[Operation, float] | None = None,
