@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from tracking.errors import UserError
+from trainables.problems.array_view import Rows
 from trainables.problems.dataset import POOL, Array, Dataset
-from trainables.problems.problem import Kind
+from trainables.problems.problem import LEARNABLE, Kind, Split
 
 DTYPES = (np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.int64))  # the last: tokens, for an embedding
 BLOCK = 4096  # inputs
+FEW = 64  # inputs: almost always the first two differ already
 
 
 def made(make: Callable[[], object], what: str) -> Dataset:
@@ -61,6 +63,26 @@ def _input_faults(found: Dataset) -> list[str]:
 def _finite(x: Array) -> bool:
     """Block by block: a set that is mapped from a file shall not come into memory as a whole."""
     return all(bool(np.isfinite(x[start : start + BLOCK]).all()) for start in range(0, len(x), BLOCK))
+
+
+def require_difference(rows: Mapping[Split, Rows], kind: Kind) -> None:
+    """Raises UserError where nothing can be learned: all inputs of train and outer are equal, or all real targets."""
+    learnable = [rows[split] for split in LEARNABLE]
+    if _alike([part.x for part in learnable]):
+        raise UserError("the inputs of a problem must differ", "train and outer hold one input again and again",
+                        "look at what the source reads: blank images, or one that is read for all")
+    if kind is Kind.REGRESSION and _alike([part.y for part in learnable]):
+        alike = ", ".join(f"{value:g}" for value in np.ravel(learnable[0].y[0]))
+        raise UserError("the targets of a regression must differ", f"all of train and outer are {alike}",
+                        "errors are measured against the spread of the targets: give targets that vary")
+
+
+def _alike(parts: Sequence[Array]) -> bool:
+    """Whether all rows are equal, of two or more; the first block that differs ends the comparison."""
+    first = next((part[0] for part in parts if len(part)), None)
+    return first is not None and sum(map(len, parts)) > 1 and all(
+        bool((part[start : start + FEW] == first).all()) for part in parts for start in range(0, len(part), FEW)
+    )
 
 
 def _target_faults(found: Dataset) -> list[str]:
