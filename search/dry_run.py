@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -25,7 +24,7 @@ from search.timed_making import MakingEstimate
 from search.wanted import Wanted, check_sources, wanted_of
 from search.words import duration
 from tracking.errors import UserError
-from trainables.artefact_store import ArtefactError, ArtefactStore
+from trainables.artefact_store import ArtefactError, ArtefactStore, DamagedError
 
 STAGES = ("unit", "probe", "tune", "confirm")
 SAID = (
@@ -58,7 +57,9 @@ def dry_run(comparison: Comparison, made: Sweep, experiment: str, connection: Co
     check_sources(wanted, comparison.making_workers)
     warm_start.gather(comparison, made.place.parent)
     plan = _plan(comparison, made, stores.chosen(made.place.parent, experiment)[0].uri)
-    found = estimate(comparison, slots, sweeps.cache_folder(), found=_found(wanted, made))
+    whole, damaged = _found(wanted, made)
+    found = estimate(comparison, slots, sweeps.cache_folder(), found=whole)
+    found = replace(found, artefacts=tuple(replace(one, damaged=one.key in damaged) for one in found.artefacts))
     if as_json:
         print_json({"plan": plan, "estimate": {**asdict(found), "is_estimate": True}})
     else:
@@ -83,14 +84,18 @@ def slots_of(comparison: Comparison, connection: Connection | None) -> int:
     return fits
 
 
-def _found(wanted: Wanted, made: Sweep) -> set[str]:
-    """The artefacts that are in the store already."""
-    store, found = ArtefactStore.beside(made.place), set()
+def _found(wanted: Wanted, made: Sweep) -> tuple[set[str], set[str]]:
+    """The artefacts that are in the store already: those that are whole, and those that are damaged."""
+    store, whole, damaged = ArtefactStore.beside(made.place), set[str](), set[str]()
     for key in wanted.specs:
-        with suppress(ArtefactError):
+        try:
             store.manifest(key)
-            found.add(key)
-    return found
+            whole.add(key)
+        except DamagedError:
+            damaged.add(key)
+        except ArtefactError:
+            pass
+    return whole, damaged
 
 
 def _plan(comparison: Comparison, made: Sweep, tracking_uri: str) -> dict[str, Any]:
@@ -145,7 +150,8 @@ def _making(one: MakingEstimate) -> str:
     if one.failed is not None:
         return f"{one.label} would fail: {one.failed}"
     cost = "is in the store already" if one.cached else f"{one.flops:.3g} FLOPs, {duration(one.seconds)}"
-    return f"{one.label}, {cost}; key {one.key}"
+    again = "is in the store, but damaged: would be made again, " if one.damaged else ""
+    return f"{one.label}, {again}{cost}; key {one.key}"
 
 
 def _table(found: Estimate) -> Table:

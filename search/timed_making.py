@@ -27,6 +27,7 @@ class MakingEstimate:
         cached: it is in the store already: nothing of it is to be run.
         flops: of its training; 0 where it is cached. `seconds` likewise.
         failed: why nothing can be said.
+        damaged: one is in the store that cannot be used: it would be made again.
     """
 
     key: str
@@ -35,6 +36,7 @@ class MakingEstimate:
     flops: float = 0.0
     seconds: float = 0.0
     failed: str | None = None
+    damaged: bool = False
 
     @property
     def job(self) -> str:

@@ -35,6 +35,10 @@ class ArtefactError(UserError):
     """An artefact is missing, partial or damaged; making it again replaces it."""
 
 
+class DamagedError(ArtefactError):
+    """There is one, but it is not what was written, or not all of it."""
+
+
 class Manifest(BaseModel):
     """What is known of a stored artefact without reading it.
 
@@ -162,16 +166,17 @@ class ArtefactStore:
             if manifest.key != key:
                 raise ValueError(f"it is that of {manifest.key}")
         except FileNotFoundError:
-            raise _bad("complete", place, "there is no manifest, so it was never finished") from None
+            raise ArtefactError(*_bad("complete", place, "there is no manifest, so it was never finished")) from None
         except (ValidationError, ValueError, KeyError, TypeError) as error:
             said = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise _bad("undamaged", place, f"its manifest cannot be read: {said}") from None
+            raise DamagedError(*_bad("undamaged", place, f"its manifest cannot be read: {said}")) from None
         try:
             data = place.read(manifest.file)
         except FileNotFoundError:
-            raise _bad("complete", place, f"{manifest.file} is missing") from None
+            raise DamagedError(*_bad("complete", place, f"{manifest.file} is missing")) from None
         if len(data) != manifest.size or sha256(data).hexdigest() != manifest.sha256:
-            raise _bad("undamaged", place, f"{manifest.file} is not what was written ({len(data)} bytes)")
+            said = f"{manifest.file} is not what was written ({len(data)} bytes)"
+            raise DamagedError(*_bad("undamaged", place, said))
         return manifest, data
 
 
@@ -197,7 +202,6 @@ def unpacked(data: bytes, device: torch.device | str) -> State:
     return state
 
 
-def _bad(what: str, place: Place, got: str) -> ArtefactError:
-    return ArtefactError(
-        f"an artefact must be {what}", f"{place}: {got}", "the next sweep that needs it makes it again"
-    )
+def _bad(what: str, place: Place, got: str) -> tuple[str, str, str]:
+    """Rule, what was found and hint."""
+    return f"an artefact must be {what}", f"{place}: {got}", "the next sweep that needs it makes it again"

@@ -96,7 +96,7 @@ def test_a_dry_run_of_a_pretraining_writes_nothing(
     assert not root.exists()
     assert said["plan"]["stages"] == [] and Place.of(said["plan"]["sweep"]).name.startswith("pretrain-toy-")
     (one,) = said["estimate"]["artefacts"]
-    assert (one["key"], one["cached"]) == (spec().key(), False) and one["flops"] > 0
+    assert (one["key"], one["cached"], one["damaged"]) == (spec().key(), False, False) and one["flops"] > 0
     launch.estimate(*dry, False, launch.PRETRAINING)
     assert "trained once: toy_maker on toy_images" in capsys.readouterr().out
     store = ArtefactStore(Place.of(root / "artefacts"))
@@ -104,6 +104,16 @@ def test_a_dry_run_of_a_pretraining_writes_nothing(
     store.write(spec().key(), spec(), whole.state, whole.ledger)
     launch.estimate(*dry, False, launch.PRETRAINING)
     assert "is in the store already" in capsys.readouterr().out
+    (file,) = (root / "artefacts" / spec().key()).glob("*.pt")
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    launch.estimate(*dry, False, launch.PRETRAINING)
+    told = capsys.readouterr().out
+    assert "is in the store, but damaged: would be made again, " in told and "already" not in told
+    launch.estimate(*dry, True, launch.PRETRAINING)
+    (one,) = json.loads(capsys.readouterr().out)["estimate"]["artefacts"]
+    assert one["damaged"] and not one["cached"] and one["flops"] > 0 and file.read_bytes() == data
 
 
 def test_a_method_is_probed_with_a_stand_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
