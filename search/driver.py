@@ -133,10 +133,13 @@ class Driver:
             return Outcome(self._made, ended(self._journal))
         caught = self._signals.caught
         if caught is not None:
-            self._recorder("interrupted", by=caught.name, reason=None)
+            self._interrupted(caught)
             return Outcome(self._made, ExitCode.TERMINATED if caught is signal.SIGTERM else ExitCode.INTERRUPTED)
         self._recorder("interrupted", by="limit", reason=self._limit())
         return Outcome(self._made, ExitCode.BUDGET)
+
+    def _interrupted(self, caught: signal.Signals) -> None:
+        self._recorder("interrupted", by=caught.name, reason=None)
 
     def _fit(self) -> None:
         """One Ray Tune experiment until there is nothing more to do, or a reason to stop."""
@@ -145,7 +148,7 @@ class Driver:
         # All workers start at once, before one of them could take another's trial.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self._slots.now())
         os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # ours sees SIGTERM too, and a second Ctrl-C
-        with scratch_folder() as scratch, self._signals.watched():
+        with scratch_folder() as scratch, self._signals.watched(self._interrupted):
             tune.Tuner(
                 tune.with_resources(self._trainable, cluster.placement(comparison.resources)),
                 tune_config=tune.TuneConfig(

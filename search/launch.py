@@ -23,7 +23,7 @@ from search.progress import Screen
 from search.pulse import listening
 from search.results import results
 from search.runner import ExitCode, Outcome
-from search.signals import Interrupted, asked
+from search.signals import Interrupted, asked, noted
 from search.sound import check
 from search.study import Comparison
 from search.sweep import Observer, Sweep
@@ -142,7 +142,7 @@ def _watched(
     with tempfile.TemporaryDirectory(prefix="invsearch-") as scratch:  # until MLflow has taken the report
         try:
             say = partial(console.print, highlight=False, soft_wrap=True)
-            with Screen(console) as screen, listening(say, again, asked=asked):
+            with Screen(console) as screen, listening(say, again, asked=asked, note=noted):
                 screen.skip(seen)
                 log.skip(seen)
                 outcome = run((log, mlflow.observe, screen))

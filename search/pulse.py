@@ -31,7 +31,7 @@ _known: tuple[str, str] | None = None  # where Ray's service was when it was lis
 def listening(
     say: Callable[[str], None], again: str, period: float = PERIOD_SECONDS, silent: float = SILENT_SECONDS,
     locate: Callable[[], str | None] | None = None, asked: Callable[[], int | None] = lambda: None,
-    leave: Callable[[int], None] = os._exit, gone: float = GONE_SECONDS,
+    leave: Callable[[int], None] = os._exit, gone: float = GONE_SECONDS, note: Callable[[], None] = lambda: None,
 ) -> Iterator[None]:
     """While the body runs, say once per outage that the service does not answer, and how to go on.
 
@@ -44,9 +44,10 @@ def listening(
         asked: the signal that asked this process to stop, None so far.
         leave: ends the process at once, with an exit code.
         gone: how long the service must be away, once a stop was asked for, until there is nothing to wait for.
+        note: writes down that the sweep was interrupted, before it leaves: nobody else will.
     """
     stop = threading.Event()
-    arguments = say, again, period, silent, locate or _gcs, asked, leave, gone, stop
+    arguments = say, again, period, silent, locate or _gcs, asked, leave, gone, note, stop
     thread = threading.Thread(target=_listen, args=arguments, name="pulse", daemon=True)
     thread.start()
     try:
@@ -88,7 +89,8 @@ def leave_where_lost(code: str | int | None) -> None:
 
 def _listen(
     say: Callable[[str], None], again: str, period: float, silent: float, locate: Callable[[], str | None],
-    asked: Callable[[], int | None], leave: Callable[[int], None], gone: float, stop: threading.Event,
+    asked: Callable[[], int | None], leave: Callable[[int], None], gone: float, note: Callable[[], None],
+    stop: threading.Event,
 ) -> None:
     address, heard, said, silent_since = None, time.monotonic(), False, 0.0
     while not stop.wait(period):
@@ -98,7 +100,7 @@ def _listen(
         elif (number := asked()) is not None:
             silent_since = silent_since or time.monotonic()
             if time.monotonic() - silent_since >= gone:
-                _left(say, again, number, leave)
+                _left(say, again, number, leave, note)
         elif not said and time.monotonic() - heard >= silent:
             said = True
             with suppress(OSError, SystemExit):  # nobody reads any more: rich ends the thread for a broken pipe
@@ -106,14 +108,19 @@ def _listen(
                     f"soon; what was journaled counts, go on with: {again}")
 
 
-def _left(say: Callable[[str], None], again: str, number: int, leave: Callable[[int], None]) -> None:
-    """Out, whether somebody still reads what is said or not."""
+def _left(
+    say: Callable[[str], None], again: str, number: int, leave: Callable[[int], None], note: Callable[[], None]
+) -> None:
+    """Out, whether somebody still reads what is said or not, and whether it can be written down or not."""
     try:
         say(f"interrupted, and Ray's control service is gone: trials are kept as of their last reports; go on with: "
             f"{again}")
         sys.stdout.flush()
     except (OSError, SystemExit):
         pass
+    try:
+        with suppress(OSError):  # of a storage that fails
+            note()
     finally:
         leave(128 + number)
 

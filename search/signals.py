@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
 SECOND = b"\nstopped at once; what was journaled counts, and `invsearch resume` goes on from there\n"
+
+Note = Callable[[signal.Signals], object]
 
 
 class Interrupted(SystemExit):
@@ -24,18 +26,23 @@ class Signals:
 
     def __init__(self) -> None:
         self.caught: signal.Signals | None = None
+        self.note: Note | None = None
         self._watched = False
 
     @contextmanager
-    def watched(self) -> Iterator[None]:
-        """In the body somebody asks for `caught` again and again; elsewhere a signal raises Interrupted."""
-        self._watched = True
+    def watched(self, note: Note | None = None) -> Iterator[None]:
+        """In the body somebody asks for `caught` again and again; elsewhere a signal raises Interrupted.
+
+        Args:
+            note: writes down that the body was interrupted, for who has to end the process in its middle.
+        """
+        self._watched, self.note = True, note
         try:
             if self.caught is not None:
                 raise Interrupted(128 + self.caught)
             yield
         finally:
-            self._watched = False
+            self._watched, self.note = False, None
 
     def take(self, number: int, frame: FrameType | None) -> None:
         """The handler."""
@@ -53,6 +60,13 @@ _latest = Signals()
 def asked() -> signal.Signals | None:
     """The signal by which this process was asked to stop, from whatever thread; None so far."""
     return _latest.caught
+
+
+def noted() -> None:
+    """Write down that what runs now was interrupted, from whatever thread; nothing where nothing runs, or none came."""
+    latest = _latest
+    if latest.caught is not None and latest.note is not None:
+        latest.note(latest.caught)
 
 
 def plain() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -233,10 +234,13 @@ def explained(place: Place) -> Iterator[None]:
 
 
 class Recorder:
-    """Writes every event to the journal, then shows it to the observers; forgets checkpoints of ended trials."""
+    """Writes every event to the journal, then shows it to the observers; forgets checkpoints of ended trials.
+
+    From one thread at a time: where Ray is gone, another than the driver's writes the last event.
+    """
 
     def __init__(self, sweep: Sweep, journal: Journal) -> None:
-        self._sweep, self._journal = sweep, journal
+        self._sweep, self._journal, self._lock = sweep, journal, threading.RLock()
         self._observers: list[Observer] = []
         if journal.events:
             self._tidy()
@@ -245,6 +249,10 @@ class Recorder:
         self._observers.append(observer)
 
     def __call__(self, kind: str, **fields: object) -> Event:
+        with self._lock:
+            return self._write(kind, **fields)
+
+    def _write(self, kind: str, **fields: object) -> Event:
         event = self._journal.append(kind, **fields)
         for observer in self._observers:
             observer(event)

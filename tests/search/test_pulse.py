@@ -164,6 +164,27 @@ def test_it_leaves_although_nobody_reads_what_it_says(service: Service, error: t
     assert left[0] == 143
 
 
+@pytest.mark.parametrize("errors", [(None, None), (BrokenPipeError, None), (None, OSError)])
+def test_that_it_was_interrupted_is_written_down_before_it_leaves(
+    service: Service, errors: tuple[type[Exception] | None, type[Exception] | None]
+) -> None:
+    """Said first, since a journal may not be to be written; and what cannot be said or written keeps nobody."""
+    happened = list[str]()
+
+    def step(name: str, error: type[Exception] | None = None) -> None:
+        happened.append(name)
+        if error is not None:
+            raise error
+
+    service.close()
+    with listening(
+        lambda line: step("say", errors[0]), "again", PERIOD, 60.0, lambda: service.address, lambda: 15,
+        lambda number: step("leave"), SILENT, note=lambda: step("note", errors[1]),
+    ):
+        assert until(lambda: "leave" in happened)
+    assert happened[:3] == ["say", "note", "leave"]
+
+
 def test_a_service_that_comes_back_in_time_is_stopped_in_order(service: Service) -> None:
     left = list[int]()
     with listening([].append, "again", PERIOD, 60.0, lambda: service.address, lambda: 15, left.append, 5 * SILENT):

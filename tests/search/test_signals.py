@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from search.signals import Interrupted, asked, handled
+from search.signals import Interrupted, asked, handled, noted
 
 
 def test_where_somebody_looks_the_signal_is_only_noted() -> None:
@@ -62,6 +62,24 @@ def test_outside_of_the_main_thread_nothing_is_handled() -> None:
     thread.start()
     thread.join()
     assert seen == [(None, before)]
+
+
+def test_only_what_runs_and_was_interrupted_is_noted() -> None:
+    """From another thread too: the one that has the signals may be held up where no handler's words are heard."""
+    seen = list[signal.Signals]()
+    noted()
+    with handled() as signals:
+        with signals.watched(seen.append):
+            noted()
+            assert not seen
+            os.kill(os.getpid(), signal.SIGTERM)
+            thread = threading.Thread(target=noted)
+            thread.start()
+            thread.join()
+            assert seen == [signal.SIGTERM]
+        noted()
+    noted()
+    assert seen == [signal.SIGTERM]
 
 
 def test_what_was_asked_is_known_until_the_stop_is_over() -> None:
