@@ -42,7 +42,8 @@ class Config(MakerConfig):
 
     Args:
         factors: of the family; None means the standard ones for these channels.
-        limits: half-widths that differ from the family's defaults, in the units of the operations.
+        limits: half-widths that differ from the family's defaults, in the units of the operations; above zero, and at
+            most `spaces.transforms.MEANINGFUL`.
         width, features, conditioning, begin, network, bases: see `ExtractorConfig`.
         views: what an entry that is off means.
         heads: between features and the contrastive loss.
