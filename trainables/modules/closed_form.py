@@ -211,7 +211,7 @@ def best_of(task: AmortisedTask, descriptors: Tensor, settings: SearchConfig, ph
     """Of some descriptors (M, K) the one with the lowest leave-one-out risk."""
     with task.context.meter.unit("judge", (len(task.targets), len(descriptors)), phase=phase):
         counted = CountedFeatures(task.features, len(task.targets), settings.max_pairs)
-        evaluated = Judge(counted, task.targets, settings.log_penalties()).evaluate(descriptors)
+        evaluated = Judge(counted, task.targets, settings.log_penalties(task.targets)).evaluate(descriptors)
     best = int(evaluated.risk.argmin())
     return Selected(
         evaluated.descriptors[best], float(evaluated.log_penalty[best]), {"search/risk": float(evaluated.risk[best])},

@@ -54,6 +54,10 @@ class SearchConfig(BaseModel):
         resolution: ends of the gradient and proposals of the surrogate are rounded to multiples of 1/resolution, so
             that the choice is one among finitely many.
         lowest_penalty: of the grid, as a ratio of noise to signal variance.
+        lowest_real: the same for real targets, where it is higher. Near interpolation the leave-one-out error of a few
+            examples is at the mercy of the descriptor, and the gradient finds the one that flatters them: with
+            1e-5 for how far digits are turned, scaled, lit or blurred, 75 labels, R^2 was .77, with 1e-2 .91. Classes
+            gain nothing by it: one-hot targets are never without noise.
         highest_penalty: of the grid.
         penalties: points of the grid, evenly spaced on the logarithm.
         errors: width of the one-standard-error rule, see `choose`.
@@ -76,6 +80,7 @@ class SearchConfig(BaseModel):
     menu_below: int = Field(default=40, ge=0)
     resolution: int = Field(default=32, ge=1)
     lowest_penalty: float = Field(default=1e-5, gt=0)
+    lowest_real: float = Field(default=1e-2, gt=0)
     highest_penalty: float = Field(default=1e2, gt=0)
     penalties: int = Field(default=15, ge=2)
     errors: float = Field(default=1.0, ge=0)
@@ -86,16 +91,19 @@ class SearchConfig(BaseModel):
 
     @model_validator(mode="after")
     def _penalties_rise(self) -> Self:
-        if self.lowest_penalty > self.highest_penalty:
-            raise UserError(
-                "a grid of penalties goes from the lowest to the highest",
-                f"lowest_penalty: {self.lowest_penalty:g}, highest_penalty: {self.highest_penalty:g}",
-            )
+        for name in ("lowest_penalty", "lowest_real"):
+            if getattr(self, name) > self.highest_penalty:
+                raise UserError(
+                    "a grid of penalties goes from the lowest to the highest",
+                    f"{name}: {getattr(self, name):g}, highest_penalty: {self.highest_penalty:g}",
+                )
         return self
 
-    def log_penalties(self) -> Tensor:
-        """(L,) natural logarithms, float64."""
-        ends = math.log(self.lowest_penalty), math.log(self.highest_penalty)
+    def log_penalties(self, targets: Targets) -> Tensor:
+        """(L,) natural logarithms, float64; of real targets from the higher of both lower ends on."""
+        real = targets.labels is None
+        lowest = max(self.lowest_penalty, self.lowest_real) if real else self.lowest_penalty
+        ends = math.log(lowest), math.log(self.highest_penalty)
         return torch.linspace(*ends, self.penalties, dtype=torch.float64)
 
 
@@ -148,7 +156,7 @@ def search(
     check_default(default)
     how = _resolved(how, len(targets), config)
     counted = CountedFeatures(features, len(targets), config.max_pairs)
-    judge = Judge(counted, targets, config.log_penalties())
+    judge = Judge(counted, targets, config.log_penalties(targets))
     fixed = menu(default) if how is SearchKind.MENU else alternatives(default, config.alternatives)
     tested = judge.evaluate(fixed)
     proposed, descent = _propose(judge, how, default, config, generator)

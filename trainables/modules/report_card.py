@@ -79,7 +79,7 @@ def neighbours(descriptor: Tensor) -> Tensor:
 def scores(task: AmortisedTask, descriptors: Tensor, settings: SearchConfig) -> Evaluated:
     """Leave-one-out risk of some descriptors (M, K) on the task's own labels."""
     counted = CountedFeatures(task.features, len(task.targets), settings.max_pairs)
-    return Judge(counted, task.targets, settings.log_penalties()).evaluate(descriptors)
+    return Judge(counted, task.targets, settings.log_penalties(task.targets)).evaluate(descriptors)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ Axes: M descriptors, K entries.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Generator, Tensor
 
@@ -12,6 +14,8 @@ from trainables.modules.choice import distinct, rounded
 from trainables.modules.corners import MOST_CORNERS, all_corners
 from trainables.modules.evaluated import Evaluated, Judge, joined
 from trainables.modules.ridge import RidgeHead, fit, loo_residuals_on_grid
+
+PENALTIES = torch.linspace(math.log(1e-5), math.log(1e2), 15, dtype=torch.float64)
 
 
 def surrogate(
@@ -28,13 +32,17 @@ def surrogate(
     drawn = torch.rand(points, len(default), generator=generator)
     drawn[::2] = drawn[::2].round()
     known = judge.evaluate(distinct(torch.cat([default.float().unsqueeze(0), drawn])))
-    head = fit_quadratic(known.descriptors, known.risk, judge.log_penalties)
+    head = fit_quadratic(known.descriptors, known.risk)
     proposed = rounded(_lowest(head, len(default), proposals, generator), resolution)
     return joined([known, judge.evaluate(distinct(proposed))])
 
 
-def fit_quadratic(descriptors: Tensor, risk: Tensor, log_penalties: Tensor) -> RidgeHead:
-    """Ridge regression on `monomials`, its own penalty by leave-one-out: 40 points may be fewer than terms."""
+def fit_quadratic(descriptors: Tensor, risk: Tensor, log_penalties: Tensor = PENALTIES) -> RidgeHead:
+    """Ridge regression on `monomials`, its own penalty by leave-one-out: 40 points may be fewer than terms.
+
+    Args:
+        log_penalties: (L,); not those of the task's heads, since a risk is a smooth function without noise.
+    """
     terms, values = monomials(descriptors), risk.unsqueeze(-1)
     residuals = loo_residuals_on_grid(terms, values, log_penalties)  # (L, M, 1)
     best = residuals.square().mean((-2, -1)).argmin()

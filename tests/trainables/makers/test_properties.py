@@ -63,7 +63,7 @@ def judged(pretrained: Pretrained, problem: ArrayProblem, descriptors: Tensor) -
     """Leave-one-out losses of some descriptors (M, K) on the task's labels."""
     task = pretrained.task(problem)
     counted = CountedFeatures(task.features, len(task.targets), SearchConfig().max_pairs)
-    return Judge(counted, task.targets, SearchConfig().log_penalties()).evaluate(descriptors)
+    return Judge(counted, task.targets, SearchConfig().log_penalties(task.targets)).evaluate(descriptors)
 
 
 def held_out_risk(pretrained: Pretrained, problem: ArrayProblem, found: Evaluated) -> Tensor:
@@ -187,7 +187,7 @@ def _chosen(task: AmortisedTask, targets: Targets, seed: int) -> Tensor:
 def _told_apart(task: AmortisedTask, targets: Targets) -> float:
     """By how many paired standard errors all on is behind the best corner."""
     counted = CountedFeatures(task.features, len(targets), SearchConfig().max_pairs)
-    losses = Judge(counted, targets, SearchConfig().log_penalties()).evaluate(all_corners(len(FACTORS))).losses
+    losses = Judge(counted, targets, SearchConfig().log_penalties(targets)).evaluate(all_corners(len(FACTORS))).losses
     behind, error = paired(losses[-1], losses[losses.mean(-1).argmin()])
     return float(behind / error.clamp_min(torch.finfo(error.dtype).tiny))
 

@@ -20,7 +20,7 @@ TASKS = [None, *range(FACTORS)]  # the label is made of the content, or of a fac
 
 def judge(task: Planted) -> Judge:
     n = len(task.labels)
-    return Judge(CountedFeatures(task, n, 10**6), task.targets, SearchConfig().log_penalties())
+    return Judge(CountedFeatures(task, n, 10**6), task.targets, SearchConfig().log_penalties(task.targets))
 
 
 def check_finds_the_planted(found: Evaluated, task: Planted) -> None:

@@ -27,7 +27,7 @@ def found_by(kind: SearchKind, task: Planted, default: Tensor = ON, seed: int = 
 
 def corners(task: Planted) -> Evaluated:
     counted = CountedFeatures(task, len(task.labels), 10**6)
-    return Judge(counted, task.targets, SearchConfig().log_penalties()).evaluate(all_corners(FACTORS))
+    return Judge(counted, task.targets, SearchConfig().log_penalties(task.targets)).evaluate(all_corners(FACTORS))
 
 
 def check_as_good_as_the_best_corner(found: Found, task: Planted, errors: float) -> None:
@@ -161,6 +161,17 @@ def test_regression(kind: SearchKind) -> None:
     found = search(task, targets, kind, ON, Generator().manual_seed(0))
     assert float(found.choice.descriptor[2]) < 0.3
     assert found.evaluated.accuracy is None
+
+
+def test_penalties_of_real_targets_begin_higher() -> None:
+    """At whichever lower end is higher; classes know the first alone, and the upper end is one."""
+    real, classes = Targets.of_values(torch.arange(5.0)), Targets.of_labels(torch.arange(5), 5)
+    usual, higher, alike = SearchConfig(), SearchConfig(lowest_penalty=0.1), SearchConfig(lowest_real=1e-5)
+    for config, low, lowest in ((usual, 1e-5, 1e-2), (higher, 0.1, 0.1), (alike, 1e-5, 1e-5)):
+        ends = [config.log_penalties(targets).exp()[[0, -1]].tolist() for targets in (classes, real)]
+        assert ends == [pytest.approx([low, 100.0]), pytest.approx([lowest, 100.0])]
+    with pytest.raises(ValueError, match="lowest_real: 1"):
+        SearchConfig(lowest_real=1.0, highest_penalty=0.5)
 
 
 def correlation_with_held_out(labels_mean_something: bool, left_out: bool) -> float:

@@ -110,7 +110,8 @@ def shares_left(margin: float, runs: int = 60) -> tuple[float, float]:
         task = planted(seed, 100, label_factor=seed % FACTORS)
         for shuffled in left:
             given = task.shuffled(seed) if shuffled else task
-            judge = Judge(CountedFeatures(given, 100, 10**6), given.targets, SearchConfig().log_penalties())
+            grid = SearchConfig().log_penalties(given.targets)
+            judge = Judge(CountedFeatures(given, 100, 10**6), given.targets, grid)
             tested = judge.evaluate(all_corners(FACTORS).flip(0)).losses  # all on comes first
             found = against_default(tested[1:], tested[0], Generator().manual_seed(seed), margin)
             left[shuffled] += found.p_value <= 0.1
@@ -131,7 +132,7 @@ def weighted_shares_left(sizes: tuple[int, ...], of: Callable[[Targets], float],
         for kind, task in enumerate((weighted_task(seed, sizes).shuffled(seed), weighted_task(seed, sizes))):
             weights = example_weights(task.labels, CLASSES, ImbalanceConfig(sampling=Sampling.BALANCED))
             targets = Targets.of_labels(task.labels, CLASSES, weights)
-            judge = Judge(CountedFeatures(task, len(targets), 10**6), targets, SearchConfig().log_penalties())
+            judge = Judge(CountedFeatures(task, len(targets), 10**6), targets, SearchConfig().log_penalties(targets))
             tested = judge.evaluate(all_corners(FACTORS).flip(0)).losses
             found = against_default(tested[1:], tested[0], Generator().manual_seed(seed), of(targets))
             left[kind] += found.p_value <= 0.1

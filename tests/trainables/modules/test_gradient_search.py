@@ -20,7 +20,8 @@ STARTS = torch.stack([torch.full((FACTORS,), 0.5), torch.ones(FACTORS), torch.ze
 
 
 def judge(task: Planted, max_pairs: int = 10**6) -> Judge:
-    return Judge(CountedFeatures(task, len(task.labels), max_pairs), task.targets, SearchConfig().log_penalties())
+    grid = SearchConfig().log_penalties(task.targets)
+    return Judge(CountedFeatures(task, len(task.labels), max_pairs), task.targets, grid)
 
 
 def descended(task: Planted, steps: int = 25, rate: float = 0.1, max_pairs: int = 10**6) -> Descent:
@@ -93,7 +94,7 @@ def test_the_cube_holds_whatever_the_rate() -> None:
     for descent in (wild, descended(task)):
         assert bool(((descent.ends >= 0) & (descent.ends <= 1)).all())
         assert bool(((descent.ends == 0) | (descent.ends == 1)).any())
-        grid = SearchConfig().log_penalties()
+        grid = SearchConfig().log_penalties(task.targets)
         assert bool(((descent.log_penalty >= grid.min()) & (descent.log_penalty <= grid.max() + 1e-6)).all())
     descent = descended(task)
     ends = loo_residuals(task(descent.ends, None), task.targets.values, descent.log_penalty)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Generator, Tensor
 
-from trainables.modules.descriptor_search import SearchConfig
 from trainables.modules.surrogate import fit_quadratic, monomials
 
-GRID = SearchConfig(lowest_penalty=1e-8).log_penalties()
+GRID = torch.linspace(math.log(1e-8), math.log(1e2), 15, dtype=torch.float64)
 
 
 def quadratic(at: Tensor) -> Tensor:
