@@ -114,7 +114,7 @@ class Quadratic:
 
 
 class OppositesConfig(SourceConfig):
-    """Targets +-(0.1, -0.1): a prediction (c, c) has the squared error 0.01 + c^2, whichever examples are drawn."""
+    """Targets +-(0.1, -0.1): in any units a prediction (c, c) has the squared error u^2 + c^2, and u is free of c."""
 
     name: ClassVar[str] = "opposites"
 

@@ -20,10 +20,11 @@ def first_line(reason: str) -> str:
 
 def on_one_line(reason: str) -> str:
     """The first line, and after it what a user's error was given and hints at; without the traceback that follows."""
-    said, given, rest = reason.strip().partition(GOT)
+    alone = reason.strip().partition(TRACE)[0]  # a traceback may hold another error's words, which this one wraps
+    said, given, rest = alone.partition(GOT)
     if not given:
-        return first_line(reason)
-    got, hinted, rest = rest.partition(TRACE)[0].partition(HINT)
+        return first_line(alone)
+    got, hinted, rest = rest.partition(HINT)
     whole = [_printable(got if hinted else first_line(got)), *([f"hint: {first_line(rest)}"] if hinted else [])]
     return f"{_printable(said)} (got: {'; '.join(whole)})"
 

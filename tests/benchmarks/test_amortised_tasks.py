@@ -10,6 +10,7 @@ from amortised_tasks import VALUES, Data, Sort, Task, digits, sources, suite
 from spaces.descriptors import OPERATIONS, Factor
 from trainables.modules.amortised import Quality
 from trainables.problems.problem import Kind, Problem, Split, Truth
+from trainables.problems.target_units import units_of
 
 DATA = digits(Quality.QUICK)
 EVERY = {task.name: task for task in suite(DATA)}
@@ -82,7 +83,9 @@ def test_a_real_target_has_ten_times_the_labels_and_names_what_was_planted(name:
 
 def test_ink_is_the_mean_level_before_the_nuisance() -> None:
     clean, turned = EVERY["none"].problem(SHOTS, 0, 0), EVERY["ink+rotation"].problem(SHOTS, 0, 0)
-    target = turned.examples(Split.TEST).y[:, 0]
+    units = units_of(turned)
+    assert units is not None
+    target = units.own(turned.examples(Split.TEST).y)[:, 0]
     levels, moved = (one.examples(Split.TEST).x.mean((1, 2, 3)) for one in (clean, turned))
     torch.testing.assert_close(target, levels)
     assert not torch.allclose(target, moved)  # negative control

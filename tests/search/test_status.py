@@ -128,6 +128,7 @@ WHOLE = "the probe failed: UserError: features must differ (got: feature sets [0
     ("rule\n  got:  1\n2\n  hint: two\nrest", "rule (got: 1 2; hint: two)"),
     ("rule\n  got:  1\nTraceback (most recent call last):\n  hint: of code", "rule (got: 1)"),
     ("ValueError: bad\nTraceback (most recent call last):\n  File", "ValueError: bad"),
+    ("OSError: mine\nTraceback (most recent call last):\n  UserError: rule\n  got:  1\n  hint: 2", "OSError: mine"),
     ("", ""),
 ])
 def test_of_a_users_error_one_line_says_all_and_of_others_the_first(reason: str, line: str) -> None:

@@ -17,12 +17,13 @@ from tracking.cost import Meter, Phase
 from tracking.provenance import collect
 from tracking.record import NotFiniteError, ReservedMetricError, Stage
 from trainables import invariance, methods
-from trainables.assignment import Device, Report
+from trainables.assignment import FIRST_SEED, Device, Report
 from trainables.harness import Harness, MisplacedCostError, resolve_device
 from trainables.method import Context
 from trainables.modules.networks import mlp
 from trainables.problems.problem import Batch, ForbiddenSplitError, Split
 from trainables.problems.spec import ProblemSpec
+from trainables.problems.target_units import units_of
 
 STAGES_WITHOUT_TEST = (Stage.UNIT, Stage.PROBE, Stage.TUNE)
 STAGES_WITH_TEST = (Stage.RERUN, Stage.REPLAY)
@@ -230,6 +231,20 @@ def test_regression_has_no_copies(tmp_path: Path) -> None:
     last = _last(tmp_path, stage=Stage.RERUN, problem=problem, method="plain", settings=settings)
     assert {name for name in last.metrics if name.startswith("test/")} == {"test/score"}
     assert all(name.endswith("/change") for name in last.metrics if name.startswith("invariance/"))
+
+
+def test_what_is_exported_of_regression_answers_in_the_users_units(tmp_path: Path) -> None:
+    problem = {"label": "r", "source": {"name": "toy_regression"}}
+    exports = tmp_path / "exports"
+    trial = Harness(assignment(
+        tmp_path, stage=Stage.RERUN, problem=problem, method="plain", index=FIRST_SEED, exports=str(exports)
+    ))
+    assert finish(trial)[-1].note is None
+    units, x = units_of(trial.problem), trial.problem.examples(Split.TEST).x
+    assert units is not None
+    found, standard = torch.export.load(exports / "model.pt2").module()(x), trial.method.predict(x)
+    torch.testing.assert_close(found, units.own(standard))
+    assert not torch.allclose(found, standard)  # negative control
 
 
 def test_signals_are_probed_with_their_own_bank(tmp_path: Path) -> None:

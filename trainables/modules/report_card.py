@@ -168,6 +168,22 @@ def rounding(head: Head, features: Tensor) -> float:
     return 4 * torch.finfo(features.dtype).eps * float((head.sharpness * terms).max())
 
 
+def _specialised(task: AmortisedTask, chosen: Chosen) -> SpecialisedNetwork:
+    """Compared with the conditioned network in standard units: in the user's a large mean would hide any difference."""
+    assert task.images is not None, "load comes first"
+    descriptor, head, device = chosen.descriptor.to(task.context.device), chosen.head, task.context.device
+    x = task.images[:4].to(device)
+    response = task.respond(x)
+    features = task.extractor.finish(response, descriptor[None].to(response.device))[0]
+    expected, bare = head(features), SpecialisedNetwork(task.extractor, descriptor, head).eval()
+    worst = float((bare(x) - expected).abs().max())
+    allowed = max(SIMILAR_ENOUGH * max(1.0, float(expected.abs().max())), rounding(head, features))
+    if worst > allowed or not math.isfinite(worst):
+        raise RuntimeError(f"the baked network must equal the conditioned one, but differs by {worst:g}")
+    units = units_of(task.context.problem)
+    return bare if units is None else SpecialisedNetwork(task.extractor, descriptor, head, units).eval()
+
+
 def export(task: AmortisedTask, chosen: Chosen, folder: Path, program: bool = True) -> Mapping[str, str]:
     """Write the files; name -> relative path.
 
@@ -177,25 +193,13 @@ def export(task: AmortisedTask, chosen: Chosen, folder: Path, program: bool = Tr
     Raises:
         RuntimeError: the exported network does not compute what the conditioned one does.
     """
-    descriptor, head = chosen.descriptor, chosen.head
-    units = units_of(task.context.problem)
-    network = SpecialisedNetwork(task.extractor, descriptor.to(task.context.device), head, units).eval()
-    assert task.images is not None, "load comes first"
-    x = task.images[:4].to(task.context.device)
-    response = task.respond(x)
-    features = task.extractor.finish(response, descriptor[None].to(response.device))[0]
-    expected = head(features) if units is None else units.own(head(features))
-    worst = float((network(x) - expected).abs().max())
-    spread = 1.0 if units is None else max(units.scale)
-    allowed = max(SIMILAR_ENOUGH * max(1.0, float(expected.abs().max())), spread * rounding(head, features))
-    if worst > allowed or not math.isfinite(worst):
-        raise RuntimeError(f"the baked network must equal the conditioned one, but differs by {worst:g}")
+    network, shape = _specialised(task, chosen), task.context.problem.shape
     folder.mkdir(parents=True, exist_ok=True)
     card = report_card(task, chosen)
     (folder / "descriptor.json").write_text(json.dumps(card, indent=1, allow_nan=False) + "\n")
     torch.save(network.state_dict(), folder / "model.pt")
     files = {"descriptor": "descriptor.json", "weights": "model.pt"}
     if program:
-        (folder / NAME).write_bytes(made_program(network, tuple(x.shape[1:])))
+        (folder / NAME).write_bytes(made_program(network, tuple(shape)))
         files["program"] = NAME
     return files

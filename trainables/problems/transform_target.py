@@ -32,7 +32,7 @@ class Config(WrapperConfig):
     name: ClassVar[str] = "transform_target"
 
     operation: str
-    reach: float | None = Field(default=None, gt=0)
+    reach: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
     def wrap(self, dataset: Dataset, seed: int) -> Dataset:
         dataset.require_no_tail(self.name)
@@ -40,7 +40,7 @@ class Config(WrapperConfig):
         reach = action.limit if self.reach is None else self.reach
         self._check(action, reach)
         pool_y, test_y = (
-            _shares(len(rows), action, stream(self.name, part, seed))
+            _shares(len(rows), action, stream(self.name, self.operation, part, seed))
             for part, rows in (("pool", dataset.pool_y), ("test", dataset.test_y))
         )
 

@@ -70,10 +70,17 @@ def test_what_is_exported_predicts_in_the_targets_units(tmp_path: Path) -> None:
     assert float(network(x)[:, 0].mean()) == pytest.approx(300, abs=20)
 
 
-def test_targets_that_are_all_the_same_are_predicted() -> None:
-    problem = real(0.0, 7.0)
-    predicted = trained(problem, 20).predict(problem.examples(Split.TEST).x)  # in standard units
-    assert float(predicted.abs().max()) < 0.1
+@pytest.mark.parametrize(("scale", "offset"), [(1.0, 0.0), (1e-6, 0.0), (1.0, 1e5)])
+def test_a_wrong_network_is_not_exported_whatever_the_units(
+    scale: float, offset: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = trained(real(scale, offset), 5)
+    bake = type(method.task.extractor).bake
+    monkeypatch.setattr(type(method.task.extractor), "bake", lambda self, descriptor: bake(self, 1 - descriptor))
+    with pytest.raises(RuntimeError, match="must equal"):
+        method.export(tmp_path)
+    assert not list(tmp_path.iterdir())
+
 
 
 RULES = (

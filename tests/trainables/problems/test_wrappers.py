@@ -146,6 +146,24 @@ def test_transform_target_is_how_far_it_was_applied(toy: Dataset, operation: str
         before = torch.from_numpy(toy.pool[split]).float() / 255
         expected = apply(Operation(operation), before, torch.from_numpy(target), limit=reach)
         assert (torch.from_numpy(task.pool[split]).float() / 255 - expected).abs().max() <= 0.5 / 255 + 1e-5
+    expected = apply(Operation(operation), tensor(toy.test_x), torch.from_numpy(task.test_y[:, 0]), limit=reach)
+    assert (tensor(task.test_x) - expected).abs().max() <= 0.5 / 255 + 1e-5
+
+
+def tensor(stored: Any) -> torch.Tensor:
+    return torch.from_numpy(stored).float() / 255
+
+
+def test_images_before_the_nuisance_are_moved_by_the_target_too(toy: Dataset) -> None:
+    bright, target = Nuisance(ranges={"brightness": 0.3}).wrap(toy, 0), TransformTarget(operation="rotation")
+    both, alone = target.wrap(bright, 0), target.wrap(toy, 0)
+    assert both.clean_x is not None and alone.clean_x is None
+    assert np.array_equal(both.clean_x, alone.test_x) and not np.array_equal(both.clean_x, both.test_x)
+
+
+def test_one_target_says_nothing_of_another(toy: Dataset) -> None:
+    turned, lit = (TransformTarget(operation=name).wrap(toy, 0).pool_y[:, 0] for name in ("rotation", "brightness"))
+    assert abs(np.corrcoef(turned, lit)[0, 1]) < 0.5  # of 72 independent pairs beyond .5 in one of 10^5
 
 
 def test_targets_are_uniform_and_of_their_seed() -> None:
@@ -204,3 +222,9 @@ def test_planted_range_does_not_show_in_the_bank() -> None:
     nuisance = {"name": "nuisance", "ranges": {"rotation": 60}}
     planted = ProblemSpec(label="b", source={"name": "toy_images"}, wrappers=(nuisance,)).dataset(0)
     assert plain.actions() == planted.actions()
+
+
+@pytest.mark.parametrize("reach", [float("inf"), float("nan"), 0.0])
+def test_a_reach_is_a_positive_number(reach: float) -> None:
+    with pytest.raises(ValueError, match="reach"):
+        TransformTarget(operation="rotation", reach=reach)
