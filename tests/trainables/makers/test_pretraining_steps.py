@@ -10,9 +10,12 @@ from torch import Generator, Tensor
 from torch.testing import assert_close
 
 from tests.trainables.makers.test_amortised_extractor import Blobs, build
+from trainables.method import Role
 from trainables.modules import pretraining
 from trainables.modules.contrast import calibration, centred_cosine
-from trainables.modules.pretraining import CLIP, EMA_HORIZON
+from trainables.modules.control import Probe, features, invariance
+from trainables.modules.extractor import Extractor
+from trainables.modules.pretraining import CLIP, EMA_HORIZON, MEASURED
 from trainables.modules.views import NOISE, draw_views, pixel_noise
 
 
@@ -104,3 +107,17 @@ def test_omitted_factors_do_not_move_in_the_papers_views() -> None:
         shared._family, drawn.descriptors, 4, shared._config.views, torch.ones(7), Generator().manual_seed(0)
     ).theta
     assert float(theta[0][off[0]].abs().min()) > 0 and torch.equal(theta[0][off[0]], theta[1][off[0]])
+
+
+def test_what_it_does_on_the_pool_is_kept_with_the_centre_it_was_measured_about() -> None:
+    """The same images and draws again, through the exported weights."""
+    maker, _ = build({})
+    maker.step()
+    made = Extractor(maker.result())
+    x = Blobs().unlabelled(maker._context.generator(Role.ORDER, 1), MEASURED)
+    probe, on = Probe.draw(made, x, Generator().manual_seed(0)), torch.ones(1, 7)
+    centre = features(made, probe.plain, on)[0].mean(0)
+    assert made.reference is not None
+    assert_close(made.reference.centre, centre)
+    assert_close(made.reference.invariance, invariance(probe, on, centre)[0])
+    assert float(centre.norm()) > 0.1  # features have length one, and one direction in common
