@@ -5,14 +5,14 @@
 
 ROOT is the folder that torchvision's MNIST lies in. Rows of the first are kept below benchmarks/results/ with their
 commit. The second gives each figure with two 95 % t-intervals: over orders of classes, each the mean over its seeds, in
-brackets over all runs (order x seed), which takes seeds that share their data for independent. (Not named git.py: a
-script's folder comes first on the path, and MLflow imports a package of that name.)
+brackets over all runs (order x seed), which takes seeds that share their data for independent. A row that several
+sweeps have counts once, and must be the same in all; differences are from delayed resampling of the row's own sweep.
+(Not named git.py: a script's folder comes first on the path, and MLflow imports a package of that name.)
 """
 
 from __future__ import annotations
 
 import argparse
-import re
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -23,17 +23,15 @@ from typing import Any
 import torch
 from alone import run
 from row_book import Book, Job, Row
+from tail_rows import REFERENCE, Kept, family, gathered
+from told import told
 from torch import Generator
 
-from search.analysis import rows
 from search.row import Row as Line
 from search.statistics import Estimate, estimate
-from search.sweep import Sweep
 from search.tail_parts import NUISANCES, mnist_tail
 from tracking.cost import Meter, Phase
 from tracking.provenance import device_name
-from tracking.record import Stage
-from tracking.storage import Place
 from trainables.making import made
 from trainables.methods import oracle
 from trainables.modules.generators.choice import GeneratorChoice
@@ -50,7 +48,6 @@ KIND = {
     "tilt": GeneratorKind.SPATIAL,
 }
 SHOWN = ("ekld/slope", "ekld_scaled/slope", "ekld/head", "ekld/tail", "accuracy/mean", "accuracy/head", "accuracy/tail")
-REFERENCE = "drs"
 BARS = {"generator_minutes": "< 15", "images_per_second_core": ">= 500", "peak_gib": "< 2", "label_kept": ">= 0.9",
         "reconstruction": "< 0.05"}
 
@@ -107,13 +104,12 @@ def overall(lines: Sequence[Line], name: str) -> Both:
     return _both([list(line.classes.get(name, {}).values()) for line in lines])
 
 
-def against(lines: Sequence[Line], others: Sequence[Line], name: str) -> Both:
-    """The same of differences, paired by seed, from another method on the same orders."""
+def against(found: Sequence[Kept], name: str) -> Both:
+    """The same of differences, paired by seed, from delayed resampling on the same order in the same sweep."""
     values = []
-    for line in lines:
-        other = next((other for other in others if other.problem == line.problem), None)
-        own, theirs = line.classes.get(name, {}), {} if other is None else other.classes.get(name, {})
-        if line is not other:
+    for one in found:
+        if one.reference is not None:
+            own, theirs = one.row.classes.get(name, {}), one.reference.classes.get(name, {})
             values.append([own[seed] - theirs[seed] for seed in sorted(own.keys() & theirs.keys())])
     return _both(values)
 
@@ -125,24 +121,26 @@ def _both(values: Sequence[Sequence[float]]) -> Both:
 
 def sweep_table(places: Sequence[str]) -> Iterator[str]:
     """Lines of Markdown: per nuisance (a problem's label without its order) and method."""
-    lines = [line for place in places for line in rows(Sweep(Place.of(place)).events()) if line.way is Stage.RERUN]
-    for nuisance in dict.fromkeys(_family(line.problem) for line in lines):
-        here = [line for line in lines if _family(line.problem) == nuisance]
-        reference = [line for line in here if line.method == REFERENCE]
-        yield f"\n## {nuisance}: {len({line.problem for line in here})} orders"
+    found = gathered(places)
+    for nuisance in dict.fromkeys(family(one.row.problem) for one in found):
+        here = [one for one in found if family(one.row.problem) == nuisance]
+        yield f"\n## {nuisance}: {len({one.row.problem for one in here})} orders"
         gained = [f"tail {what} over {REFERENCE}" for what in ("accuracy", "eKLD")]
         yield "| " + " | ".join(["method", *SHOWN, *gained, "total, plain trainings"]) + " |"
         yield "|---" * (len(SHOWN) + 4) + "|"
-        for method in dict.fromkeys(line.method for line in here):
-            own = [line for line in here if line.method == method]
-            cells = [_cell(overall(own, name)) for name in SHOWN]
-            gaps = [_cell(against(own, reference, name), "+") for name in ("accuracy/tail", "ekld/tail")]
-            spent = estimate([cost for line in own if (cost := line.multiples(line.total.flops)) is not None])
-            yield f"| {method} | " + " | ".join([*cells, *gaps, "-" if spent is None else f"{spent.mean:.1f}"]) + " |"
+        for method in dict.fromkeys(one.row.method for one in here):
+            own = [one for one in here if one.row.method == method]
+            cells = [_cell(overall([one.row for one in own], name)) for name in SHOWN]
+            gaps = [_cell(against(own, name), "+") for name in ("accuracy/tail", "ekld/tail")]
+            spent = everything([one.row for one in own])
+            yield f"| {method} | " + " | ".join([*cells, *gaps, "-" if spent is None else f"{spent:.1f}"]) + " |"
 
 
-def _family(problem: str) -> str:
-    return re.sub(r"-\d+$", "", problem)
+def everything(lines: Sequence[Line]) -> float | None:
+    """What led to the rows that have scores, in plain trainings; a study that gave up led to none."""
+    spent = [line.multiples(line.total.flops) for line in lines if line.test is not None]
+    known = [cost for cost in spent if cost is not None]
+    return fmean(known) if known else None
 
 
 def _cell(found: Both, sign: str = "") -> str:
@@ -190,4 +188,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told():
+        main()

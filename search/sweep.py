@@ -65,12 +65,13 @@ class Sweep:
             It, and what a person should know about where it came from.
 
         Raises:
-            UserError: both are damaged, or made by a version with other fields.
+            UserError: there is no sweep; both are damaged, or made by a version with other fields.
         """
         try:
             return _validated(self.place.read(STUDY)), None
         except (ValidationError, FileNotFoundError) as error:
             found = error
+        self.required()
         first = next(iter(self.loaded().events), None)
         try:
             if first is not None and first["kind"] == "sweep":
@@ -107,6 +108,17 @@ class Sweep:
     def exists(self) -> bool:
         """Whether there is a sweep in this place."""
         return self.place.exists(STUDY) or self._journaled()
+
+    def required(self) -> Sweep:
+        """Itself.
+
+        Raises:
+            UserError: there is no sweep in this place.
+        """
+        if self.exists():
+            return self
+        lacks = f"neither {STUDY} nor a journal is there" if self.place.exists() else "there is no such folder"
+        raise UserError("the folder of a sweep must be given", f"{self.place}: {lacks}")
 
     def began(self) -> float | None:
         """When, in seconds since 1970: the description is written once; everything else changes later."""

@@ -11,8 +11,10 @@ from typing import Any
 import git_transfer
 import pytest
 from alone import run
+from tail_rows import Kept
 from torch import Tensor
 
+from search.account import Cost
 from search.row import Row
 from tests.support.rows import row, seeds
 from trainables.problems.spec import ProblemSpec
@@ -34,12 +36,22 @@ def test_orders_count_once_and_runs_each() -> None:
 
 
 def test_differences_are_of_the_same_order_and_seed() -> None:
-    orders, runs = git_transfer.against(GIT, list(reversed(DRS)), "ekld/tail")
+    found = [Kept(own, reference, "one") for own, reference in zip(GIT, DRS, strict=True)]
+    orders, runs = git_transfer.against(found, "ekld/tail")
     assert orders.mean == pytest.approx(-0.2) and orders.low == pytest.approx(-0.2 - 12.706 * 0.1, rel=1e-3)
     assert runs.count == 4
-    assert git_transfer.against(DRS, DRS, "ekld/tail") == (None, None), "a row is not compared with itself"
-    short = replace(GIT[0], classes={"ekld/tail": {2: 0.5}})
-    assert git_transfer.against([short], DRS, "ekld/tail")[1].count == 1
+    assert git_transfer.against([Kept(DRS[0], None, "one")], "ekld/tail") == (None, None), "it has no reference"
+    short = Kept(replace(GIT[0], classes={"ekld/tail": {2: 0.5}}), DRS[0], "one")
+    assert git_transfer.against([short], "ekld/tail")[1].count == 1
+
+
+def test_a_study_that_gave_up_costs_no_row_anything() -> None:
+    """Its probe, 50 plain trainings, is no part of what led to the 6 of the other."""
+    found = replace(GIT[0], total=Cost(6.0))
+    gone = replace(row("git", {}, problem="mnist-stroke-1"), total=Cost(50.0), reason="no trial reached its horizon")
+    assert git_transfer.everything([found, gone]) == 6.0
+    assert git_transfer.everything([found, replace(found, total=Cost(8.0))]) == 7.0
+    assert git_transfer.everything([gone]) is None
 
 
 @pytest.fixture
@@ -81,8 +93,3 @@ def test_the_judge_learns_on_balanced_images_under_the_nuisance(
 
     monkeypatch.setattr(git_transfer, "run", spied)
     judged(lambda x: x)
-
-
-def test_a_problem_is_named_without_its_order() -> None:
-    assert git_transfer._family("mnist-stroke-2") == "mnist-stroke"
-    assert git_transfer._family("cifar10-lt") == "cifar10-lt"

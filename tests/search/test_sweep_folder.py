@@ -171,6 +171,17 @@ def test_a_damaged_description_is_told(tmp_path: Path, text: str) -> None:
         made.comparison()
 
 
+def test_a_folder_without_a_sweep_is_told_apart_from_a_damaged_one(tmp_path: Path) -> None:
+    """No other version of invsearch would find a description that is not there."""
+    for folder, said in ((tmp_path / "nosuch", "there is no such folder"), (tmp_path, "neither comparison")):
+        for look in (Sweep.described, Sweep.required):
+            with pytest.raises(UserError, match=said) as told:
+                look(Sweep(Place.of(folder)))
+            assert "version" not in str(told.value)
+    made = sweep.create(Place.of(tmp_path / "mine"), comparison())
+    assert made.required() is made
+
+
 @pytest.mark.parametrize("text", [b"", b"{", None])
 def test_a_damaged_description_is_replaced_by_the_journals_copy(place: Place, text: bytes | None) -> None:
     described = comparison(horizon=77)
