@@ -2,10 +2,15 @@
 
 Reads a finished sweep of the recipe `policies` (or of any other) and confirms, on the same seeds and with the same
 averaging as the sweep, what each study would have ended with at a smaller budget: the incumbent at that cost, by the
-select split. A study whose first training had not ended by then has nothing to show. Rows of `pba` have the population
-that their whole budget holds, so no prefix of one is a smaller one: `pba-2` and `pba-5` are rows of their own.
+select split. What a method uses that was trained before counts, in full. A study whose first training had not ended by
+then has nothing to show. Rows of `pba` have the population that their whole budget holds, so no prefix of one is a
+smaller one: `pba-2` and `pba-5` are rows of their own.
 
-Every trained row is kept below benchmarks/results/ with its commit; a second call makes only what is missing.
+The last column is what the sweep ended with, whatever that had cost; the column `spent` says what.
+
+Every row is kept below benchmarks/results/ with its commit and a digest of its sweep, for a name may be given again. A
+second call trains only what is missing, and reads what the sweep itself has from the sweep. Rows that were kept without
+a digest are not taken, unless `--kept` is given and they have the same ends as the sweep.
 """
 
 from __future__ import annotations
@@ -17,22 +22,25 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from policy_rows import DIGEST, KEPT, check_old, digest, read_again, trained
 from row_book import Book, Job, Row
+from told import told
 
-from search.account import trials
+from search.account import Cost, trials
 from search.course import Asked
-from search.incumbents import at, incumbents
+from search.incumbents import Incumbent, at, incumbents
 from search.jobs import Jobs
+from search.made import pretraining
 from search.method_spec import MethodSpec
 from search.statistics import Paired, estimate, holm, paired
 from search.sweep import Sweep
 from search.wanted import recorded
+from tracking.errors import UserError
 from tracking.journal import Event
 from tracking.provenance import collect
 from tracking.record import Stage, Status
@@ -45,7 +53,6 @@ HERE = Path(__file__).resolve().parent
 BUDGETS = (1.0, 2.0, 5.0)
 SLACK = 1.03  # policies cost a little beside the training that they are part of
 CONTROL = "random_policy"  # the same space without a search
-KEPT = {"accuracy": "test/score", "own_copies": "test/score_own_copies", "common_copies": "test/score_common_copies"}
 
 
 def confirmed(assignment: str, name: Row) -> Row:
@@ -61,16 +68,27 @@ def confirmed(assignment: str, name: Row) -> Row:
 
 
 class Finished:
-    """A sweep that has ended, and what it takes to train what it had found earlier."""
+    """A sweep that has ended, and what it takes to train what it had found earlier.
+
+    Raises:
+        UserError: there is none, or it has not measured what a plain training costs.
+    """
 
     def __init__(self, place: Place) -> None:
-        self.sweep = Sweep(place)
+        self.sweep = Sweep(place).required()
         self.events: list[Event] = self.sweep.events()
         self.comparison = self.sweep.comparison()
         self.units = {
             t.problem: t.flops for t in trials(self.events).values()
             if t.stage is Stage.UNIT and t.status is Status.COMPLETE
         }
+        unknown = [problem.label for problem in self.comparison.problems if problem.label not in self.units]
+        if unknown:
+            raise UserError(
+                "the plain training that budgets are counted in must have ended", f"not on {', '.join(unknown)}",
+                "give a finished sweep",
+            )
+        self.digest, self._before = digest(self.events[0]), pretraining(self.events)
         self._jobs = Jobs(self.comparison, place, None, recorded(self.events))
 
     def studies(self) -> Iterator[tuple[str, str]]:
@@ -85,16 +103,27 @@ class Finished:
         return issubclass(self._spec(row).config_class(), EvolvingConfig)
 
     def spent(self, problem: str, row: str) -> float:
-        """By the tuning, in plain trainings."""
+        """By the tuning and what was trained before it, in plain trainings."""
         own = (t for t in trials(self.events).values() if (t.problem, t.method, t.stage) == (problem, row, Stage.TUNE))
-        return sum(t.flops for t in own) / self.units[problem]
+        return (self._pretraining(problem, row) + sum(t.flops for t in own)) / self.units[problem]
+
+    def _pretraining(self, problem: str, row: str) -> float:
+        return self._before.get((problem, row), Cost()).flops
+
+    def _at(self, found: Sequence[Incumbent], problem: str, row: str, budget: float) -> Incumbent | None:
+        """What a study would have ended with; where trials are bred it is all of its generations, or nothing."""
+        left = SLACK * budget * self.units[problem] - self._pretraining(problem, row)
+        return at(found[-1:] if self._bred(row) else found, left)
+
+    def _name(self, problem: str, row: str, incumbent: str, seed: int) -> Row:
+        return {"sweep": self.sweep.name, DIGEST: self.digest, "problem": problem, "method": row,
+                "incumbent": incumbent, "seed": seed}
 
     def ends(self) -> Iterator[Job]:
         """The sweep's own confirm trainings, at its whole budget; they are there."""
         for t in trials(self.events).values():
             if t.stage is Stage.RERUN and t.status is Status.COMPLETE:
-                name = {"sweep": self.sweep.name, "problem": t.problem, "method": t.method, "incumbent": "last",
-                        "seed": t.index}
+                name = self._name(t.problem, t.method, "last", t.index)
                 scores = {short: t.metrics[key] for short, key in KEPT.items()}
                 yield Job(name, partial(dict, {**name, **scores, "flops": t.flops}))
 
@@ -106,14 +135,13 @@ class Finished:
                 continue
             found = list(incumbents(self.events, problem, row))
             for budget in budgets:
-                one = at(found, SLACK * budget * self.units[problem])
+                one = self._at(found, problem, row, budget)
                 if one is None or one is found[-1]:
                     continue
                 for seed in range(FIRST_SEED, FIRST_SEED + self.comparison.confirm_seeds):
                     asked = Asked(f"{one.uid}/seed-{seed}", Stage.RERUN, seed, dict(one.config))
                     job = self._jobs.assignment(problem, row, spec.name, asked)
-                    name = {"sweep": self.sweep.name, "problem": problem, "method": row, "incumbent": one.uid,
-                            "seed": seed}
+                    name = self._name(problem, row, one.uid, seed)
                     yield Job(name, partial(confirmed, job.model_dump_json(), name))
 
     def table(self, made: Sequence[Row], budgets: Sequence[float]) -> list[Row]:
@@ -128,12 +156,7 @@ class Finished:
             line = list(incumbents(self.events, problem, method))
             found += [{**row, "budget": self.comparison.budget} for row in own if row["incumbent"] == "last"]
             for budget in budgets:
-                if self._bred(method):  # all of its generations, or nothing
-                    affordable = bool(line) and line[-1].spent <= SLACK * budget * self.units[problem]
-                    one = line[-1] if affordable else None
-                else:
-                    one = at(line, SLACK * budget * self.units[problem])
-                if one is not None:
+                if (one := self._at(line, problem, method, budget)) is not None:
                     named = "last" if one is line[-1] else one.uid
                     found += [{**row, "budget": budget} for row in own if row["incumbent"] == named]
         return found
@@ -145,7 +168,7 @@ def report(
     """Prints a problem's table; returns its figures.
 
     Args:
-        spent: by the tuning of each method, in plain trainings.
+        spent: by the tuning of each method and what was trained before it, in plain trainings.
     """
     methods = list(spent)
     print(f"\n{problem}: test accuracy in %, no averaging [95 %], by budget in plain trainings")
@@ -196,34 +219,47 @@ def _list(names: Sequence[str]) -> str:
     return ", ".join(names) or "none"
 
 
-def main() -> None:
+def below(budgets: Sequence[float], whole: float) -> list[float]:
+    """Those that a sweep had something smaller than its whole budget by; says which ones it never had."""
+    if beyond := [budget for budget in budgets if budget > whole]:
+        print(f"left out, since the sweep's own budget is {whole:g}: {', '.join(f'{one:g}x' for one in beyond)}",
+              file=sys.stderr)
+    return sorted({budget for budget in budgets if budget < whole})
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sweep", help="its folder")
     parser.add_argument("--budgets", type=float, nargs="+", default=list(BUDGETS))
     parser.add_argument("--results", type=Path, default=HERE / "results" / "policy_budgets.jsonl")
     parser.add_argument("--processes", type=int, default=2)
-    options = parser.parse_args()
-    finished, book = Finished(Place.of(options.sweep)), Book(options.results)
-    jobs = {json.dumps(job.name, sort_keys=True): job for job in finished.earlier(options.budgets)}
-    made = [book.take(job) for job in finished.ends()]
-    with ProcessPoolExecutor(options.processes) as pool:
-        ahead = {key: pool.submit(job.work) for key, job in jobs.items() if book.known(job) is None}
-        made += [
-            book.take(job if key not in ahead else Job(job.name, ahead[key].result)) for key, job in jobs.items()
-        ]
-    rows, budgets = finished.table(made, options.budgets), [*options.budgets, finished.comparison.budget]
+    parser.add_argument("--kept", action="store_true", help="take rows of before rows had a digest of their sweep")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = _options()
+    finished = Finished(Place.of(options.sweep))
+    whole = finished.comparison.budget
+    budgets, book, ends = below(options.budgets, whole), Book(options.results), list(finished.ends())
+    if options.kept:
+        check_old(book, ends)
+    jobs = {json.dumps(job.name, sort_keys=True): job for job in finished.earlier(budgets)}
+    earlier = trained(book, list(jobs.values()), options.processes, options.kept)
+    rows, columns = finished.table([*read_again(book, ends), *earlier], budgets), [*budgets, whole]
     figures: dict[str, Any] = {}
     for problem in finished.comparison.problems:
         here = [row for row in rows if row["problem"] == problem.label]
         spent = {m.key: finished.spent(problem.label, m.key) for m in finished.comparison.methods}
-        figures |= report(problem.label, here, spent, budgets)
+        figures |= report(problem.label, here, spent, columns)
     first = finished.events[0]
     print(json.dumps({
-        **figures, "commits_of_rows": sorted({str(row["commit"]) for row in made}),
+        **figures, "commits_of_rows": sorted({str(row["commit"]) for row in earlier}),
         "commit_of_sweep": first.get("provenance", {}).get("commit"), "command": shlex.join(sys.argv),
         "provenance": collect(HERE),
     }))
 
 
 if __name__ == "__main__":
-    main()
+    with told():
+        main()
