@@ -110,11 +110,7 @@ class Sweep:
         return self.place.exists(STUDY) or self._journaled()
 
     def required(self) -> Sweep:
-        """Itself.
-
-        Raises:
-            UserError: there is no sweep in this place.
-        """
+        """Itself; raises UserError where there is no sweep in this place."""
         if self.exists():
             return self
         lacks = f"neither {STUDY} nor a journal is there" if self.place.exists() else "there is no such folder"
