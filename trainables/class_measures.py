@@ -34,8 +34,9 @@ def class_measures(
 ) -> dict[str, float]:
     """Numbers under `classes/MEASURE/`: `of_K` for each label, head, middle, tail and their mean, and the slope.
 
-    The nuisance is the planted one, applied to test images as they were before it; where none was planted, copies that
-    every method gets alike (one action of the bank each).
+    The nuisance is the planted one, applied to test images as they were before it; where none was planted, the actions
+    that the truth names, as far as they change no label; where it names none, copies that every method gets alike (one
+    action of the bank each).
 
     Args:
         test: the test split, and `outputs` (B, K) of it.
@@ -100,8 +101,10 @@ def _images(problem: Problem, test: Batch, per_class: int) -> Batch:
 
 def _nuisance(problem: Problem) -> Sampler:
     truth, bank = problem.truth, problem.transform_bank
-    if truth is not None and truth.invariant:
-        return planted_sampler(bank, truth.invariant)
+    planted = problem.nuisances if isinstance(problem, ArrayProblem) else {}
+    # What a source says to be safe was planted by nobody: it stands in for T only where nothing was.
+    if ranges := planted or (truth and truth.invariant):
+        return planted_sampler(bank, ranges)
     # What the label is made of changes it: an answer that follows is right, not a lack of invariance.
     harmful = {} if truth is None else truth.harmful
     return common_sampler(tuple(action for action in bank if action.name not in harmful), {})

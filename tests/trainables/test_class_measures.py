@@ -190,6 +190,33 @@ def test_image_i_is_moved_by_the_problems_nuisance_and_compared_with_itself(tmp_
         assert [found[f"classes/{name}/of_{k}"] for k in range(10)] == pytest.approx(values.tolist())
 
 
+@pytest.mark.parametrize(("planted", "expected"), [({"translate_x": 0.1}, {"translate_x": 0.1}),
+                                                   ({"rotation": 20.0}, {"rotation": 20.0}), ({}, {"rotation": 45.0})])
+def test_the_nuisance_is_what_was_planted_and_nothing_that_a_source_says_to_be_safe(
+    tmp_path: Path, planted: dict[str, float], expected: dict[str, float]
+) -> None:
+    """Glyphs say that 45 degrees more are safe: nobody planted them, and they stand in where nothing was planted.
+
+    Through the cache, so that what is packed there is seen.
+    """
+    spec = ProblemSpec.model_validate({
+        "label": "x", "source": {"name": "glyphs", "images": 120, "test": 40},
+        "wrappers": [{**TAIL, "largest": 10, "ratio": 0.5, "select": 5, "ranges": planted}],
+    })
+    problem, seen = spec.build(0, 0, tmp_path), []
+
+    def watched(x: Tensor) -> Tensor:
+        seen.append(x)
+        return torch.zeros(len(x), 4)
+
+    assert isinstance(problem, ArrayProblem) and problem.nuisances == planted
+    test, clean = problem.examples(Split.TEST), problem.untouched(3)
+    class_measures(problem, watched, test, torch.zeros(40, 4), (torch.zeros(4, 4), torch.arange(4)), 3, 1,
+                   Generator().manual_seed(0))
+    moved = planted_sampler(problem.transform_bank, expected)(clean.x, Generator().manual_seed(0))
+    assert not torch.equal(moved, clean.x) and any(torch.equal(moved, x) for x in seen)
+
+
 def test_what_the_label_is_made_of_is_no_nuisance(tmp_path: Path) -> None:
     """Rotation is the label: a network that tells the angle and nothing else has no divergence under the rest."""
     turned = {"name": "transform_label", "operation": "rotation", "values": [-30.0, 30.0]}

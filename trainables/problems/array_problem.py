@@ -29,9 +29,10 @@ class ArrayProblem(ArrayView):
         notes: what the user should know about the data.
         clean: inputs before planted nuisances, row for row, of the splits that have any: test's for the harness,
             train's and outer's for methods that are told. A split that is not named is as it was.
+        nuisances: action -> physical half-width that was planted.
     """
 
-    __slots__ = ("_clean", "_rows", "_truth", "notes")
+    __slots__ = ("_clean", "_rows", "_truth", "notes", "nuisances")
 
     def __init__(
         self,
@@ -40,11 +41,12 @@ class ArrayProblem(ArrayView):
         truth: Truth | None = None,
         notes: tuple[str, ...] = (),
         clean: Mapping[Split, NDArray[Any]] | None = None,
+        nuisances: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__(rows, description)
         self._rows = {split: rows[split] for split in Split}
         self._truth, self._clean = truth, dict(clean or {})
-        self.notes = notes
+        self.notes, self.nuisances = notes, dict(nuisances or {})
 
     @property
     def truth(self) -> Truth | None:

@@ -62,7 +62,8 @@ class Dataset:
         select: pool rows (N,) that are the select split in every partition; None: every partition draws its own.
         clean_x: the test inputs before planted nuisances, where there are any; read by the harness alone.
         originals: the pool's inputs before them; for methods that are told what was planted.
-        nuisances: actions of the bank that were planted; each once, as moved twice they are not uniform.
+        nuisances: action of the bank -> physical half-width that was planted; each once, as moved twice they are not
+            uniform.
         balanced: whether the score is the mean over classes of the share that is recognised.
         shuffled: splits whose targets are permuted among their rows once the pool is divided, and by which seed.
     """
@@ -81,7 +82,7 @@ class Dataset:
     select: Array | None = None
     clean_x: Array | None = None
     originals: Originals | None = None
-    nuisances: frozenset[str] = frozenset()
+    nuisances: Mapping[str, float] = field(default_factory=dict)
     balanced: bool = False
     shuffled: Mapping[Split, int] = field(default_factory=dict)
 

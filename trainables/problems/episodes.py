@@ -16,8 +16,8 @@ from tracking.errors import UserError
 from trainables.problems.array_view import Rows, as_input
 from trainables.problems.bank import apply_jointly
 from trainables.problems.dataset import POOL, Dataset, WrapperConfig, stream
-from trainables.problems.nuisance import check_ranges, strengths
-from trainables.problems.problem import LEARNABLE, Action, Batch, Episode, Kind, Split, Truth
+from trainables.problems.nuisance import check_ranges, planted_truth, strengths
+from trainables.problems.problem import LEARNABLE, Action, Batch, Episode, Kind, Split
 from trainables.problems.tasks import TaskProblem, Tasks
 
 
@@ -50,7 +50,6 @@ class Config(WrapperConfig):
             raise UserError("`episodes` makes tasks of labelled images", f"a {dataset.kind} problem {dataset.shape}")
         if len({id(array) for array in dataset.pool.values()}) > 1:
             raise UserError("`episodes` transforms queries itself", "a wrapper that changes some splits only")
-        before = dataset.truth or Truth()
         check_ranges(self.ranges, dataset)
         x, y = np.asarray(dataset.pool[Split.TRAIN]), dataset.pool_y
         sizes = np.bincount(y, minlength=dataset.outputs)
@@ -71,7 +70,7 @@ class Config(WrapperConfig):
             dataset, pool=dict.fromkeys(POOL, pool), pool_y=np.zeros(len(pool), np.int64), test_x=held_out,
             clean_x=None, originals=None, test_y=np.zeros(test, np.int64), kind=Kind.EPISODIC, outputs=self.ways,
             classes=(),
-            truth=Truth({**before.invariant, **self.ranges}, before.harmful) if self.ranges or dataset.truth else None,
+            truth=planted_truth(self.ranges, dataset) if self.ranges else dataset.truth,
         )
 
     def assemble(

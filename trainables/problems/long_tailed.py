@@ -12,8 +12,8 @@ from pydantic import Field, model_validator
 from tracking.errors import UserError
 from trainables.idle_fields import refuse_idle
 from trainables.problems.dataset import Array, Dataset, WrapperConfig, stream
-from trainables.problems.nuisance import check_ranges, strengths, transformed, widest
-from trainables.problems.problem import Kind, Truth
+from trainables.problems.nuisance import check_ranges, planted_truth, strengths, transformed
+from trainables.problems.problem import Kind
 from trainables.problems.tails import Tail, tail_sizes
 
 LEARNABLE_LEAST = 2  # one example of every class for train, one for outer
@@ -63,20 +63,18 @@ class Config(WrapperConfig):
 
     def wrap(self, dataset: Dataset, seed: int) -> Dataset:
         _check_data(dataset)
-        before = dataset.truth or Truth()
         check_ranges(self.ranges, dataset)
         learned, held = self._rows(dataset, self._sizes(dataset, seed), seed)
         rows = np.concatenate((learned, held))
         reserved = np.arange(len(rows)) >= len(learned)
         kept = dataset.rows(rows)
         changed = kept.map_pool(lambda x: self._varied(dataset, "pool", x, seed)) if self.ranges else kept
-        truth = Truth({**before.invariant, **widest(self.ranges, before.invariant)}, before.harmful)
         return replace(
             changed, select=reserved, test_x=self._varied(dataset, "test", dataset.test_x, seed),
             clean_x=dataset.test_x if dataset.clean_x is None else dataset.clean_x,
-            nuisances=dataset.nuisances.union(self.ranges),
+            nuisances={**dataset.nuisances, **self.ranges},
             originals=kept.planted(changed.pool) if self.ranges else kept.originals,
-            truth=truth if self.ranges or dataset.truth else None, balanced=True,
+            truth=planted_truth(self.ranges, dataset) if self.ranges else dataset.truth, balanced=True,
         )
 
     def _sizes(self, dataset: Dataset, seed: int) -> Array:

@@ -17,6 +17,7 @@ from trainables.problems.dataset import POOL, Array, Dataset, WrapperConfig, str
 from trainables.problems.problem import Action, Split, Truth
 
 CHUNK = 4096  # images transformed at once: bounds the memory of a large data set
+ROUNDING = 1e-9  # relative: of a safe half-width that a source computed
 EVERYWHERE = (Split.TRAIN, Split.OUTER, Split.SELECT, Split.TEST)
 
 
@@ -49,15 +50,14 @@ class Config(WrapperConfig):
 
         changed = dataset.map_pool(lambda x: varied("pool", x), frozenset(self.on))
         test_x = varied("test", dataset.test_x) if Split.TEST in self.on else dataset.test_x
-        truth = dataset.truth or Truth()
         clean = dataset.test_x if dataset.clean_x is None else dataset.clean_x
         return replace(
             changed,
             test_x=test_x,
             clean_x=clean if Split.TEST in self.on else dataset.clean_x,
-            nuisances=dataset.nuisances.union(self.ranges),
+            nuisances={**dataset.nuisances, **self.ranges},
             originals=dataset.planted(changed.pool) if set(self.on).intersection(POOL) else dataset.originals,
-            truth=Truth({**truth.invariant, **widest(self.ranges, truth.invariant)}, truth.harmful),
+            truth=planted_truth(self.ranges, dataset),
         )
 
 
@@ -91,12 +91,12 @@ def strengths(actions: list[Action], ranges: Mapping[str, float], uniform: Calla
 
 
 def check_ranges(ranges: Mapping[str, float], dataset: Dataset) -> None:
-    """Raises UserError where a nuisance is not in the bank, out of its range, there already, or tells classes apart.
+    """Raises UserError where a nuisance is not in the bank, out of its range, there already, or changes labels.
 
     Twice the same action is refused: what two uniform strengths add up to is triangular, a level or a flip takes the
     larger one or either, and other splits may have had one of them alone; no range says what was planted then.
     """
-    bank, harmful = dataset.actions(), (dataset.truth or Truth()).harmful
+    bank, known = dataset.actions(), dataset.truth or Truth()
     for name, reach in ranges.items():
         if name not in bank:
             raise UserError("a nuisance must be an action of the transform bank", name, nearest(name, bank))
@@ -109,12 +109,21 @@ def check_ranges(ranges: Mapping[str, float], dataset: Dataset) -> None:
             )
         if name in SWITCHES and reach != limit:
             raise UserError(f"`{name}` is on or off: its range is {limit:g}", reach)
-        if name in harmful:
+        if name in known.harmful:
             raise UserError("what tells the classes apart cannot be a nuisance too", name)
         if name in dataset.nuisances:
             raise UserError("a nuisance is planted once", f"`{name}` twice", "name it once, by its whole range")
+        safe = known.invariant.get(name, reach)
+        if reach > safe * (1 + ROUNDING):
+            raise UserError(f"a nuisance changes no label: by the source, `{name}` is safe up to {safe:g} "
+                            f"{bank[name].unit}".rstrip(), reach, f"at most {name}: {safe:g}")
 
 
-def widest(ranges: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
-    """Half-widths where the data are known to vary by `before`, unplanted: strengths add up, switches do not."""
-    return {name: reach + (name not in SWITCHES) * before.get(name, 0.0) for name, reach in ranges.items()}
+def planted_truth(ranges: Mapping[str, float], dataset: Dataset) -> Truth:
+    """What is known once these are planted: of them their own half-widths, of other actions what was known before.
+
+    A source says how far its images may be moved. What was planted in them is no wider, and only that is asked of a
+    method.
+    """
+    before = dataset.truth or Truth()
+    return Truth({**before.invariant, **ranges}, before.harmful)

@@ -72,7 +72,8 @@ class Truth:
     """The planted answer, known to the report and hidden from every method.
 
     Args:
-        invariant: action name -> physical half-width within which the label does not change and data vary.
+        invariant: action name -> physical half-width within which no label changes: where a nuisance was planted, its
+            own; else how far a stored input may be moved, where a source knows it.
         harmful: action name -> physical value at which the label changes.
     """
 

@@ -176,7 +176,7 @@ def _problem(
         balanced=dataset.balanced,
     )
     before = {**clean, **({} if dataset.clean_x is None else {Split.TEST: dataset.clean_x})}
-    return ArrayProblem(everything, description, dataset.truth, dataset.notes, before)
+    return ArrayProblem(everything, description, dataset.truth, dataset.notes, before, dataset.nuisances)
 
 
 def _picked(dataset: Dataset, split: Split, rows: Array) -> Rows:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CACHE_VARIABLE = "INVSEARCH_CACHE"
-FORMAT = 3  # of the files and of what is in them; part of every key, so that old caches are never misread
+FORMAT = 4  # of the files and of what is in them; part of every key, so that old caches are never misread
 
 Arrays = dict[str, NDArray[Any]]
 

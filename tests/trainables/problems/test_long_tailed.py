@@ -188,6 +188,6 @@ def test_an_action_is_planted_once(digits: Dataset) -> None:
                 second.wrap(first.wrap(digits, 0), 0)
     two = LongTailed(ranges={"brightness": 0.1}, **sized).wrap(Nuisance(ranges={"rotation": 30}).wrap(digits, 0), 0)
     assert two.truth == Truth({"rotation": 30.0, "brightness": 0.1}, {})
-    assert two.nuisances == {"rotation", "brightness"}
+    assert two.nuisances == {"rotation": 30.0, "brightness": 0.1}
     safe = replace(digits, truth=Truth({"rotation": 60.0}, {}))
     LongTailed(ranges={"rotation": 60}, **sized).wrap(safe, 0)

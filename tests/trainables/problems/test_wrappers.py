@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,9 @@ from spaces.transforms import Operation, apply, warp
 from tests.support.toy_problems import ImageToy, RegressionToy, SignalToy
 from tracking.errors import UserError
 from trainables.problems.dataset import POOL, Dataset, WrapperConfig
+from trainables.problems.episodes import Config as Episodes
 from trainables.problems.few_shot import Config as FewShot
+from trainables.problems.long_tailed import Config as LongTailed
 from trainables.problems.nuisance import Config as Nuisance
 from trainables.problems.problem import Kind, Split, Truth
 from trainables.problems.spec import ProblemSpec
@@ -62,7 +66,7 @@ def test_nuisance_shifts_signals_by_known_amounts() -> None:
     """A circular shift by whole samples is np.roll; strengths are those of the seed and lie in [-r, r]."""
     plain = SignalToy(noise=0).load(0)
     moved = Nuisance(ranges={"time_shift": 0.25}).wrap(plain, 0)
-    assert moved.truth == Truth({"time_shift": 0.75}, {})  # the toy's own 0.5 and this one add up
+    assert moved.truth == Truth({"time_shift": 0.25}, {})  # what was planted, not how much more would be safe
     before, after = (np.fft.rfft(data.pool[Split.TRAIN][:, 0]) for data in (plain, moved))
     cycles = plain.pool_y + 1
     rows = np.arange(len(cycles))
@@ -72,6 +76,27 @@ def test_nuisance_shifts_signals_by_known_amounts() -> None:
     one = cycles == 1
     assert np.abs(shift[one]).max() <= 0.25 + 1e-5
     assert np.abs(shift[one]).max() > 0.15  # 24 uniform draws all below 0.6 r: probability 0.6^24 < 1e-5
+
+
+@pytest.mark.parametrize("wrapper", ["nuisance", "long_tailed", "episodes"])
+def test_what_is_planted_stays_within_what_the_source_says_to_be_safe(wrapper: str) -> None:
+    """Glyphs turned by up to 45 degrees have 45 left: what is planted is the truth, and no further turn is a nuisance.
+
+    What the source says of an action that was not planted stays.
+    """
+    source = {"name": "glyphs", "images": 160, "test": 16}
+    if wrapper == "episodes":  # wants more classes than glyphs have
+        dataset = replace(ProblemSpec(label="x", source={"name": "digits"}).dataset(0), truth=Truth({"rotation": 45.0}))
+    else:
+        dataset = ProblemSpec(label="x", source=source).dataset(0)
+    made = {"nuisance": Nuisance, "long_tailed": partial(LongTailed, largest=10, ratio=0.5, select=5),
+            "episodes": partial(Episodes, ways=2)}[wrapper]
+    for reach in (30.0, 45.0):
+        assert made(ranges={"rotation": reach}).wrap(dataset, 0).truth == Truth({"rotation": reach})
+    other = made(ranges={"brightness": 0.2}).wrap(dataset, 0)
+    assert other.truth == Truth({"rotation": 45.0, "brightness": 0.2})
+    with pytest.raises(UserError, match=r"(?s)safe up to 45 deg.*got:  46.*at most rotation: 45"):
+        made(ranges={"rotation": 46.0}).wrap(dataset, 0)
 
 
 def test_nuisance_on_some_splits_leaves_the_others_untouched(toy: Dataset) -> None:
