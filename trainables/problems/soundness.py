@@ -13,6 +13,7 @@ from trainables.problems.problem import LEARNABLE, Kind, Split
 
 DTYPES = (np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.int64))  # the last: tokens, for an embedding
 BLOCK = 4096  # inputs
+NAMED = 10  # classes in a note
 FEW = 64  # inputs: almost always the first two differ already
 
 
@@ -75,6 +76,26 @@ def require_difference(rows: Mapping[Split, Rows], kind: Kind) -> None:
         alike = ", ".join(f"{value:g}" for value in np.ravel(learnable[0].y[0]))
         raise UserError("the targets of a regression must differ", f"all of train and outer are {alike}",
                         "errors are measured against the spread of the targets: give targets that vary")
+
+
+def require_classes(dataset: Dataset) -> None:
+    """Raises UserError where a classification has nothing to tell apart: whatever is predicted would be right."""
+    if dataset.kind is Kind.CLASSIFICATION and dataset.outputs < 2:
+        raise UserError("a classification needs two classes or more", ", ".join(dataset.classes) or dataset.outputs,
+                        "add examples of another class; in folders each class has one of its own")
+
+
+def untested(dataset: Dataset) -> tuple[str, ...]:
+    """A note where classes have no test example: what is said of classes is said of the others alone."""
+    if dataset.kind is not Kind.CLASSIFICATION:
+        return ()
+    lacking = np.flatnonzero(np.bincount(dataset.test_y, minlength=dataset.outputs) == 0)
+    names = [dataset.classes[k] if k < len(dataset.classes) else str(k) for k in lacking[:NAMED]]
+    more = f" and {len(lacking) - NAMED} more" if len(lacking) > NAMED else ""
+    return () if not names else (
+        f"no test example of the class{'es' * (len(lacking) > 1)} {', '.join(names)}{more}: "
+        "test scores, head and tail, and means over classes are of the others alone",
+    )
 
 
 def _alike(parts: Sequence[Array]) -> bool:

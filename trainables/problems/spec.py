@@ -21,7 +21,7 @@ from trainables.problems.packing import clean_columns, clean_splits, columns, pa
 from trainables.problems.part_code import own_code
 from trainables.problems.partition import SHARES, partition_rows
 from trainables.problems.problem import LEARNABLE, Kind, Problem, Split
-from trainables.problems.soundness import made, require_difference
+from trainables.problems.soundness import made, require_classes, require_difference, untested
 from trainables.problems.store import cached, content_key
 from trainables.problems.strokes import Extra, extended
 from trainables.problems.target_units import TargetUnits
@@ -161,6 +161,7 @@ def _problem(
     for part in parts[-1:]:
         if (made := part.assemble(everything, dataset, seed, bank)) is not None:
             return made
+    require_classes(dataset)
     require_difference(everything, dataset.kind)
     units = None
     if dataset.kind is Kind.REGRESSION:
@@ -176,7 +177,8 @@ def _problem(
         balanced=dataset.balanced,
     )
     before = {**clean, **({} if dataset.clean_x is None else {Split.TEST: dataset.clean_x})}
-    return ArrayProblem(everything, description, dataset.truth, dataset.notes, before, dataset.nuisances)
+    notes = (*dataset.notes, *untested(dataset))
+    return ArrayProblem(everything, description, dataset.truth, notes, before, dataset.nuisances)
 
 
 def _picked(dataset: Dataset, split: Split, rows: Array) -> Rows:

@@ -15,6 +15,7 @@ from trainables.problems.dataset import POOL, Array, Dataset, SourceConfig, labe
 from trainables.problems.discovery import Part
 from trainables.problems.problem import Kind, Split
 from trainables.problems.spec import ProblemSpec, in_memory
+from trainables.problems.transform_label import Config as TransformLabel
 
 COUNT = 400  # more than one block of the comparison in each split
 
@@ -43,6 +44,33 @@ def test_inputs_that_are_all_equal_are_refused_and_many_alike_are_not() -> None:
     assert in_memory(classes(images(COUNT // 2)), 0, 0).size() > 0, "one class of one image, and one of another"
     problem = in_memory(replace(classes(images(60)), select=np.arange(COUNT) < 100), 0, 0)
     assert float(problem.view().labelled().x.std()) > 0
+
+
+@pytest.mark.parametrize("names", [("only",), ()])
+def test_one_class_is_nothing_to_tell_apart(names: tuple[str, ...]) -> None:
+    """Unless a wrapper makes other labels of it."""
+    x = np.random.default_rng(0).integers(0, 255, (COUNT, 1, 8, 8)).astype(np.uint8)
+    one = replace(labelled(x, np.zeros(COUNT), x[:6], np.zeros(6), names), outputs=1)
+    with pytest.raises(UserError, match=f"two classes or more\n  got:  {names[0] if names else 1}\n  hint: add"):
+        in_memory(one, 0, 0)
+    turned = TransformLabel(operation="rotation", values=(0.0, 90.0)).wrap(one, 0)
+    assert in_memory(turned, 0, 0).outputs == 2
+
+
+@pytest.mark.parametrize("tested", [[0, 1, 1], [0, 0, 0], [1, 1, 1]])
+def test_classes_without_a_test_example_are_noted(tested: list[int]) -> None:
+    data = classes(images(COUNT // 2))
+    problem = in_memory(replace(data, test_x=data.test_x[:3], test_y=np.asarray(tested), notes=("odd",)), 0, 0)
+    lacking = {"a", "b"} - {"ab"[label] for label in tested}
+    assert problem.notes[0] == "odd" and len(problem.notes) == 1 + len(lacking)
+    assert all(f"no test example of the class {name}: " in problem.notes[1] for name in lacking)
+
+
+def test_a_note_names_ten_classes() -> None:
+    fourteen = {"pool_y": np.arange(COUNT) % 14, "outputs": 14, "classes": tuple("abcdefghijklmn")}
+    data = replace(classes(images(COUNT // 2)), **fourteen)
+    (note,) = in_memory(data, 0, 0).notes
+    assert "classes c, d, e, f, g, h, i, j, k, l and 2 more: " in note
 
 
 def test_splits_that_look_different_are_compared_together() -> None:
