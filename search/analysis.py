@@ -77,7 +77,8 @@ def _row(
         total=(before or Cost()) + total(stages[Stage.PROBE]) + tuning + confirmed,
         unit_flops=unit_flops, tune=_tune(stages[Stage.TUNE], tuning, unit_flops, planned),
         invariances=_invariances(planned, problem, done), learned=_means(done, "learned/"),
-        failures=failures, reason=reason, classes=_by_class(done, seeds), spread=_spread(done, seeds),
+        failures=failures, reason=reason, classes=_by_class(done, seeds),
+        class_names=tuple(planned.classes.get(problem, ())), spread=_spread(done, seeds),
     )
 
 

@@ -45,12 +45,13 @@ def tailed(rows: Sequence[Row]) -> bool:
 
 
 def class_records(rows: Sequence[Row]) -> list[Record]:
-    """One line per row and class: size, and mean and interval of each measure."""
+    """One line per row and class: its name where that is known, size, and mean and interval of each measure."""
     lines: list[Record] = []
     for row in drawn(rows):
         for label in classes_of(row):
             size = mean_of(row, f"size/{OF}{label}")
             line: Record = {"problem": row.problem, "method": row.method, "class": label,
+                            "name": dict(enumerate(row.class_names)).get(label),
                             "size": None if size is None else size.mean}
             for measure in MEASURES:
                 found = mean_of(row, f"{measure}/{OF}{label}")

@@ -30,6 +30,7 @@ class Plan:
         bounds: labels of the rows that know the answer where one is planted.
         random_controls: label of a row -> label of the row that draws from the same space without a search.
         accuracies: problems whose score is an accuracy.
+        classes: problem -> names of its classes by label; older journals do not tell.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Plan:
     bounds: frozenset[str]
     random_controls: Mapping[str, str]
     accuracies: frozenset[str]
+    classes: Mapping[str, Sequence[str]]
 
 
 def plan(events: Sequence[Event]) -> Plan:
@@ -68,6 +70,7 @@ def plan(events: Sequence[Event]) -> Plan:
         bounds=frozenset(head.get("bounds", (label for label, name in methods.items() if name == ORACLE))),
         random_controls=head.get("random_controls", {}),
         accuracies=frozenset(p for p, kind in head.get("kinds", {}).items() if kind == CLASSIFICATION),
+        classes=head.get("classes", {}),
     )
 
 

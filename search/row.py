@@ -113,6 +113,7 @@ class Row:
         reason: why the study failed, or what failed in it.
         spread: of a replay with several trainings of what each search found, where the noise comes from.
         classes: "MEASURE/of_LABEL", "MEASURE/head" and so on -> seed index -> value; see `trainables.class_measures`.
+        class_names: of the problem's classes, by label; none where the journal does not tell.
     """
 
     problem: str
@@ -138,6 +139,7 @@ class Row:
     contrast: Contrast | None = None
     spread: Spread | None = None
     classes: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:

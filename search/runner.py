@@ -151,6 +151,7 @@ def prepare(comparison: Comparison) -> dict[str, Any]:
     kinds: dict[str, str] = {}
     data_notes: dict[str, tuple[str, ...]] = {}
     data: dict[str, str] = {}
+    classes: dict[str, tuple[str, ...]] = {}
     for spec in comparison.problems:
         for partition in range(comparison.confirm_seeds + 1):
             problem = spec.build(comparison.seed, partition, sweeps.cache_folder())
@@ -161,6 +162,7 @@ def prepare(comparison: Comparison) -> dict[str, Any]:
             "invariant": dict(truth.invariant), "harmful": dict(truth.harmful)
         }
         data_notes[spec.label] = getattr(problem, "notes", ())  # a problem of a plug-in need not have any
+        classes[spec.label] = getattr(problem, "classes", ())  # nor classes
         data[spec.label] = spec.parts()[0].fingerprint()
         units |= {action.name: action.unit for action in problem.transform_bank}
     controls = [method.key for method in comparison.methods if method.config_class().control]
@@ -168,6 +170,7 @@ def prepare(comparison: Comparison) -> dict[str, Any]:
     return {
         "truths": truths, "units": units, "kinds": kinds, "controls": controls, "bounds": bounds,
         "random_controls": _random_controls(comparison), "data_notes": data_notes, "data": data,
+        "classes": classes,
     }
 
 

@@ -50,6 +50,12 @@ def test_a_line_for_each_row_and_class() -> None:
     assert lines[3]["ekld_high95"] == pytest.approx(0.4 + 4.303 * 0.1 / 3**0.5, abs=1e-3)
 
 
+def test_a_line_names_its_class_where_the_journal_does() -> None:
+    named = [replace(one, class_names=("cat", "dog")) for one in made()]
+    assert [line["name"] for line in class_records(named)] == ["cat", "dog", "cat", "dog"]
+    assert [line["name"] for line in class_records(made())] == [None] * 4, "an older one"
+
+
 def test_differences_are_paired_by_seed() -> None:
     """All seeds differ by the same .1, though each row spreads by .2."""
     plain, git = made()
@@ -97,7 +103,10 @@ def test_metrics_of_a_journal_become_the_exhibit_the_record_and_the_result() -> 
     for index in (1, 2):
         extra = {f"classes/{name}": values[1] for name, values in by_class(0.4 * index).items()}
         writer.trial("p", "plain", Stage.RERUN, index, 10, extra={"test/score": 0.8, **extra})
+    assert rows(writer.events)[0].class_names == (), "an older journal"
+    writer.events[0]["classes"] = {"p": ["cat", "dog"], "other": ["x", "y"]}
     found = rows(writer.events)
+    assert found[0].class_names == ("cat", "dog")
     assert found[0].classes["ekld/tail"] == {1: 0.4, 2: 0.8}
     names = {exhibit.name: exhibit for exhibit in Exhibits(found, writer.events).of("p")}
     assert len(names["classes-p"].records) == 2

@@ -37,4 +37,5 @@ def test_notes_on_the_data_are_warnings_of_the_sweep(tmp_path: Path, monkeypatch
     ]
     assert any("transparent in places" in text for text in warned(events))
     assert events[0]["data_notes"]["digits"] == []
+    assert events[0]["classes"] == {"mine": ["kind-0", "kind-1"], "digits": [str(digit) for digit in range(10)]}
     assert events[0]["data"]["mine"] and events[0]["data"]["digits"] == ""

@@ -23,7 +23,7 @@ from trainables.modules.generators import spatial, style_training, transfer
 from trainables.modules.generators.choice import NAME
 from trainables.modules.generators.style_network import StyleNetwork, StyleNetworkConfig
 from trainables.modules.generators.style_training import generate, measured
-from trainables.modules.generators.takeaway import contact_sheet, ends, export
+from trainables.modules.generators.takeaway import contact_sheet, ends, export, picture
 from trainables.modules.generators.transfer import load_transfer
 
 CPU = torch.device("cpu")
@@ -211,6 +211,20 @@ def test_the_picture_shows_the_classes_that_it_says(tmp_path: Path) -> None:
     assert [label[tile.contiguous().numpy().tobytes()] for tile in firsts] == [one["class"] for one in shown]
     sizes = context.problem.class_sizes()  # type: ignore[attr-defined]
     assert [one["size"] for one in shown] == sizes[[one["class"] for one in shown]].tolist()
+    names = context.problem.classes  # type: ignore[attr-defined]
+    assert [one["name"] for one in shown] == [names[one["class"]] for one in shown]
+
+
+def test_every_row_of_the_picture_has_the_name_of_its_class_beside_it() -> None:
+    """At the right of the images, in its own row; a row without a name has none, and long or odd names are written."""
+    sheet, side = torch.rand(3 * 8, 1, 20, 20, generator=Generator().manual_seed(0)), 22
+    named, bare = (np.array(picture(sheet, names)).astype(int) for names in (("cat", "", "dog"), ("", "", "")))
+    width = 8 * side + 2
+    assert np.array_equal(named[:, :width], bare[:, :width]), "the images are not written over"
+    margin = [named[2 + k * side : 22 + k * side, width:] for k in range(3)]
+    assert [bool((rows > 140).any()) for rows in margin] == [True, False, True]
+    assert not np.array_equal(margin[0], margin[2])
+    assert picture(sheet, ("two\nlines", "\udcff", "x" * 500)).width < 600
 
 
 def test_what_is_exported_is_the_average_of_the_weights() -> None:
