@@ -19,6 +19,7 @@ from search.study import Comparison
 from tracking.errors import UserError, nearest
 from tracking.journal import Event
 from trainables.plugins import PluginFile, method_config
+from trainables.problems.faults import advice, joined, said
 from trainables.problems.validation import causes
 
 # What may change when a sweep goes on: nothing that was decided so far depends on it.
@@ -212,12 +213,14 @@ def _friendly(error: ValidationError, model: type[BaseModel], data: Mapping[str,
         if isinstance(inner, UserError):
             return inner
         place = ".".join(str(part) for part in fault["loc"])
-        faults.append(f"{place} = {fault['input']!r}: {fault['msg']}")
+        faults.append(f"{place} = {fault['input']!r}: {said(fault)}")
         if fault["type"] == "extra_forbidden":
             known = _fields(model, fault["loc"][:-1], data)
             close = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0)
             hints.append(nearest(str(fault["loc"][-1]), known) if close else "")
-    return UserError("every field must be known and in its domain", "; ".join(faults), "; ".join(filter(None, hints)))
+        else:
+            hints.append(advice(fault))
+    return UserError("every field must be known and in its domain", "; ".join(faults), joined(hints))
 
 
 def _fields(model: type[BaseModel], place: Sequence[int | str], data: Any) -> list[str]:

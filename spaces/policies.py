@@ -6,6 +6,7 @@ from typing import Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 from torch import Generator, Tensor
 
 from spaces.tables import TableEntry, transformed
@@ -44,12 +45,16 @@ class Policy(BaseModel):
     def _consistent(self) -> Self:
         total = sum(entry.weight for entry in self.entries)
         if total > 1 + _SLACK:
-            raise ValueError(f"the weights must sum to 1 at most, but got {total:.6g}")
+            raise PydanticCustomError("weights", "the weights must sum to 1 at most, but got {total}", {
+                "total": f"{total:.6g}",
+                "hint": "a weight is the probability of an operation; what is missing to 1 leaves images as they are",
+            })
         kinds = [(entry.operation.value, entry.magnitude, entry.limit) for entry in self.entries]
         twice = sorted({kind[0] for kind in kinds if kinds.count(kind) > 1})
         if twice:
-            raise ValueError(
-                f"every operation may occur once per range, but got {', '.join(twice)} more than once with the same"
+            raise PydanticCustomError(
+                "twice", "every operation may occur once per range, but got {twice} more than once with the same",
+                {"twice": ", ".join(twice), "hint": "name it once, with the sum of the weights"},
             )
         return self
 

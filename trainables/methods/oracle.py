@@ -8,13 +8,14 @@ from pydantic import Field, model_validator
 from torch import Generator, Tensor
 
 from spaces.domain import Space
-from tracking.errors import UserError, nearest
+from tracking.errors import UserError
 from trainables.idle_fields import refuse_idle
 from trainables.invariance import planted_sampler
 from trainables.method import Context, NetworkBuilder
 from trainables.modules.recipe import RECIPE_DOMAINS
 from trainables.modules.supervised import Supervised
 from trainables.modules.tail_augmentation import Mixing, TailRecipe
+from trainables.problems.bank import absent, wider
 from trainables.problems.problem import View
 
 
@@ -55,9 +56,12 @@ class Config(TailRecipe):
         bank = {action.name: action for action in problem.transform_bank}
         for name, reach in self.ranges.items():
             if name not in bank:
-                raise UserError("the oracle's ranges must name actions of the bank", name, nearest(name, bank))
+                raise UserError("the oracle's ranges must name actions of the bank", name, absent(name, bank))
             if not 0 <= reach <= bank[name].limit:
-                raise UserError(f"the range of `{name}` must lie in [0, {bank[name].limit:g}]", reach)
+                raise UserError(
+                    f"the range of `{name}` must lie in [0, {bank[name].limit:g}] {bank[name].unit}".rstrip(), reach,
+                    wider(bank[name], reach) if reach > 0 else "a range is a half-width: how far either way",
+                )
 
     def build(self, context: Context) -> Oracle:
         """Raises UserError as `fits`."""

@@ -5,13 +5,15 @@ Axes: B batch, C channels, H height, W width, L length.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 from torch import Tensor
 
 from spaces.transforms import (
     GEOMETRIC,
+    MEANINGFUL,
     TRANSFORMS,
     AffineParameters,
     Operation,
@@ -20,6 +22,7 @@ from spaces.transforms import (
     warp,
 )
 from spaces.transforms.geometric import FIELD
+from tracking.errors import UserError, nearest
 from trainables.problems.problem import Action
 from trainables.problems.signal_bank import signal_bank
 
@@ -68,6 +71,44 @@ def apply_jointly(actions: Sequence[Action], x: Tensor, strengths: Mapping[str, 
     for action in actions:
         x = action.apply(x, strengths[action.name])
     return x
+
+
+def absent(name: str, bank: Collection[str]) -> str:
+    """A hint for a name that the bank lacks: why, where that is known, else the nearest one."""
+    listed = f"known: {', '.join(sorted(bank))}"
+    if name in (Operation.SATURATION, Operation.HUE):
+        return f"`{name}` needs images of three channels; {listed}"
+    if name in set(Operation):
+        return f"`{name}` is an operation of policies alone; {listed}"
+    return nearest(name, bank)
+
+
+def require_limits(limits: Mapping[str, float], bank: Mapping[str, Action]) -> None:
+    """Raises UserError where a limit is of nothing in the bank, or beyond what means anything."""
+    for name, limit in limits.items():
+        if name not in bank:
+            raise UserError("`limits` must name actions of the transform bank", name, absent(name, bank))
+        if limit > (most := meaningful(bank[name])):
+            raise UserError(f"the limit of `{name}` is at most {most:g} {bank[name].unit}".rstrip(), limit,
+                            f"more means nothing; {bank[name].limit:g} where it is left out")
+
+
+def meaningful(action: Action) -> float:
+    """The largest limit that means anything; infinite for actions of other units than those of `spaces.transforms`."""
+    if action.name in SWITCHES:
+        return 1.0
+    ours = action.name in set(Operation) and action.unit == TRANSFORMS[Operation(action.name)].unit
+    return MEANINGFUL.get(Operation(action.name), math.inf) if ours else math.inf
+
+
+def wider(action: Action, reach: float) -> str:
+    """A hint for a reach beyond the bank's limit."""
+    most, unit = meaningful(action), action.unit
+    if reach <= most:
+        return f"a wider one needs `limits: {{{action.name}: {reach:g}}}` in the problem"
+    if most > action.limit:
+        return f"more than {most:g} {unit} means nothing; up to that, raise `limits` in the problem"
+    return f"more than {most:g} {unit} means nothing"
 
 
 def _action(operation: Operation, limits: Mapping[str, float]) -> Action:

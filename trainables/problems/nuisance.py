@@ -11,8 +11,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from tracking.errors import UserError, nearest
-from trainables.problems.bank import SWITCHES, apply_jointly
+from tracking.errors import UserError
+from trainables.problems.bank import SWITCHES, absent, apply_jointly, wider
 from trainables.problems.dataset import POOL, Array, Dataset, WrapperConfig, stream
 from trainables.problems.problem import Action, Split, Truth
 
@@ -99,13 +99,13 @@ def check_ranges(ranges: Mapping[str, float], dataset: Dataset) -> None:
     bank, known = dataset.actions(), dataset.truth or Truth()
     for name, reach in ranges.items():
         if name not in bank:
-            raise UserError("a nuisance must be an action of the transform bank", name, nearest(name, bank))
+            raise UserError("a nuisance must be an action of the transform bank", name, absent(name, bank))
         limit = bank[name].limit
         if not 0 < reach <= limit:
             raise UserError(
                 f"the range of `{name}` must lie in (0, {limit:g}] {bank[name].unit}".rstrip(),
                 reach,
-                f"a wider one needs `limits: {{{name}: {reach:g}}}` in the problem" if reach > limit else "",
+                wider(bank[name], reach) if reach > limit else "a range is a half-width: how far either way",
             )
         if name in SWITCHES and reach != limit:
             raise UserError(f"`{name}` is on or off: its range is {limit:g}", reach)

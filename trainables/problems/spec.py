@@ -12,9 +12,10 @@ from typing import Any, Self, cast
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
-from tracking.errors import UserError, nearest
+from tracking.errors import UserError
 from trainables.problems.array_problem import ArrayProblem
 from trainables.problems.array_view import Description, Rows
+from trainables.problems.bank import require_limits
 from trainables.problems.dataset import POOL, Array, Dataset, SourceConfig, WrapperConfig, stream
 from trainables.problems.discovery import Part, config_class
 from trainables.problems.packing import clean_columns, clean_splits, columns, packed, split_rows, unpacked
@@ -101,11 +102,7 @@ class ProblemSpec(BaseModel):
         source, wrappers = self.parts()
         bank = extended(source.bank, self.actions)
         dataset = replace(made(lambda: source.load(seed), f"source `{source.name}`"), bank=bank, limits=self.limits)
-        known = {action.name for action in bank(dataset.shape, {})}
-        for name in self.limits:
-            if name not in known:
-                hint = nearest(name, known)
-                raise UserError("`limits` must name actions of the transform bank", name, hint)
+        require_limits(self.limits, {action.name: action for action in bank(dataset.shape, {})})
         for wrapper in wrappers:
             dataset = made(partial(wrapper.wrap, dataset, seed), f"wrapper `{wrapper.name}`")
         return dataset

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from pydantic import Field, field_validator
 
-from tracking.errors import UserError, nearest
+from tracking.errors import UserError
+from trainables.problems.bank import absent
 from trainables.problems.dataset import Array, Dataset, WrapperConfig, stream
 from trainables.problems.nuisance import transformed
 from trainables.problems.problem import Action, Kind, Truth
@@ -66,7 +67,7 @@ def label_action(operation: str, dataset: Dataset) -> Action:
     """The action that becomes the label; UserError where the bank has none of that name, or it is a nuisance."""
     bank, before = dataset.actions(), dataset.truth or Truth()
     if operation not in bank:
-        raise UserError("the label must be an action of the transform bank", operation, nearest(operation, bank))
+        raise UserError("the label must be an action of the transform bank", operation, absent(operation, bank))
     if operation in before.invariant:
         raise UserError("what is planted as a nuisance cannot be the label too", operation)
     return bank[operation]

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 
 from tracking.errors import UserError
-from trainables.problems.bank import SWITCHES
+from trainables.problems.bank import SWITCHES, wider
 from trainables.problems.dataset import Array, Dataset, WrapperConfig, stream
 from trainables.problems.nuisance import transformed
 from trainables.problems.problem import Action, Kind, Truth
@@ -69,7 +69,7 @@ class Config(WrapperConfig):
         if reach > action.limit:
             raise UserError(
                 f"the reach of `{action.name}` must lie in (0, {action.limit:g}] {action.unit}".rstrip(), reach,
-                f"a wider one needs `limits: {{{action.name}: {reach:g}}}` in the problem",
+                wider(action, reach),
             )
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from tracking.errors import UserError, nearest
+from trainables.problems.faults import advice, joined, said
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -31,9 +32,12 @@ def friendly(error: ValidationError, config: type[BaseModel], where: str) -> Use
     if len(faults) == 1 and isinstance(inner[0], UserError):
         return inner[0]
     told = [_told(fault, raised, where) for fault, raised in zip(faults, inner, strict=True)]
-    unknown = [str(fault["loc"][0]) for fault in faults if fault["type"] == "extra_forbidden"]
-    hint = "; ".join(nearest(name, config.model_fields) for name in unknown)
-    return UserError(f"the fields of `{where}` must be valid", "; ".join(told), hint)
+    hints = [
+        raised.hint if isinstance(raised, UserError) else
+        nearest(str(fault["loc"][0]), config.model_fields) if fault["type"] == "extra_forbidden" else advice(fault)
+        for fault, raised in zip(faults, inner, strict=True)
+    ]
+    return UserError(f"the fields of `{where}` must be valid", "; ".join(told), joined(hints))
 
 
 def causes(error: ValidationError) -> list[Any]:
@@ -52,5 +56,4 @@ def _told(fault: Any, raised: object, where: str) -> str:
         return f"{path}: {raised.rule}, but got {raised.got}"
     if fault["type"] == "extra_forbidden":
         return f"`{path}` is no field"
-    message = fault["msg"][:1].lower() + fault["msg"][1:]
-    return f"`{path}`: {message}" + ("" if fault["type"] == "missing" else f", but got {fault['input']!r}")
+    return f"`{path}`: {said(fault)}" + ("" if fault["type"] == "missing" else f", but got {fault['input']!r}")
