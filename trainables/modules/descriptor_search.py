@@ -55,9 +55,9 @@ class SearchConfig(BaseModel):
             that the choice is one among finitely many.
         lowest_penalty: of the grid, as a ratio of noise to signal variance.
         lowest_real: the same for real targets, where it is higher. Near interpolation the leave-one-out error of a few
-            examples is at the mercy of the descriptor, and the gradient finds the one that flatters them: with
-            1e-5 for how far digits are turned, scaled, lit or blurred, 75 labels, R^2 was .77, with 1e-2 .91. Classes
-            gain nothing by it: one-hot targets are never without noise.
+            examples is at the mercy of the descriptor, and the gradient finds the one that flatters them (75 labels of
+            how far digits are turned, scaled, lit or blurred: R^2 .77 with 1e-5, .91 with 1e-2; ad hoc, docs/log.md).
+            Classes gain nothing by it: one-hot targets are never without noise.
         highest_penalty: of the grid.
         penalties: points of the grid, evenly spaced on the logarithm.
         errors: width of the one-standard-error rule, see `choose`.
