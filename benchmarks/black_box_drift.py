@@ -20,11 +20,12 @@ import argparse
 import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from scipy.stats import spearmanr
+from told import told
 
+from search.sound import sound
 from search.sweep import Sweep
 from tracking.journal import Event
 from tracking.record import Stage, Status
@@ -100,10 +101,10 @@ def mean_and_error(values: Sequence[float]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sweeps", nargs="+", type=Path)
+    parser.add_argument("sweeps", nargs="+")
     found: dict[tuple[str, str], list[Study]] = defaultdict(list)
     for folder in parser.parse_args().sweeps:
-        for study in studies(Sweep(Place.of(str(folder))).events()):
+        for study in studies(sound(Sweep(Place.of(folder)).required())):
             found[study.problem, study.method].append(study)
     for (problem, method), every in sorted(found.items()):
         tried, chosen = (statistics.fmean(values) for values in ([s.tried for s in every], [s.chosen for s in every]))
@@ -114,4 +115,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told():
+        main()

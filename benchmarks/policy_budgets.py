@@ -37,6 +37,7 @@ from search.incumbents import Incumbent, at, incumbents
 from search.jobs import Jobs
 from search.made import pretraining
 from search.method_spec import MethodSpec
+from search.sound import sound
 from search.statistics import Paired, estimate, holm, paired
 from search.sweep import Sweep
 from search.wanted import recorded
@@ -71,12 +72,12 @@ class Finished:
     """A sweep that has ended, and what it takes to train what it had found earlier.
 
     Raises:
-        UserError: there is none, or it has not measured what a plain training costs.
+        UserError: there is none, its journal is damaged, or it has not measured what a plain training costs.
     """
 
     def __init__(self, place: Place) -> None:
         self.sweep = Sweep(place).required()
-        self.events: list[Event] = self.sweep.events()
+        self.events: list[Event] = sound(self.sweep)
         self.comparison = self.sweep.comparison()
         self.units = {
             t.problem: t.flops for t in trials(self.events).values()

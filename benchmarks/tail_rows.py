@@ -11,6 +11,7 @@ from typing import Any
 from search.analysis import rows
 from search.plan import Plan, plan
 from search.row import Row
+from search.sound import sound
 from search.sweep import Sweep
 from tracking.errors import UserError
 from tracking.record import Stage
@@ -40,9 +41,10 @@ def gathered(places: Sequence[str]) -> list[Kept]:
     """One of each problem and row, in the order of the sweeps.
 
     Raises:
-        UserError: there is no sweep in one of the places; or one name stands for different things in two of them.
+        UserError: one of the places has no sweep or a damaged one; or one name stands for different things in two of
+            them.
     """
-    events = {place: Sweep(Place.of(place)).required().events() for place in dict.fromkeys(places)}
+    events = {place: sound(Sweep(Place.of(place)).required()) for place in dict.fromkeys(places)}
     _check_names({place: plan(told) for place, told in events.items()})
     return merged(kept for place, told in events.items() for kept in paired(rows(told), place))
 

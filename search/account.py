@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
+from search.words import on_one_line
 from tracking.journal import Event
 from tracking.record import Stage, Status
 
@@ -107,14 +108,13 @@ class Trial:
 
     @property
     def why(self) -> str:
-        """The first line of the reason."""
-        return first_line(self.reason)
+        """The reason on one line, with what was given and what is hinted at."""
+        return why(self.reason)
 
 
-def first_line(reason: str | None) -> str:
-    """What a table has room for; a traceback follows after it."""
-    lines = (reason or "").strip().splitlines()
-    return lines[0] if lines else "no reason given"
+def why(reason: str | None) -> str:
+    """What a table has room for, without the traceback that follows it."""
+    return on_one_line(reason or "") or "no reason given"
 
 
 def trials(events: Iterable[Event]) -> dict[str, Trial]:

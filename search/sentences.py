@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from search.account import first_line
+from search.account import why
 from search.pretraining_sentences import pretraining_sentences
 from search.row import Contrast, Effect, Invariance, Row, Verdict
 from search.statistics import Estimate, Paired
@@ -156,13 +156,13 @@ def _overall(made: Sequence[Row]) -> list[str]:
 
 def _why_unknown(row: Row, controlled: bool) -> str:
     if row.reason:
-        return f"the study failed: {first_line(row.reason)}"
+        return f"the study failed: {why(row.reason)}"
     if row.test is None:
         return "no seed has ended yet" if not row.failures else f"no result; {row.failures[-1].why}"
     seeds = "1 seed" if row.test.count == 1 else f"{row.test.count} seeds"
     shown = score_text(row.test, row.accuracy)
-    why = f"{seeds}, and it takes two in common with a control" if controlled else "no control has a result"
-    return f"{shown}; not compared: {why}"
+    short = f"{seeds}, and it takes two in common with a control" if controlled else "no control has a result"
+    return f"{shown}; not compared: {short}"
 
 
 def gap_text(found: Estimate, accuracy: bool, *, signed: bool) -> str:

@@ -11,12 +11,12 @@ from search import backlog
 from search import report as reports
 from search import store as stores
 from search import sweep as sweeps
-from search.account import first_line
 from search.analysis import rows
 from search.best_network import best_networks
 from search.results import results
 from search.sound import sound
 from search.sweep import Sweep
+from search.words import first_line
 from tracking.errors import StorageError, UserError
 from tracking.journal import Event, held
 from tracking.mlflow_log import MlflowLog, Store

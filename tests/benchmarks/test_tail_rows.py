@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import black_box_drift
 import git_transfer
+import policy_budgets
 import pytest
 import tail_rows
+from told import told
 
 from tests.support.journals import UNIT_FLOPS, Writer, finals, stored
 from tracking.errors import UserError
@@ -145,6 +149,22 @@ def test_a_folder_without_a_sweep_is_told(tmp_path: Path) -> None:
         tail_rows.gathered([str(tmp_path / "nosuch")])
     with pytest.raises(UserError, match=r"neither comparison\.json nor a journal"):
         tail_rows.gathered([str(tmp_path)])
+
+
+@pytest.mark.parametrize("script", [git_transfer, black_box_drift, policy_budgets])
+def test_a_damaged_journal_ends_every_script_with_one_message(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = written(tmp_path, "rules", RULES)
+    journal = tmp_path / "rules/journal.jsonl"
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join([*lines[:3], "no event", *lines[4:]]) + "\n")
+    options = ["--sweeps", place] if script is git_transfer else [place]
+    monkeypatch.setattr("sys.argv", ["x", *options])
+    with pytest.raises(SystemExit) as end, told():
+        script.main()
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and "a sweep's journal must be undamaged" in said and "line 4 of" in said
 
 
 def test_a_problem_is_named_without_its_order() -> None:

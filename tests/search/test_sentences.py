@@ -10,6 +10,7 @@ from search.row import Verdict
 from search.sentences import conclusion, conclusions, p_text, score_text, study_line, trials_text, truth_text
 from search.statistics import detectable, estimate
 from search.verdicts import judged
+from search.words import TRACE
 from tests.support.journals import SCORES, Writer, journal
 from tests.support.rows import row, seeds
 from tracking.record import Stage, Status
@@ -129,3 +130,17 @@ def test_truths_with_units() -> None:
 def test_p_values_are_not_called_zero() -> None:
     assert p_text(0.0) == "p < 0.001"
     assert p_text(0.0312) == "p = 0.031"
+
+
+def test_why_there_is_no_result_is_told_with_what_was_given_and_its_hint() -> None:
+    """A rule alone helps nobody; a traceback helps nobody here."""
+    error = "UserError: a rule\n  got:  3\n  hint: give 2"
+    told = "a rule (got: 3; hint: give 2)"
+    writer = Writer()
+    writer.begin(["one"], ["plain", "augnet"], 1, {"one": None})
+    writer.trial("one", "budget-unit", Stage.UNIT, 0, 100)
+    writer.trial("one", "plain", Stage.RERUN, 1, 100, status=Status.FAILED, reason=f"{error}{TRACE}:\n  line 1")
+    writer.done("one", "augnet", "failed", error)
+    text = "\n".join(conclusions(rows(writer.events)))
+    assert f"no result; UserError: {told}" in text and f"the study failed: UserError: {told}" in text
+    assert "line 1" not in text
