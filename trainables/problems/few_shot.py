@@ -31,8 +31,10 @@ class Config(WrapperConfig):
         one = dataset.kind is Kind.REGRESSION
         groups = np.zeros(len(dataset.pool_y), np.int64) if one else dataset.pool_y
         names = ("real targets",) if one else dataset.classes
-        sizes = np.bincount(groups, minlength=len(names))
-        short = [f"{names[k]} ({n})" for k, n in enumerate(sizes) if n < self.shots]
+        sizes = np.bincount(groups, minlength=1 if one else dataset.outputs)
+        short = [  # classes need no names
+            f"{names[k] if k < len(names) else k} ({n})" for k, n in enumerate(sizes) if n < self.shots
+        ]
         if short:
             raise UserError(
                 f"every class needs at least shots = {self.shots} images in the pool",
@@ -40,6 +42,6 @@ class Config(WrapperConfig):
                 f"set shots to {sizes.min()} or fewer" if sizes.min() >= 3 else "add images to these classes",
             )
         generator = stream("few_shot", seed)
-        by_class = [np.flatnonzero(groups == k) for k in range(len(names))]
+        by_class = [np.flatnonzero(groups == k) for k in range(len(sizes))]
         kept = [generator.permutation(rows)[: self.shots] for rows in by_class]
         return dataset.rows(np.sort(np.concatenate(kept)))

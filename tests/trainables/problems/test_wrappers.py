@@ -46,6 +46,14 @@ def test_few_shot_rows_keep_their_labels() -> None:
     assert all(label[x.tobytes()] == y for x, y in zip(few.pool[Split.OUTER], few.pool_y, strict=True))
 
 
+@pytest.mark.parametrize("names", [(), ("ell",)])
+def test_few_shot_counts_classes_that_have_no_name(toy: Dataset, names: tuple[str, ...]) -> None:
+    few = FewShot(shots=5).wrap(replace(toy, classes=names), 0)
+    assert np.array_equal(few.pool_y, FewShot(shots=5).wrap(toy, 0).pool_y)
+    with pytest.raises(UserError, match=rf"got:  {names[0] if names else 0} \(24\), 1 \(24\), 2 \(24\)"):
+        FewShot(shots=25).wrap(replace(toy, classes=names), 0)
+
+
 def test_few_shot_of_real_targets_counts_them_in_all() -> None:
     toy = RegressionToy().load(0)
     few = FewShot(shots=5).wrap(toy, 0)
