@@ -10,10 +10,11 @@ from tracking.errors import UserError
 from trainables.problems.array_view import Rows
 from trainables.problems.dataset import POOL, Array, Dataset
 from trainables.problems.problem import LEARNABLE, Kind, Split
+from trainables.problems.target_units import varies
 
 DTYPES = (np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.int64))  # the last: tokens, for an embedding
 BLOCK = 4096  # inputs
-NAMED = 10  # classes in a note
+NAMED = 10  # classes or outputs in a message
 FEW = 64  # inputs: almost always the first two differ already
 
 
@@ -67,15 +68,21 @@ def _finite(x: Array) -> bool:
 
 
 def require_difference(rows: Mapping[Split, Rows], kind: Kind) -> None:
-    """Raises UserError where nothing can be learned: all inputs of train and outer are equal, or all real targets."""
+    """Raises UserError where nothing can be learned: in train and outer all inputs are equal, or one output's targets.
+
+    Of one output among several too: without a spread it has no units to measure errors in, and it would lift the score
+    of whatever predicts means.
+    """
     learnable = [rows[split] for split in LEARNABLE]
     if _alike([part.x for part in learnable]):
         raise UserError("the inputs of a problem must differ", "train and outer hold one input again and again",
                         "look at what the source reads: blank images, or one that is read for all")
-    if kind is Kind.REGRESSION and _alike([part.y for part in learnable]):
-        alike = ", ".join(f"{value:g}" for value in np.ravel(learnable[0].y[0]))
-        raise UserError("the targets of a regression must differ", f"all of train and outer are {alike}",
-                        "errors are measured against the spread of the targets: give targets that vary")
+    if kind is Kind.REGRESSION and not (varying := varies(np.concatenate([part.y for part in learnable]))).all():
+        lacking, first = np.flatnonzero(~varying), next(part.y[0] for part in learnable if len(part.y))
+        alike = ", ".join(f"output {k} is {first[k]:g}" for k in lacking[:NAMED])
+        more = f" and {len(lacking) - NAMED} more do not vary" if len(lacking) > NAMED else ""
+        raise UserError("every target of a regression must vary", f"in all of train and outer {alike}{more}",
+                        "errors are measured against the spread of the targets: leave out those that do not vary")
 
 
 def require_classes(dataset: Dataset) -> None:

@@ -32,8 +32,8 @@ class TargetUnits:
     def of(cls, y: NDArray[np.floating]) -> TargetUnits:
         """(N, K), N >= 1."""
         exact = y.astype(np.float64)
-        spread = exact.std(0)
-        return cls(tuple(exact.mean(0).tolist()), tuple(np.where(spread > 0, spread, 1.0).tolist()))
+        scale = np.where(varies(y), exact.std(0), 1.0)
+        return cls(tuple(exact.mean(0).tolist()), tuple(scale.tolist()))
 
     def standard(self, y: NDArray[np.floating]) -> NDArray[np.float32]:
         """(N, K) in the user's units -> in standard ones."""
@@ -43,6 +43,15 @@ class TargetUnits:
     def own(self, outputs: Tensor) -> Tensor:
         """(N, K) in standard units -> in the user's."""
         return outputs * outputs.new_tensor(self.scale) + outputs.new_tensor(self.mean)
+
+
+def varies(y: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """(N, K) -> (K,): which outputs are not one number again and again, up to the rounding of float32.
+
+    The standard deviation is no test: the mean of equal numbers is rounded, and leaves a little of it.
+    """
+    low, high = y.min(0).astype(np.float64), y.max(0).astype(np.float64)
+    return np.asarray(high - low > np.finfo(np.float32).eps * np.maximum(abs(low), abs(high)))
 
 
 @runtime_checkable

@@ -78,15 +78,25 @@ def test_splits_that_look_different_are_compared_together() -> None:
     assert in_memory(replace(classes(images()), pool=pool), 0, 0).size() > 0
 
 
-@pytest.mark.parametrize("constant", [3.0, 0.1])
-def test_real_targets_that_are_all_equal_are_refused(constant: float) -> None:
-    """Also where the rounded mean of a number that has no end in binary gives a variance above zero."""
-    y = np.full((COUNT, 2), constant, np.float32)
-    with pytest.raises(UserError, match="targets of a regression must differ") as told:
+@pytest.mark.parametrize("constant", [3.0, 0.1, 1e6 / 3])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_real_targets_that_do_not_vary_are_refused(constant: float, dtype: type) -> None:
+    """Also where the rounded mean of a number that has no end in binary gives a variance above zero, and one alone."""
+    y = np.full((COUNT, 2), constant, dtype)
+    with pytest.raises(UserError, match="every target of a regression must vary") as told:
         in_memory(values(y), 0, 0)
-    assert f"are {constant:g}, {constant:g}" in told.value.got
-    y[: COUNT // 2, 1] = 4.0
-    assert in_memory(values(y), 0, 0).size() > 0, "of two targets one may be constant"
+    assert f"output 0 is {constant:g}, output 1 is {constant:g}" in told.value.got
+    y[:, 1] = np.random.default_rng(0).normal(size=COUNT)
+    with pytest.raises(UserError, match="every target of a regression must vary") as told:
+        in_memory(values(y), 0, 0)
+    assert told.value.got == f"in all of train and outer output 0 is {constant:g}"
+    y[: COUNT // 2, 0] *= 1 + 1e-5
+    assert in_memory(values(y), 0, 0).size() > 0, "however little it varies, beside the rounding of float32"
+
+
+def test_of_many_outputs_that_do_not_vary_ten_are_named() -> None:
+    with pytest.raises(UserError, match="output 9 is 1 and 2 more do not vary"):
+        in_memory(values(np.ones((COUNT, 12), np.float32)), 0, 0)
 
 
 class Blank(SourceConfig):

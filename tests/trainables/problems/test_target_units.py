@@ -52,6 +52,15 @@ def test_the_way_back_is_the_way() -> None:
     assert single == TargetUnits((7.0,), (1.0,))
 
 
+@pytest.mark.parametrize("count", [3, 50, 400, 1000])
+def test_what_does_not_vary_keeps_its_size_whatever_its_mean_is_rounded_to(count: int) -> None:
+    """Means of equal numbers are rounded, and leave a spread of 1e-17 and more for most of these."""
+    y = np.tile([0.1, 1e6 / 3, -1 / 7, 0.0], (count, 1))
+    assert TargetUnits.of(y).scale == (1.0,) * 4
+    y[0] += [1e-5, 1.0, 1e-5, 1e-30]  # negative control: each has a number apart, by more than float32 rounds
+    assert TargetUnits.of(y).scale == tuple(y.std(0))
+
+
 def test_classes_have_no_units() -> None:
     assert units_of(image_toy()) is None and units_of(object()) is None
     assert units_of(regression_toy().view()) is not None
