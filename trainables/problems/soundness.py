@@ -120,6 +120,8 @@ def _target_faults(found: Dataset) -> list[str]:
             said.append(f"targets of {name} are {y.dtype}, and no numbers")
         elif found.kind == Kind.REGRESSION and not np.isfinite(y).all():
             said.append(f"targets of {name} are not all finite")
+        elif found.kind == Kind.REGRESSION and y.shape[1:] != (found.outputs,):
+            said.append(f"targets of {name} are {y.shape}, must be (N, {found.outputs}), a column for each output")
         elif found.kind == Kind.CLASSIFICATION and len(y):
             said += _class_faults(y, name, found.outputs)
     return said

@@ -19,6 +19,12 @@ def sound() -> Dataset:
     return labelled(x, y, x[:6], y[:6], ("a", "b"))
 
 
+def real(d: Dataset, outputs: int = 1) -> Dataset:
+    """The same with the label as a number."""
+    pool_y, test_y = (y[:, None].astype(np.float32) for y in (d.pool_y, d.test_y))
+    return replace(d, kind=Kind.REGRESSION, pool_y=pool_y, test_y=test_y, outputs=outputs, classes=())
+
+
 def pool(x: np.ndarray) -> dict[Split, np.ndarray]:  # type: ignore[type-arg]
     return dict.fromkeys(POOL, x)
 
@@ -42,7 +48,10 @@ FAULTS: list[tuple[Callable[[Dataset], object], str]] = [
     (lambda d: replace(d, pool_y=np.int64(3)), "a row per example|has no attribute|TypeError"),
     (lambda d: replace(d, outputs="2"), "TypeError"),  # type: ignore[arg-type]
     (lambda d: replace(d, pool=None), "NoneType"),  # type: ignore[arg-type]
-    (lambda d: replace(d, kind=Kind.REGRESSION, pool_y=np.full((20, 1), np.inf, np.float32)), "not all finite"),
+    (lambda d: replace(real(d), pool_y=np.full((20, 1), np.inf, np.float32)), "not all finite"),
+    (lambda d: replace(real(d), pool_y=real(d).pool_y[:, 0]), r"pool are \(20,\), must be \(N, 1\)"),
+    (lambda d: real(d, outputs=3), r"pool are \(20, 1\), must be \(N, 3\).*; targets of test are \(6, 1\), must"),
+    (lambda d: replace(real(d), test_y=real(d).test_y[..., None]), r"test are \(6, 1, 1\), must be \(N, 1\)"),
 ]
 
 
@@ -56,7 +65,7 @@ def test_each_fault_is_told(breaks: Callable[[Dataset], object], words: str) -> 
 def test_a_sound_one_and_a_users_own_error_come_out_as_they_are() -> None:
     one = sound()
     assert made(lambda: one, "source `mine`") is one
-    regression = replace(one, kind=Kind.REGRESSION, pool_y=np.zeros((20, 1), np.float32))
+    regression = real(one)
     assert made(lambda: regression, "source `mine`") is regression
     with pytest.raises(UserError, match=r"^their own rule"):
         made(lambda: (_ for _ in ()).throw(UserError("their own rule", "x")), "source `mine`")
