@@ -25,7 +25,7 @@ from trainables.method import Context, Method, NetworkBuilder, Role
 from trainables.modules.amortised import NAME, AmortisedTask
 from trainables.modules.closed_form import ClosedFormConfig, ClosedFormSearch, Selected, best_of, checked
 from trainables.modules.descriptor_search import Found, SearchConfig, SearchKind, search
-from trainables.problems.problem import View
+from trainables.problems.problem import Kind, View
 from trainables.problems.spec import ProblemSpec
 
 
@@ -62,8 +62,9 @@ class Config(ClosedFormConfig):
         return self.default, self.descriptor
 
     def fits(self, problem: View, network: NetworkBuilder) -> None:
-        """Raises UserError as its base does, and where `settings` has what is tuned: it would be overruled."""
+        """Raises UserError as its base does, and where `settings` has what is tuned, or what these targets overrule."""
         super().fits(problem, network)
+        self.settings.require(real=problem.kind is Kind.REGRESSION)
         given = self.settings.model_dump(include={"errors", "false_alarms"})
         for name, usual in SearchConfig().model_dump(include=set(given)).items():
             if given[name] != usual:

@@ -28,7 +28,8 @@ class Config(ClosedFormConfig):
 
     Args:
         extractor: as for `descriptor`.
-        lowest_penalty: of the grid that leave-one-out chooses from.
+        lowest_penalty: of the grid that leave-one-out chooses from, of classes and real targets alike: it has one
+            descriptor to judge, and so none that could flatter the labels (`lowest_real` of a descriptor's search).
     """
 
     space: ClassVar[Space] = Space({"lowest_penalty": Float(low=1e-6, high=1e-1, log=True)})
@@ -46,6 +47,7 @@ class Config(ClosedFormConfig):
 
         def select(task: AmortisedTask, phase: Phase) -> Selected:
             everything = torch.ones(1, len(task.extractor.family.factors))
-            return best_of(task, everything, SearchConfig(lowest_penalty=self.lowest_penalty), phase)
+            settings = SearchConfig(lowest_penalty=self.lowest_penalty, lowest_real=self.lowest_penalty)
+            return best_of(task, everything, settings, phase)
 
         return ClosedForm(context, self, select)

@@ -53,11 +53,11 @@ class SearchConfig(BaseModel):
         menu_below: labels below which AUTO takes the menu.
         resolution: ends of the gradient and proposals of the surrogate are rounded to multiples of 1/resolution, so
             that the choice is one among finitely many.
-        lowest_penalty: of the grid, as a ratio of noise to signal variance.
-        lowest_real: the same for real targets, where it is higher. Near interpolation the leave-one-out error of a few
-            examples is at the mercy of the descriptor, and the gradient finds the one that flatters them (75 labels of
-            how far digits are turned, scaled, lit or blurred: R^2 .77 with 1e-5, .91 with 1e-2; ad hoc, docs/log.md).
-            Classes gain nothing by it: one-hot targets are never without noise.
+        lowest_penalty: of the grid of classes, as a ratio of noise to signal variance.
+        lowest_real: of the grid of real targets, which begins higher. Near interpolation the leave-one-out error of a
+            few examples is at the mercy of the descriptor, and the gradient finds the one that flatters them (75 labels
+            of how far digits are turned, scaled, lit or blurred: R^2 .77 with 1e-5, .91 with 1e-2; ad hoc,
+            docs/log.md). Classes gain nothing by it: one-hot targets are never without noise.
         highest_penalty: of the grid.
         penalties: points of the grid, evenly spaced on the logarithm.
         errors: width of the one-standard-error rule, see `choose`.
@@ -91,20 +91,34 @@ class SearchConfig(BaseModel):
 
     @model_validator(mode="after")
     def _penalties_rise(self) -> Self:
-        for name in ("lowest_penalty", "lowest_real"):
-            if getattr(self, name) > self.highest_penalty:
-                raise UserError(
-                    "a grid of penalties goes from the lowest to the highest",
-                    f"{name}: {getattr(self, name):g}, highest_penalty: {self.highest_penalty:g}",
-                )
+        self.ends(real=False)  # of real targets where there are any: a grid of classes may end below their default
         return self
 
+    def ends(self, real: bool) -> tuple[float, float]:
+        """The lowest and the highest penalty; UserError where they are not in that order."""
+        name = "lowest_real" if real else "lowest_penalty"
+        lowest = getattr(self, name)
+        if lowest > self.highest_penalty:
+            raise UserError(
+                "a grid of penalties goes from the lowest to the highest",
+                f"{name}: {lowest:g}, highest_penalty: {self.highest_penalty:g}",
+                f"set `{name}` too" if name not in self.model_fields_set else "",
+            )
+        return lowest, self.highest_penalty
+
+    def require(self, real: bool) -> None:
+        """Raises UserError where the grid of such targets does not rise, or the other one's end is what was given."""
+        self.ends(real)
+        if real and "lowest_penalty" in self.model_fields_set and "lowest_real" not in self.model_fields_set:
+            raise UserError(
+                "the penalties of real targets begin at `lowest_real`", f"lowest_penalty: {self.lowest_penalty:g}",
+                f"write `lowest_real: {self.lowest_penalty:g}` for them",
+            )
+
     def log_penalties(self, targets: Targets) -> Tensor:
-        """(L,) natural logarithms, float64; of real targets from the higher of both lower ends on."""
-        real = targets.labels is None
-        lowest = max(self.lowest_penalty, self.lowest_real) if real else self.lowest_penalty
-        ends = math.log(lowest), math.log(self.highest_penalty)
-        return torch.linspace(*ends, self.penalties, dtype=torch.float64)
+        """(L,) natural logarithms, float64."""
+        lowest, highest = self.ends(real=targets.labels is None)
+        return torch.linspace(math.log(lowest), math.log(highest), self.penalties, dtype=torch.float64)
 
 
 @dataclass(frozen=True, slots=True)

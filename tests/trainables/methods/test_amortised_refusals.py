@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +17,9 @@ from trainables import methods
 from trainables.contract_toy import toy_context
 from trainables.modules import amortised
 from trainables.modules.amortised import AmortisedTask
-from trainables.problems.problem import Split
+from trainables.modules.evaluated import Targets
+from trainables.problems.array_view import ArrayView
+from trainables.problems.problem import Kind, Split
 from trainables.problems.spec import ProblemSpec
 
 DIGITS = ProblemSpec.model_validate({"label": "digits", "source": {"name": "digits"}})
@@ -43,6 +47,34 @@ def test_what_would_be_overruled_is_refused_where_a_sweep_begins(settings: dict[
     fine = make(settings)
     fine.fits(context.problem, context.network)
     assert make(fine.model_dump(mode="json")) == fine
+
+
+@pytest.mark.parametrize(("settings", "word"), [
+    ({"lowest_penalty": 1e-4}, "write `lowest_real: 0.0001`"), ({"highest_penalty": 5e-3}, "lowest_real: 0.01"),
+])
+def test_penalties_of_the_other_kind_of_targets_are_told_where_a_sweep_begins(
+    settings: dict[str, float], word: str
+) -> None:
+    context, made = toy_context(), methods.config_class("descriptor").model_validate({"settings": settings})
+    made.fits(context.problem, context.network)
+    real = replace(context.problem._description, kind=Kind.REGRESSION)  # type: ignore[attr-defined]
+    problem = ArrayView(context.problem._learnable, real)  # type: ignore[attr-defined]
+    with pytest.raises(UserError, match=word):
+        made.fits(problem, context.network)
+
+
+@pytest.mark.parametrize("targets", [Targets.of_values(torch.arange(5.0)), Targets.of_labels(torch.arange(5), 5)])
+def test_what_the_control_tunes_is_what_its_grid_begins_at(
+    targets: Targets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of real targets too, or most of its only tuned range would be one trial again and again."""
+    module = import_module("trainables.methods.unconditional")
+    monkeypatch.setattr(module, "ClosedForm", lambda context, config, select: select)
+    monkeypatch.setattr(module, "best_of", lambda task, descriptors, settings, phase: settings.log_penalties(targets))
+    task = SimpleNamespace(extractor=SimpleNamespace(family=SimpleNamespace(factors=(0, 1))))
+    for lowest in (1e-6, 1e-4, 1e-1):
+        grid: Any = module.Config(lowest_penalty=lowest).build(toy_context())
+        assert grid(task, Phase.TRAIN).exp()[[0, -1]].tolist() == pytest.approx([lowest, 100.0])
 
 
 @pytest.mark.parametrize(("method", "settings", "word"), [

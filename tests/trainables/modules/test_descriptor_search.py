@@ -163,15 +163,38 @@ def test_regression(kind: SearchKind) -> None:
     assert found.evaluated.accuracy is None
 
 
+REAL, CLASSES = Targets.of_values(torch.arange(5.0)), Targets.of_labels(torch.arange(5), 5)
+
+
 def test_penalties_of_real_targets_begin_higher() -> None:
-    """At whichever lower end is higher; classes know the first alone, and the upper end is one."""
-    real, classes = Targets.of_values(torch.arange(5.0)), Targets.of_labels(torch.arange(5), 5)
-    usual, higher, alike = SearchConfig(), SearchConfig(lowest_penalty=0.1), SearchConfig(lowest_real=1e-5)
-    for config, low, lowest in ((usual, 1e-5, 1e-2), (higher, 0.1, 0.1), (alike, 1e-5, 1e-5)):
-        ends = [config.log_penalties(targets).exp()[[0, -1]].tolist() for targets in (classes, real)]
-        assert ends == [pytest.approx([low, 100.0]), pytest.approx([lowest, 100.0])]
-    with pytest.raises(ValueError, match="lowest_real: 1"):
-        SearchConfig(lowest_real=1.0, highest_penalty=0.5)
+    """Each kind of targets has a lower end of its own, and the upper end is one."""
+    usual, low, real = SearchConfig(), SearchConfig(lowest_penalty=0.1), SearchConfig(lowest_real=1e-4)
+    for config, ends in ((usual, (1e-5, 1e-2)), (low, (0.1, 1e-2)), (real, (1e-5, 1e-4))):
+        for targets, end in zip((CLASSES, REAL), ends, strict=True):
+            assert config.log_penalties(targets).exp()[[0, -1]].tolist() == pytest.approx([end, 100.0])
+
+
+def test_a_grid_of_classes_may_end_below_where_one_of_real_targets_begins() -> None:
+    """And only who has real targets is told of their end."""
+    config = SearchConfig(highest_penalty=5e-3)
+    assert float(config.log_penalties(CLASSES).exp()[-1]) == pytest.approx(5e-3)
+    config.require(real=False)
+    with pytest.raises(UserError, match=r"lowest_real: 0\.01, highest_penalty: 0\.005\n  hint: set `lowest_real` too"):
+        config.require(real=True)
+    with pytest.raises(UserError, match=r"lowest_real: 0\.01"):
+        config.log_penalties(REAL)
+    SearchConfig(highest_penalty=5e-3, lowest_real=1e-4).require(real=True)
+
+
+def test_an_end_that_was_given_for_the_other_kind_of_targets_is_told() -> None:
+    """Unless both were, or a record has all fields."""
+    given = SearchConfig(lowest_penalty=1e-4)
+    given.require(real=False)
+    with pytest.raises(UserError, match=r"write `lowest_real: 0\.0001` for them"):
+        given.require(real=True)
+    for fine in (SearchConfig(), SearchConfig(lowest_penalty=1e-4, lowest_real=1e-4), SearchConfig(lowest_real=1e-4),
+                 SearchConfig.model_validate(given.model_dump(mode="json"))):
+        fine.require(real=True)
 
 
 def correlation_with_held_out(labels_mean_something: bool, left_out: bool) -> float:
