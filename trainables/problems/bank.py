@@ -76,8 +76,10 @@ def apply_jointly(actions: Sequence[Action], x: Tensor, strengths: Mapping[str, 
 def absent(name: str, bank: Collection[str]) -> str:
     """A hint for a name that the bank lacks: why, where that is known, else the nearest one."""
     listed = f"known: {', '.join(sorted(bank))}"
-    if name in (Operation.SATURATION, Operation.HUE):
+    if name in (Operation.SATURATION, Operation.HUE) and Operation.ROTATION in bank:
         return f"`{name}` needs images of three channels; {listed}"
+    if name in COLOUR:
+        return f"`{name}` is of the standard bank of images, not of this one; {listed}"
     if name in set(Operation):
         return f"`{name}` is an operation of policies alone; {listed}"
     return nearest(name, bank)
@@ -103,12 +105,13 @@ def meaningful(action: Action) -> float:
 
 def wider(action: Action, reach: float) -> str:
     """A hint for a reach beyond the bank's limit."""
-    most, unit = meaningful(action), action.unit
+    most = meaningful(action)
+    beyond = f"more than {f'{most:g} {action.unit}'.rstrip()} means nothing"
     if reach <= most:
         return f"a wider one needs `limits: {{{action.name}: {reach:g}}}` in the problem"
     if most > action.limit:
-        return f"more than {most:g} {unit} means nothing; up to that, raise `limits` in the problem"
-    return f"more than {most:g} {unit} means nothing"
+        return f"{beyond}; up to that, raise `limits` in the problem"
+    return beyond
 
 
 def _action(operation: Operation, limits: Mapping[str, float]) -> Action:

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, field_validator
 
 from tracking.errors import UserError
-from trainables.problems.bank import absent
+from trainables.problems.bank import absent, wider
 from trainables.problems.dataset import Array, Dataset, WrapperConfig, stream
 from trainables.problems.nuisance import transformed
 from trainables.problems.problem import Action, Kind, Truth
@@ -81,8 +81,9 @@ def _check(values: tuple[float, ...], action: Action) -> None:
     low = -action.limit if action.signed else 0.0
     outside = [value for value in values if not low <= value <= action.limit]
     if outside:
+        reach = max(map(abs, outside))
         raise UserError(
             f"values of `{action.name}` must lie in [{low:g}, {action.limit:g}] {action.unit}".rstrip(),
             outside,
-            f"raise `limits: {{{action.name}: ...}}` in the problem for a wider bank",
+            wider(action, reach) if reach > action.limit else "",
         )

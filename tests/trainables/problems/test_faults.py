@@ -91,6 +91,18 @@ def test_an_action_that_grey_images_lack_is_told_why(name: str, hint: str) -> No
         assert told.value.got == name and told.value.hint.startswith(hint)
 
 
+@pytest.mark.parametrize(("name", "hint"), [
+    ("rotation", "`rotation` is of the standard bank of images, not of this one; known: amplitude"),
+    ("hue", "`hue` is of the standard bank of images"), ("invert", "`invert` is an operation of policies alone"),
+    ("time_shif", "did you mean `time_shift`?"),
+])
+def test_an_action_that_signals_lack_is_told_why(name: str, hint: str) -> None:
+    for fields in ({"wrappers": [{"name": "nuisance", "ranges": {name: 0.2}}]}, {"limits": {name: 0.2}}):
+        with pytest.raises(UserError) as told:
+            ProblemSpec.model_validate({"label": "p", "source": {"name": "sinusoids"}, **fields}).dataset(0)
+        assert told.value.got == name and told.value.hint.startswith(hint)
+
+
 @pytest.mark.parametrize(("limits", "most"), [
     ({"hue": 0.9}, "0.5 turn"), ({"rotation": 200}, "180 deg"), ({"flip_vertical": 2}, "1 weight"),
 ])
@@ -119,3 +131,16 @@ def test_no_hint_asks_for_a_limit_that_is_refused(ranges: dict[str, float], hint
         with pytest.raises(UserError) as told:
             Oracle(ranges=ranges).fits(toy_context().problem, network)
         assert hint in told.value.hint
+
+
+@pytest.mark.parametrize(("operation", "values", "hint"), [
+    ("rotation", [0, 120], "a wider one needs `limits: {rotation: 120}` in the problem"),
+    ("rotation", [-150, 0, 120], "a wider one needs `limits: {rotation: 150}` in the problem"),
+    ("rotation", [0, 200], "more than 180 deg means nothing; up to that, raise `limits` in the problem"),
+    ("gaussian_blur", [-0.1, 0.1], ""),
+])
+def test_values_of_a_label_ask_for_no_limit_that_is_refused(operation: str, values: list[float], hint: str) -> None:
+    label = {"name": "transform_label", "operation": operation, "values": values}
+    with pytest.raises(UserError, match="must lie in") as told:
+        ProblemSpec.model_validate({"label": "p", "source": {"name": "digits"}, "wrappers": [label]}).dataset(0)
+    assert told.value.hint == hint
