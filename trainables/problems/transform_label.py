@@ -64,12 +64,20 @@ class Config(WrapperConfig):
 
 
 def label_action(operation: str, dataset: Dataset) -> Action:
-    """The action that becomes the label; UserError where the bank has none of that name, or it is a nuisance."""
+    """The action that becomes the label.
+
+    Raises:
+        UserError: the bank has none of that name; or inputs were moved by it before, as a nuisance or as the label, and
+            are not as far from where they were as the label says.
+    """
     bank, before = dataset.actions(), dataset.truth or Truth()
     if operation not in bank:
         raise UserError("the label must be an action of the transform bank", operation, absent(operation, bank))
     if operation in before.invariant:
         raise UserError("what is planted as a nuisance cannot be the label too", operation)
+    if operation in before.harmful:
+        raise UserError("what tells inputs apart already cannot become the label once more", operation,
+                        "name it in one wrapper")
     return bank[operation]
 
 

@@ -237,6 +237,18 @@ def test_label_and_nuisance_may_not_be_the_same_transform(toy: Dataset, label: W
         label.wrap(nuisance.wrap(toy, 0), 0)
 
 
+@pytest.mark.parametrize("second", [
+    TransformLabel(operation="rotation", values=(0, 90)), TransformTarget(operation="rotation"),
+])
+def test_inputs_are_moved_by_their_label_once(toy: Dataset, second: WrapperConfig) -> None:
+    """Twice, each would be elsewhere than its label says; by two transforms the last one is the label."""
+    for first in (TransformLabel(operation="rotation", values=(0, 45)), TransformTarget(operation="rotation")):
+        with pytest.raises(UserError, match="already cannot become the label"):
+            second.wrap(first.wrap(toy, 0), 0)
+    lit = TransformTarget(operation="brightness").wrap(toy, 0)
+    assert (second.wrap(lit, 0).truth or Truth()).harmful.keys() == {"rotation"}
+
+
 def test_raised_limit_widens_the_bank_and_admits_the_range() -> None:
     spec = ProblemSpec(
         label="turned",
