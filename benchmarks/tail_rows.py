@@ -8,14 +8,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
+
 from search.analysis import rows
+from search.method_spec import MethodSpec
 from search.plan import Plan, plan
 from search.row import Row
 from search.sound import sound
+from search.study import Comparison
 from search.sweep import Sweep
 from tracking.errors import UserError
 from tracking.record import Stage
 from tracking.storage import Place
+from trainables.problems.spec import ProblemSpec
 
 REFERENCE = "drs"
 PROTOCOL = ("network", "horizon", "seed", "class_images", "class_draws")  # what makes figures of two sweeps comparable
@@ -120,13 +125,33 @@ def _check_names(plans: Mapping[str, Plan]) -> None:
 
 def _named(comparison: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """What is to be the same wherever it has this name: problems, and what is averaged over their orders."""
-    for problem in comparison.get("problems", ()):
+    for problem in map(_content, comparison.get("problems", ())):
         kin, wrappers = family(problem["label"]), problem.get("wrappers", ())
         plain = [{name: value for name, value in one.items() if name != "order"} for one in wrappers]
         yield f"problem `{problem['label']}`", problem
         yield f"the problem of `{kin}`, whatever its order,", {**problem, "label": kin, "wrappers": plain}
         yield f"order {[one.get('order') for one in wrappers]} of `{kin}`", {"label": problem["label"]}
-        yield f"the training of `{kin}`", {name: comparison.get(name) for name in PROTOCOL}
+        yield f"the training of `{kin}`", _filled(Comparison, comparison, PROTOCOL)
         for method in comparison.get("methods", ()):
             label = method.get("label") or method["name"]
-            yield f"row `{label}` of `{kin}`", {name: method.get(name) for name in SETTINGS}
+            yield f"row `{label}` of `{kin}`", _filled(MethodSpec, method, SETTINGS)
+
+
+def _content(problem: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a problem is, wherever its data lie, with what was left to defaults or is of a later version filled in.
+
+    As it was told where this version does not know it: its parts may be in files of the sweep's user.
+    """
+    try:
+        spec = ProblemSpec.model_validate(problem)
+    except ValueError:
+        return problem
+    places = spec.parts()[0].places
+    source = {name: value for name, value in spec.source.items() if name not in places}
+    return {**spec.model_dump(mode="json"), "source": source}
+
+
+def _filled(model: type[BaseModel], told: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Some fields of what is told of a model; an earlier version had those by default that it does not tell."""
+    defaults = {name: model.model_fields[name].get_default(call_default_factory=True) for name in names}
+    return {name: told.get(name, default) for name, default in defaults.items()}

@@ -14,9 +14,11 @@ import pytest
 import tail_rows
 from told import told
 
+from search.tail_parts import mnist_tail
 from tests.support.journals import UNIT_FLOPS, Writer, finals, stored
 from tracking.errors import UserError
 from tracking.record import Stage
+from trainables.problems.spec import ProblemSpec
 
 ORDERS = ("mnist-stroke-0", "mnist-stroke-1", "mnist-stroke-2")
 RULES = {"plain": (0.2, 0.3, 0.4), "drs": (0.5, 0.6, 0.8)}  # accuracy of the tail, by order
@@ -135,6 +137,29 @@ def test_one_name_for_two_things_is_refused(tmp_path: Path, order: str, fields: 
     with pytest.raises(UserError, match=said):
         tail_rows.gathered([rules, other])
     assert len(tail_rows.gathered([rules])) == 6 and len(tail_rows.gathered([other])) == 1
+
+
+def test_where_data_lie_and_what_a_version_did_not_tell_make_no_other_problem(tmp_path: Path) -> None:
+    """Negative controls: another data set, and another number where a version did tell it."""
+    def known(root: str, dataset: str = "MNIST", **left_out: None) -> list[dict[str, Any]]:
+        problem = mnist_tail("stroke", 0)
+        source = problem["source"] | {"root": root, "dataset": dataset}
+        spec = ProblemSpec.model_validate({**problem, "source": source}).model_dump(mode="json")
+        return [{name: value for name, value in spec.items() if name not in left_out}]
+
+    def made(name: str, problems: list[dict[str, Any]], **fields: Any) -> str:
+        return written(tmp_path, name, {"drs": (0.5,)}, ORDERS[:1], problems=problems, **fields)
+
+    here, methods = made("here", known("/data")), [{"name": "drs", "label": "", "settings": {}, "network": ""}]
+    later = {"class_images": 20, "seed": 0, "methods": methods}
+    for name, problems, fields in (
+        ("there", known("/home"), {}), ("before", known("/data", shares=None), {}), ("after", known("/data"), later),
+    ):
+        assert len(tail_rows.gathered([here, made(name, problems, **fields)])) == 1
+    with pytest.raises(UserError, match="problem `mnist-stroke-0` differs in source"):
+        tail_rows.gathered([here, made("other", known("/data", "KMNIST"))])
+    with pytest.raises(UserError, match="the training of `mnist-stroke` differs in class_images"):
+        tail_rows.gathered([here, made("more", known("/data"), class_images=30)])
 
 
 def test_a_further_order_of_the_same_training_is_one(tmp_path: Path) -> None:
