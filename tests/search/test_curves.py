@@ -142,6 +142,7 @@ def test_one_row_that_diverged_moves_no_other_row_s_mean_where_scores_are_negati
 def test_a_late_find_is_worth_no_more_than_an_early_one_and_no_find_no_mean_where_scores_are_negative() -> None:
     early, late, _ = areas([(1.0, -5.0)], [(7.0, -5.0)], [(1.0, -1.0)])
     assert early == late == pytest.approx(-5)
+    assert areas([(1.0, -1.0)], [(1.0, -1.0)], [(7.0, -5.0)])[2] == pytest.approx(-5), "though the others' middle is -1"
     assert areas([(1.0, -1.0)], [])[1] is None
     assert areas([(1.0, 0.5)], [(1.0, 0.4)], [(1.0, -1.0)], [])[3] is None, "0 would be better than a find"
     assert areas([(1.0, 0.5)], [])[1] == 0, "of accuracies none is lower"
