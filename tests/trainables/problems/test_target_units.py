@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from trainables.contract_toy import toy_context
 from trainables.contract_trace import steps
 from trainables.methods.plain import Config as Plain
 from trainables.problems.array_problem import ArrayProblem
+from trainables.problems.contract import check_seeded
 from trainables.problems.problem import LEARNABLE, Split
 from trainables.problems.spec import in_memory
 from trainables.problems.target_units import InUserUnits, TargetUnits, units_of
@@ -59,6 +61,21 @@ def test_what_does_not_vary_keeps_its_size_whatever_its_mean_is_rounded_to(count
     assert TargetUnits.of(y).scale == (1.0,) * 4
     y[0] += [1e-5, 1.0, 1e-5, 1e-30]  # negative control: each has a number apart, by more than float32 rounds
     assert TargetUnits.of(y).scale == tuple(y.std(0))
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1.0, 0.0), (1.0, 1e6), (1e-3, -500.0), (1e6, 1.0)])
+def test_the_contract_sees_another_target_whatever_the_mean(scale: float, offset: float) -> None:
+    """One of all, ten standard deviations away in another partition."""
+    def build(seed: int, partition: int, deviations: float = 0.0) -> ArrayProblem:
+        data = RegressionToy().load(seed)
+        pool_y = (data.pool_y * scale + offset).astype(np.float64)
+        pool_y[0] += partition * deviations * scale * data.pool_y.std(0)
+        return in_memory(replace(data, pool_y=pool_y, test_y=data.test_y * scale + offset), seed, partition)
+
+    check_seeded(build)
+    for deviations in (10.0, 0.01):
+        with pytest.raises(AssertionError, match="must divide the same pool"):
+            check_seeded(partial(build, deviations=deviations))
 
 
 def test_classes_have_no_units() -> None:
