@@ -242,9 +242,10 @@ def main() -> None:
     options = _options()
     finished = Finished(Place.of(options.sweep))
     whole = finished.comparison.budget
-    budgets, book, ends = below(options.budgets, whole), Book(options.results), list(finished.ends())
+    budgets, ends = below(options.budgets, whole), list(finished.ends())
     if options.kept:
-        check_old(book, ends)
+        check_old(options.results, ends)
+    book = Book(options.results)
     jobs = {json.dumps(job.name, sort_keys=True): job for job in finished.earlier(budgets)}
     earlier = trained(book, list(jobs.values()), options.processes, options.kept)
     rows, columns = finished.table([*read_again(book, ends), *earlier], budgets), [*budgets, whole]

@@ -7,8 +7,9 @@ import json
 import math
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
-from row_book import Book, Job, Row
+from row_book import Book, Job, Row, read
 
 from tracking.errors import UserError
 from tracking.journal import Event
@@ -28,14 +29,19 @@ def old(job: Job) -> Job:
     return Job({**job.name, DIGEST: None}, job.work)
 
 
-def check_old(book: Book, ends: Sequence[Job]) -> None:
-    """Raises UserError where the rows without a digest are of another sweep, of the same name: they have other ends."""
+def check_old(path: Path, ends: Sequence[Job]) -> None:
+    """Raises UserError where the rows without a digest are of another sweep, of the same name: they have other ends.
+
+    Asked of the file, before it is opened as a book, which writes that a run began.
+    """
+    book = Book(None)
+    book.rows += read(path)
     for job in ends:
         row, kept = job.work(), book.known(old(job))
         names = [name for name in (*KEPT, "flops") if kept and not math.isclose(kept[name], row[name], rel_tol=1e-5)]
         if names:
             what = f"{', '.join(names)} of {job.name['method']} on {job.name['problem']}, seed {job.name['seed']}"
-            raise UserError("the rows that were kept must be of this sweep", f"other {what} in {book.path}",
+            raise UserError("the rows that were kept must be of this sweep", f"other {what} in {path}",
                             "leave --kept out")
 
 

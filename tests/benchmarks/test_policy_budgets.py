@@ -96,18 +96,27 @@ def test_a_second_call_keeps_nothing_twice(tmp_path: Path) -> None:
     assert len(rows) == len(list(found.ends())) == 4
 
 
-def test_rows_without_a_digest_are_taken_when_asked_and_of_this_sweep(tmp_path: Path) -> None:
+def test_rows_without_a_digest_are_taken_when_asked_and_of_this_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = swept(tmp_path / "a")
     jobs, new = list(found.earlier([1.5])), Book(tmp_path / "rows.jsonl")
     policy_rows.read_again(new, list(found.ends()))
     trained(new, jobs, 0.5)
     assert trained(without_digests(new), jobs, 0.7) == {0.7}
     old = without_digests(new)
-    policy_rows.check_old(old, list(found.ends()))
+    assert old.path is not None
+    policy_rows.check_old(old.path, list(found.ends()))
     assert trained(old, jobs, 0.7, kept=True) == {0.5}
     other = swept(tmp_path / "b", shift=0.25)
     with pytest.raises(UserError, match="must be of this sweep"):
-        policy_rows.check_old(without_digests(new), list(other.ends()))
+        policy_rows.check_old(old.path, list(other.ends()))
+    before = old.path.read_bytes()
+    options = [str(tmp_path / "b" / "mine"), "--kept", "--results", str(old.path)]
+    monkeypatch.setattr("sys.argv", ["policy_budgets.py", *options])
+    with pytest.raises(UserError, match="must be of this sweep"):
+        policy_budgets.main()
+    assert old.path.read_bytes() == before, "who is refused leaves no trace"
 
 
 def by_budget(found: Finished, budgets: Sequence[float]) -> dict[str, list[float]]:
