@@ -12,8 +12,9 @@ from torch import Generator, Tensor
 
 from tests.trainables.modules.test_control import FAMILY, IGNORED, SEPARATE, Synthetic, probe
 from trainables.modules.control import Probe, features, invariance
-from trainables.modules.drift import drift, inert, rises
+from trainables.modules.drift import drift, inert, probed, rises
 from trainables.modules.extractor import Reference
+from trainables.modules.reach import LOST
 
 ON = torch.ones(1, 3)
 
@@ -75,6 +76,36 @@ def test_entries_that_do_nothing_are_named(mix: Tensor, idle: tuple[str, ...]) -
     told = inert(a_task(None, mix))
     assert len(told) == bool(idle)
     assert all(f"{name} (+0.00)" in told[0] for name in idle)
+
+
+def test_an_entry_does_nothing_where_invariance_rises_by_less_than_a_twentieth() -> None:
+    """A rise of .06 or .08 is something, one of .04 nothing."""
+    mix = torch.diag(torch.tensor([0.25, 0.15, 0.28]))
+    rotation, translation, blur = rises(probed(a_task(None, mix))).tolist()
+    assert 0.025 < translation < 0.05 < min(rotation, blur) and max(rotation, blur) < 0.1, "else nothing is tested"
+    (told,) = inert(a_task(None, mix))
+    assert f"translation ({translation:+.2f})" in told and "rotation" not in told and "blur" not in told
+
+
+class Keeping(Synthetic):
+    """With everything on it ignores nothing."""
+
+    def finish(self, response: Tensor, descriptors: Tensor) -> Tensor:
+        return super().finish(response, torch.zeros_like(descriptors))
+
+
+def test_images_of_one_kind_are_measured_about_the_centre_of_pre_training() -> None:
+    """They lie far from it and close about their own: about that one invariance seems to be lost."""
+    task = a_task(None)
+    task.extractor.finish = Keeping(SEPARATE).finish
+    task.images[..., 0, :] += 4
+    images, centre = probed(task), torch.zeros(7)
+    there = invariance(images, ON, centre)[0]
+    assert float((there - invariance(images, ON)[0]).max()) > 2 * LOST, "negative control"
+    task.extractor.reference = Reference(there, centre)
+    assert drift(task) == []
+    task.extractor.reference = Reference(there + 1.5 * LOST, centre)
+    assert len(drift(task)) == 3
 
 
 def test_what_rises_is_on_less_off() -> None:
