@@ -18,10 +18,11 @@ from spaces.descriptors import Factor
 from spaces.domain import Float, Space
 from tracking.cost import Phase
 from trainables.artefact import ArtefactSpec
-from trainables.method import Context, Method, Role
+from trainables.method import Context, Method, NetworkBuilder, Role
 from trainables.modules.amortised import NAME, AmortisedTask
 from trainables.modules.closed_form import ClosedForm, ClosedFormConfig, ClosedFormSearch, Selected, best_of, checked
 from trainables.modules.descriptor_search import SearchConfig
+from trainables.problems.problem import Kind, View
 from trainables.problems.spec import ProblemSpec
 
 
@@ -54,6 +55,11 @@ class Config(ClosedFormConfig):
     radius: float = Field(default=0.25, gt=0, le=1)
     settings: SearchConfig = SearchConfig()
     among: int = Field(default=1, ge=1)
+
+    def fits(self, problem: View, network: NetworkBuilder) -> None:
+        """Raises UserError as its base does, and where `settings` has no penalties for such targets."""
+        super().fits(problem, network)
+        self.settings.require(real=problem.kind is Kind.REGRESSION)
 
     def needs(self, problem: ProblemSpec, data_seed: int) -> Mapping[str, ArtefactSpec]:
         return {NAME: self.extractor.spec(problem, data_seed)}

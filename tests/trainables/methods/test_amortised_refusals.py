@@ -52,10 +52,11 @@ def test_what_would_be_overruled_is_refused_where_a_sweep_begins(settings: dict[
 @pytest.mark.parametrize(("settings", "word"), [
     ({"lowest_penalty": 1e-4}, "write `lowest_real: 0.0001`"), ({"highest_penalty": 5e-3}, "lowest_real: 0.01"),
 ])
+@pytest.mark.parametrize("method", ["descriptor", "fixed_descriptor"])
 def test_penalties_of_the_other_kind_of_targets_are_told_where_a_sweep_begins(
-    settings: dict[str, float], word: str
+    method: str, settings: dict[str, float], word: str
 ) -> None:
-    context, made = toy_context(), methods.config_class("descriptor").model_validate({"settings": settings})
+    context, made = toy_context(), methods.config_class(method).model_validate({"settings": settings})
     made.fits(context.problem, context.network)
     real = replace(context.problem._description, kind=Kind.REGRESSION)  # type: ignore[attr-defined]
     problem = ArrayView(context.problem._learnable, real)  # type: ignore[attr-defined]
