@@ -152,10 +152,13 @@ class HyperInvariances:
         return export(self.task, Chosen(self._descriptor.detach().cpu(), self._head(), None, self.task.apart), folder)
 
     def warnings(self) -> Sequence[str]:
-        """Where the extractor does not do on these images what it did where it was trained, and idle entries."""
+        """Where the extractor does not do on these images what it did where it was trained, and idle entries.
+
+        Of a descriptor that is given nothing was chosen that idle entries could be told of.
+        """
         if not self.task.loaded:
             self.task.load(self._phase)
-        return [*drift(self.task), *inert(self.task)]
+        return [*drift(self.task), *(inert(self.task) if self._phase is Phase.SEARCH else ())]
 
     def state_dict(self) -> State:
         return {

@@ -200,8 +200,8 @@ class ClosedFormSearch(ClosedForm):
         self._found = found
 
     def warnings(self) -> Sequence[str]:
-        """Beside what its base says: entries that do nothing."""
-        return [*super().warnings(), *inert(self.task)]
+        """Beside what its base says: entries that do nothing, where any were chosen."""
+        return [*super().warnings(), *(inert(self.task) if self._phase is Phase.SEARCH else ())]
 
     def found(self) -> MethodConfig:
         return self._found(self.task.extractor.family.named(self.descriptor))

@@ -14,6 +14,7 @@ from tests.support.imbalanced import imbalanced_context
 from tracking.cost import Meter
 from trainables.contract_toy import _toy, toy_context
 from trainables.contract_trace import steps
+from trainables.methods import config_class
 from trainables.methods.hyperinvariances import Config, HyperInvariances
 from trainables.modules import amortised
 from trainables.modules.imbalance import ImbalanceConfig, ImbalanceRule, Loss, Sampling, Weighting
@@ -87,6 +88,17 @@ RULES = (
     ImbalanceConfig(sampling=Sampling.BALANCED), ImbalanceConfig(weighting=Weighting.EFFECTIVE),
     ImbalanceConfig(loss=Loss.LDAM),
 )
+
+
+@pytest.mark.parametrize("name", ["hyperinvariances", "descriptor"])
+def test_where_a_descriptor_is_given_nobody_is_told_of_a_choice(name: str) -> None:
+    """The extractor of the toy has hardly been trained: its entries do nothing."""
+    config: Any = config_class(name)
+    searched = config().build(toy_context())
+    given = {key.removeprefix("descriptor/"): 0.5 for key in searched.describe() if key.startswith("descriptor/")}
+    for method, choices in ((searched, 1), (config(descriptor=given).build(toy_context()), 0)):
+        told = [word for word in method.warnings() if word.startswith("entries that do nothing")]
+        assert len(told) == choices
 
 
 @pytest.mark.parametrize("rule", RULES)
