@@ -79,6 +79,7 @@ def _row(
         invariances=_invariances(planned, problem, done), learned=_means(done, "learned/"),
         failures=failures, reason=reason, classes=_by_class(done, seeds),
         class_names=tuple(planned.classes.get(problem, ())), spread=_spread(done, seeds),
+        bound=planned.bound(problem, method),
     )
 
 

@@ -23,10 +23,9 @@ def best_networks(events: Sequence[Event], exports: Place) -> Iterator[Mapping[s
     """
     planned = plan(events)
     for problem in planned.problems:
-        bounds = planned.bounds if planned.truths.get(problem) else frozenset()
         ranked = sorted(mean_select_scores(events, problem).items(), key=lambda pair: -pair[1])
         for method, score in ranked:
-            if method in bounds:
+            if planned.bound(problem, method):
                 continue
             try:
                 program = (exports / problem / method).read(NAME)

@@ -31,7 +31,7 @@ def by_problem(rows: Sequence[Row]) -> Table | None:
             and (cost := row.multiples(row.training.flops)) is not None
         ]
         lines.append([
-            one.method, *(_cell(own.get(problem)) for problem in problems),
+            one.label, *(_cell(own.get(problem)) for problem in problems),
             multiples_text(sum(trained) / len(trained) if trained else None), multiples_text(one.cost),
         ])
     return Table(["method", *problems, "one training", "everything"], lines) if lines else None

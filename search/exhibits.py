@@ -44,7 +44,7 @@ Records = list[dict[str, Any]]
 ACCURACY_COST = (
     "Test score with 95 % interval over seeds against cost. Small marks: one training; large marks: everything. Open "
     "marks: replays (of many rows, those on the front alone). Large marks are shifted a few points sideways so that "
-    "intervals can be told apart. Dotted: the front, by means; on it no row is beaten in score and cost together."
+    "intervals can be told apart. Dotted: the front, by means, bounds aside; no row beats it in score and cost at once."
 )
 ANYTIME = (
     "The best score on the select split by each point of the cost. Left: over the trials of the tuning, all costs of "

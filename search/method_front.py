@@ -14,8 +14,8 @@ Point = tuple[float, float, Row]  # mean test score, everything in plain trainin
 
 
 def points(rows: Sequence[Row]) -> list[Point]:
-    """Of the rows of one problem that have a score and a cost."""
-    known = [(row.test, row.multiples(row.total.flops), row) for row in rows]
+    """Of the rows of one problem that have a score and a cost, without bounds: what those know has cost others."""
+    known = [(row.test, row.multiples(row.total.flops), row) for row in rows if not row.bound]
     return [(test.mean, cost, row) for test, cost, row in known if test is not None and cost is not None]
 
 

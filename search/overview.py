@@ -22,6 +22,7 @@ class Overall:
     """One method over the problems.
 
     Args:
+        bound: it is told what was planted in one of the problems at least, and has no rank.
         problems: on which it has a score.
         middle: interquartile mean of its test scores with the interval of a stratified bootstrap; None unless it has
             scores on all problems and these are accuracies: a mean over units, or over easier problems, says nothing.
@@ -32,6 +33,7 @@ class Overall:
 
     method: str
     control: bool
+    bound: bool
     problems: int
     middle: Estimate | None
     rank: float | None
@@ -39,6 +41,10 @@ class Overall:
     better: int
     worse: int
     cost: float | None
+
+    @property
+    def label(self) -> str:
+        return f"{self.method} (bound)" if self.bound else self.method
 
 
 def overall(rows: Sequence[Row]) -> list[Overall]:
@@ -49,7 +55,8 @@ def overall(rows: Sequence[Row]) -> list[Overall]:
     if len(problems) < 2:
         return []
     table = {(row.method, row.problem): row for row in reruns}
-    ranks, shared = _ranks(table, methods, problems)
+    bounds = {row.method for row in reruns if row.bound}
+    ranks, shared = _ranks(table, [method for method in methods if method not in bounds], problems)
     alike = all(row.accuracy for row in reruns)
     found = [
         _overall(
@@ -72,20 +79,31 @@ def sentences(found: Sequence[Overall]) -> list[str]:
         f"{'has' if len(first) == 1 else 'share'} the best mean rank ({ranked[0].rank:.3g} of {len(ranked)}; ranks of "
         "means, without a test)."
     ]
-    winning = [f"{one.method} on {one.better} of {one.problems}" for one in found if one.better]
+    winning = [f"{one.method} on {one.better} of {one.problems}" for one in found if one.better and not one.bound]
     if winning:
         said.append(f"Better than the best control: {listed(winning)} problems.")
-    losing = [f"{one.method} on {one.worse} of {one.problems}" for one in found if one.worse and not one.control]
+    losing = [
+        f"{one.method} on {one.worse} of {one.problems}" for one in found
+        if one.worse and not one.control and not one.bound
+    ]
     if losing:
         said.append(f"Searches worse than the best control: {listed(losing)} problems.")
-    return said
+    return [*said, *_bounds(found)]
+
+
+def _bounds(found: Sequence[Overall]) -> list[str]:
+    told = [
+        f"{one.method} (better than the best control on {one.better} of {one.problems} problems, worse on {one.worse})"
+        for one in found if one.bound and one.problems
+    ]
+    return [f"Told what to vary, and so a bound without a rank: {listed(told)}."] if told else []
 
 
 def records(found: Sequence[Overall]) -> list[dict[str, Any]]:
     """One line per method."""
     return [
         {
-            "method": one.method, "control": one.control, "problems": one.problems,
+            "method": one.method, "control": one.control, "bound": one.bound, "problems": one.problems,
             "interquartile_mean": one.middle.mean if one.middle else None,
             "interquartile_mean_low95": one.middle.low if one.middle else None,
             "interquartile_mean_high95": one.middle.high if one.middle else None,
@@ -104,7 +122,7 @@ def _overall(
     runs = [list(row.scores[Averaging.NONE].values()) for row in scored]
     costs = [cost for row in scored if (cost := row.multiples(row.total.flops)) is not None]
     return Overall(
-        method, any(row.control for row in own), len(scored),
+        method, any(row.control for row in own), any(row.bound for row in own), len(scored),
         interquartile_mean(runs, np.random.default_rng(SEED)) if runs and len(runs) == comparable else None,
         rank, ranked, sum(row.verdict is Verdict.BETTER for row in scored),
         sum(row.verdict is Verdict.WORSE for row in scored), sum(costs) / len(costs) if costs else None,

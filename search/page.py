@@ -160,7 +160,7 @@ def overall_table(found: Sequence[overview.Overall]) -> Table:
         ["method", "mean rank", "interquartile mean, % [95 %]", "better than the best control", "worse",
          "everything, plain trainings (mean)"],
         [
-            [one.method, "-" if one.rank is None else f"{one.rank:.2f}", score_text(one.middle, accuracy=True),
+            [one.label, "-" if one.rank is None else f"{one.rank:.2f}", score_text(one.middle, accuracy=True),
              f"{one.better} of {one.problems}", f"{one.worse} of {one.problems}", multiples_text(one.cost)]
             for one in found
         ],

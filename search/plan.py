@@ -48,6 +48,10 @@ class Plan:
     accuracies: frozenset[str]
     classes: Mapping[str, Sequence[str]]
 
+    def bound(self, problem: str, method: str) -> bool:
+        """Whether the row is told what is planted in the problem; where nothing is, there is nothing to be told."""
+        return method in self.bounds and bool(self.truths.get(problem))
+
 
 def plan(events: Sequence[Event]) -> Plan:
     """From the `sweep` event; what that does not name is taken from the trials."""

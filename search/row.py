@@ -102,6 +102,7 @@ class Row:
     """One line of the table.
 
     Args:
+        bound: it is told what was planted here, which no method can know: no rival of the others.
         way: rerun (search and train again on every seed) or replay (what was found, frozen, from scratch).
         scores: averaging -> seed index -> test score.
         estimates: the same, as mean and interval.
@@ -140,10 +141,12 @@ class Row:
     spread: Spread | None = None
     classes: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
+    bound: bool = False
 
     @property
     def label(self) -> str:
-        return self.method if self.way is Stage.RERUN else f"{self.method} (replay)"
+        kinds = [*(["bound"] if self.bound else []), *(["replay"] if self.way is Stage.REPLAY else [])]
+        return f"{self.method} ({', '.join(kinds)})" if kinds else self.method
 
     @property
     def test(self) -> Estimate | None:

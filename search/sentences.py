@@ -148,7 +148,7 @@ def front_line(row: Row) -> str:
 
 
 def _overall(made: Sequence[Row]) -> list[str]:
-    compared = [row for row in made if row.contrast is not None and not row.control]
+    compared = [row for row in made if row.contrast is not None and not row.control and not row.bound]
     if not compared or any(row.verdict is Verdict.BETTER for row in compared):
         return []
     return [f"{made[0].problem}: no method was found to be better than the best control."]

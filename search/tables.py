@@ -24,7 +24,7 @@ _AVERAGING = {
 def record(row: Row) -> Record:
     """One line of table.csv."""
     return {
-        "problem": row.problem, "method": row.method, "way": str(row.way), "control": row.control,
+        "problem": row.problem, "method": row.method, "way": str(row.way), "control": row.control, "bound": row.bound,
         **_scores(row), **_contrast(row),
         **_cost("training", row.training or Cost(), row), **_cost("tuning", row.tuning, row),
         **_cost("pretraining", row.pretraining, row), **_cost("total", row.total, row),

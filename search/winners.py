@@ -34,10 +34,13 @@ class Pair:
 
 
 def winners(rows: Sequence[Row]) -> list[Row]:
-    """Searches of one problem that are better than its best control, the best first; replays only repeat them."""
+    """Searches of one problem that are better than its best control, the best first.
+
+    Replays only repeat them, and bounds have found nothing.
+    """
     better = [
         row for row in rows
-        if row.verdict is Verdict.BETTER and row.test is not None and row.way is Stage.RERUN
+        if row.verdict is Verdict.BETTER and row.test is not None and row.way is Stage.RERUN and not row.bound
     ]
     return sorted(better, key=lambda row: -row.test.mean if row.test else 0.0)
 
@@ -62,14 +65,16 @@ def pairs(rows: Sequence[Row]) -> list[Pair]:
     ]
 
 
-def summary(rows: Sequence[Row]) -> list[str]:
-    """One problem in a few sentences; none before a verdict is there."""
+def summary(made: Sequence[Row]) -> list[str]:
+    """One problem in a few sentences; none before a verdict on a row that is no bound is there."""
+    rows = [row for row in made if not row.bound]
     control = next((row for row in rows if row.verdict is Verdict.CONTROL), None)
     if control is None or all(row.contrast is None for row in rows):
         return []
     problem, leading = control.problem, winners(rows)
     worse = [_named(row) for row in rows if row.verdict is Verdict.WORSE and row.way is Stage.RERUN]
     said = [f"{problem}: {_standing(leading, control)}", *_by_replay(rows, control, Verdict.BETTER)]
+    said += _bounds(made, control)
     if worse:
         said.append(f"{problem}: worse than {control.label}: {listed(worse)}.")
     said += _by_replay(rows, control, Verdict.WORSE)
@@ -98,6 +103,21 @@ def _by_replay(rows: Sequence[Row], control: Row, verdict: Verdict) -> list[str]
         return []
     names = listed([f"{row.label} (by {_by(row)})" for row in alone])
     return [f"{control.problem}: {verdict} than {control.label} as a replay, and not as a search: {names}."]
+
+
+def _bounds(rows: Sequence[Row], control: Row) -> list[str]:
+    """Where the rows stand that are told what others have to find."""
+    told = [row for row in rows if row.bound and row.contrast is not None and row.way is Stage.RERUN]
+    if not told:
+        return []
+    names = listed([f"{row.method} ({_against(row, control)})" for row in told])
+    return [f"{control.problem}: told what to vary, and so {'a bound' if len(told) == 1 else 'bounds'}: {names}."]
+
+
+def _against(row: Row, control: Row) -> str:
+    if row.verdict is Verdict.EQUAL:
+        return f"no difference from {control.label} found"
+    return f"{row.verdict} than {control.label} by {_by(row)}"
 
 
 def _unseen(rows: Sequence[Row], control: Row) -> list[str]:

@@ -27,6 +27,15 @@ def test_one_row_per_problem_method_and_way_in_order() -> None:
     assert found == [(problem, label) for problem in SCORES for label in labels]
 
 
+def test_who_is_told_is_a_bound_where_something_is_planted() -> None:
+    head, *rest = journal(truths={"digits-rotated": {"invariant": {"rotation": 60.0}, "harmful": {}}})
+    made = rows([{**head, "bounds": ["augnet"]}, *rest])
+    assert {(r.problem, r.label) for r in made if r.bound} == {
+        ("digits-rotated", "augnet (bound)"), ("digits-rotated", "augnet (bound, replay)"),
+    }
+    assert not any(r.bound for r in rows(journal()))
+
+
 def test_scores_keep_their_seeds() -> None:
     found = row(rows(journal()), "augnet")
     assert found.scores[Averaging.NONE] == dict(enumerate(SCORES["digits-rotated"]["augnet"], start=1))

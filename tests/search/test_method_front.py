@@ -54,3 +54,11 @@ def test_words_and_table_say_which() -> None:
     assert [line[-1] for line in accuracy_table(rows).lines] == ["yes", "yes", "no"]
     unknown = replace(rows[0], unit_flops=None)
     assert front([unknown, rows[1]]) == [rows[1]]
+
+
+def test_a_bound_is_not_on_the_front() -> None:
+    rows = [made("plain", 0.70, 4.0), replace(made("oracle", 0.90, 3.0), bound=True), made("a", 0.80, 6.0)]
+    assert [row.method for row in front(rows)] == ["plain", "a"]
+    assert [(line[0], line[-1]) for line in accuracy_table(rows).lines] == [
+        ("plain", "yes"), ("oracle (bound)", "no"), ("a", "yes"),
+    ]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from scipy.stats import trim_mean
 
+from search.by_problem import by_problem
 from search.overview import overall, records, sentences
 from search.row import Row, Verdict
 from tests.support.rows import row, seeds
@@ -72,3 +73,20 @@ def test_scores_of_unlike_units_have_ranks_and_no_mean() -> None:
 def test_one_problem_and_none_are_no_overview() -> None:
     assert overall([one for one in table(plain=(0.5, 0.6)) if one.problem == "p"]) == []
     assert overall([]) == [] and sentences([]) == []
+
+
+def test_a_bound_has_no_rank_and_is_named_as_one() -> None:
+    rivals = table(plain=(0.5, 0.6), a=(0.9, 0.5))
+    told = [replace(one, bound=True, verdict=Verdict.BETTER) for one in table(oracle=(0.95, 0.9))]
+    found = {one.label: one for one in overall([*rivals, *told])}
+    assert {name: one.rank for name, one in found.items()} == {"plain": 1.5, "a": 1.5, "oracle (bound)": None}
+    assert found["oracle (bound)"].middle is not None, "its scores are shown"
+    said = sentences(overall([*rivals, *told]))
+    assert said == [
+        *sentences(overall(rivals)),
+        "Told what to vary, and so a bound without a rank: oracle (better than the best control on 2 of 2 problems, "
+        "worse on 0).",
+    ]
+    assert [line["method"] for line in records(overall([*rivals, *told])) if line["bound"]] == ["oracle"]
+    big = by_problem([*rivals, *told])
+    assert big is not None and [line[0] for line in big.lines] == ["plain", "a", "oracle (bound)"]

@@ -12,7 +12,7 @@ from statsmodels.stats.power import TTestPower
 from search.gains import gains
 from search.gains import sentences as gain_sentences
 from search.row import Averaging, Row, Verdict
-from search.sentences import TOO_FEW, conclusion
+from search.sentences import TOO_FEW, conclusion, conclusions
 from search.tables import record
 from search.verdicts import judged
 from search.winners import pairs, summary, winners
@@ -207,3 +207,27 @@ def test_only_what_beats_the_control_leads() -> None:
     made = table(row("a", scored(0.70, 2)), row("b", scored(0.80, 1)))
     assert {one.method: one.verdict for one in made}["a"] is Verdict.EQUAL
     assert [one.method for one in winners(made)] == ["b"]
+
+
+def test_what_is_told_the_answer_is_no_winner_and_is_said_to_be_a_bound() -> None:
+    """The same scores without being told lead: the control of the test."""
+    def made(bound: bool) -> list[Row]:
+        told = replace(row("oracle", scored(0.90, 1), flops=1.0, tuning=1.0), bound=bound)
+        wrong = replace(row("wrong", scored(0.60, 2)), bound=bound)
+        idle = replace(row("idle", scored(0.70, 2)), bound=bound)
+        return table(told, wrong, idle, row("a", scored(0.80, 3), flops=4.0, tuning=76.0))
+
+    assert [one.method for one in winners(made(False))] == ["oracle", "a"]
+    assert [one.method for one in winners(made(True))] == ["a"] and not pairs(made(True))
+    by = {name: half_width(scored(mean, shift)) for name, mean, shift in (("oracle", 0.9, 1), ("wrong", 0.6, 2))}
+    said = summary(made(True))
+    assert said[0].startswith("one: a alone beats plain")
+    assert said[1:] == [
+        "one: told what to vary, and so bounds: "
+        f"oracle (better than plain by 20.0 +- {by['oracle']:.1f} points), "
+        f"wrong (worse than plain by 10.0 +- {by['wrong']:.1f} points) and idle (no difference from plain found)."
+    ]
+    assert any("oracle (bound) is better than the best control" in line for line in conclusions(made(True)))
+    alone = made(True)[:-1]
+    assert summary(alone) == [], "nothing else is there to be told apart"
+    assert not any("no method was found" in line for line in conclusions(alone))
