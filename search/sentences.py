@@ -36,11 +36,13 @@ def half_width_text(estimate: Estimate, accuracy: bool) -> str:
 
 
 def verdict_text(row: Row) -> str:
-    """The verdict with the difference, for a cell."""
+    """The verdict with the difference, for a cell; over how many seeds, where the means beside it are over more."""
     contrast = row.contrast
     if contrast is None or row.verdict in (Verdict.CONTROL, Verdict.UNKNOWN, Verdict.ALONE):
         return "failed" if row.test is None and row.reason else str(row.verdict)
-    return f"{row.verdict} ({_gap_number(contrast.test.difference.mean, row.accuracy, True)})"
+    gap = contrast.test.difference
+    common = f" on {gap.count} common seeds" if common_seeds(row, contrast.test) else ""
+    return f"{row.verdict} ({_gap_number(gap.mean, row.accuracy, True)}{common})"
 
 
 def multiples_text(multiples: float | None) -> str:

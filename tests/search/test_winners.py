@@ -12,7 +12,7 @@ from statsmodels.stats.power import TTestPower
 from search.gains import gains
 from search.gains import sentences as gain_sentences
 from search.row import Averaging, Row, Verdict
-from search.sentences import TOO_FEW, conclusion, conclusions
+from search.sentences import TOO_FEW, conclusion, conclusions, verdict_text
 from search.tables import record
 from search.verdicts import judged
 from search.winners import pairs, summary, winners
@@ -195,6 +195,8 @@ def test_a_verdict_over_fewer_pairs_than_planned_says_over_which() -> None:
     by = {one.method: conclusion(one) for one in made}
     assert "] on the 3 seeds that both have, p" in by["a"] and "seeds" not in by["b"]
     assert "no difference found on the 4 seeds that both have (" in by["same"]
+    cells = {one.method: verdict_text(one) for one in made}
+    assert cells["b"] == "better (+20.0)" and cells["a"].endswith(" on 3 common seeds)")
     assert {one.method: record(one)["pairs"] for one in made} == {"plain": None, "a": 3, "b": 5, "bad": 4, "same": 4}
     found = gains(made, {"a": "plain", "bad": "plain"})
     (gained,) = gain_sentences(found)
