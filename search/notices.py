@@ -16,7 +16,8 @@ from tracking.record import Stage, Status
 def notices(rows: Sequence[Row], events: Sequence[Event]) -> tuple[str, ...]:
     """What lies between the journal and a whole sweep, and what the comparison itself lacks."""
     return (
-        *missing(events), *_one_seed(rows), *_without_control(rows), *_mixed_hardware(events), *_unknown_costs(events)
+        *missing(events), *_one_seed(rows), *_too_wide(rows), *_without_control(rows), *_mixed_hardware(events),
+        *_unknown_costs(events),
     )
 
 
@@ -27,13 +28,31 @@ def _one_seed(rows: Sequence[Row]) -> list[str]:
     return []
 
 
+def _too_wide(rows: Sequence[Row]) -> list[str]:
+    """A t-interval knows of no scale: of two seeds that differ by five points it spans sixty."""
+    known = [
+        (row.problem, row.test.high - row.test.low) for row in rows
+        if row.accuracy and row.test is not None and row.test.low is not None and row.test.high is not None
+    ]
+    wide, all_of = Counter(p for p, width in known if width > 1), Counter(p for p, _ in known)
+    if not wide:
+        return []
+    where = ", ".join(f"{problem}: {count} of {all_of[problem]}" for problem, count in wide.items())
+    return [
+        f"Too few seeds: 95 % intervals of test accuracies are wider than the whole scale of 0 to 100 % ({where})."
+    ]
+
+
 def _without_control(rows: Sequence[Row]) -> list[str]:
     """Problems whose rows have nothing to be compared with."""
-    return [
-        f"{problem}: there is no control, so no method can be said to gain anything."
-        for problem in dict.fromkeys(row.problem for row in rows)
-        if not any(row.control for row in rows if row.problem == problem and row.way is Stage.RERUN)
-    ]
+    problems = list(dict.fromkeys(row.problem for row in rows))
+    controlled = {row.problem for row in rows if row.control and row.way is Stage.RERUN}
+    none = [problem for problem in problems if problem not in controlled]
+    if not none:
+        return []
+    if len(none) == len(problems) > 1:
+        return [f"There is no control in any of the {len(none)} problems: no method can be said to gain anything."]
+    return [f"{listed(none)}: there is no control, so no method can be said to gain anything."]
 
 
 def _mixed_hardware(events: Sequence[Event]) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,9 @@ from tracking.journal import Event
 from tracking.record import NotFiniteError, Stage, Status
 
 ORACLE = "oracle"  # the bound of journals that do not name theirs
+FEW = 3  # studies that a sentence has room to name
 CLASSIFICATION = "classification"  # the kind of problem whose score is an accuracy
+Study = tuple[str, str]  # problem, method
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +85,15 @@ def missing(events: Sequence[Event]) -> tuple[str, ...]:
     """What lies between this journal and a finished sweep, as sentences; none for a whole, sound one."""
     planned = plan(events)
     found = [*_state(events), *_mixed(events), *_limited(events), *_unmade(events)]
-    known, gone = list(trials(events).values()), given_up(events)
-    for problem in planned.problems:
-        for method in planned.methods:
-            own = [t for t in known if (t.problem, t.method) == (problem, method)]
-            found += _gaps(f"{problem}, {method}", own, planned.seeds)
-            if (problem, method) in gone:
-                reason = on_one_line(gone[problem, method])
-                found.append(f"{problem}, {method}: the study was given up: {reason}")
-    return tuple(found)
+    studies: dict[Study, list[Trial]] = {(p, m): [] for p in planned.problems for m in planned.methods}
+    for trial in trials(events).values():
+        if (trial.problem, trial.method) in studies:
+            studies[trial.problem, trial.method].append(trial)
+    gone = given_up(events)
+    found += [*_seeds(studies, gone, planned.seeds), *_replays(studies), *_failures(studies)]
+    return (*found, *_said_of("the study was given up", "the studies were given up", {
+        study: on_one_line(gone[study]) for study in studies if study in gone
+    }))
 
 
 def unit_failed(reason: str) -> str:
@@ -163,19 +166,68 @@ _STATES = {
 }
 
 
-def _gaps(study: str, own: Sequence[Trial], seeds: int) -> list[str]:
-    """Seeds without a result, and failed trials."""
+def _seeds(studies: Mapping[Study, Sequence[Trial]], gone: Collection[Study], seeds: int) -> list[str]:
+    """Studies without a seed in one sentence, whatever their number, and those that lack some in another.
+
+    A study that was given up without a seed is told with its reason.
+    """
+    done = {
+        study: sum(t.stage is Stage.RERUN and t.status is Status.COMPLETE for t in own)
+        for study, own in studies.items()
+    }
+    none = [study for study, count in done.items() if not count and seeds and study not in gone]
+    some = {study: f"{count} of {seeds}" for study, count in done.items() if 0 < count < seeds}
+    return [*_without(none, len(studies)), *_incomplete("seeds", some)]
+
+
+def _without(none: Sequence[Study], studies: int) -> list[str]:
+    """Studies by name where these are few; else how many of each problem, since its table shows which."""
+    if not none:
+        return []
+    counts = Counter(problem for problem, _ in none)
+    where = "; ".join(map(_named, none)) if len(none) <= FEW else (
+        ", ".join(f"{problem}: {count}" for problem, count in counts.items())
+    )
+    return [f"No seed yet: {len(none)} of {studies} {'study' if studies == 1 else 'studies'} ({where})."]
+
+
+def _replays(studies: Mapping[Study, Sequence[Trial]]) -> list[str]:
+    some = {}
+    for study, own in studies.items():
+        replays = [t.status for t in own if t.stage is Stage.REPLAY]
+        done = replays.count(Status.COMPLETE)
+        if done < len(replays):
+            some[study] = f"{done} of {len(replays)}"
+    return _incomplete("replays", some)
+
+
+def _incomplete(what: str, some: Mapping[Study, str]) -> list[str]:
+    if len(some) == 1:
+        return [f"{_named(study)}: {count} {what} are there." for study, count in some.items()]
+    parts = "; ".join(f"{_named(study)} ({count})" for study, count in some.items())
+    return [f"Not all {what} are there: {parts}."] if some else []
+
+
+def _failures(studies: Mapping[Study, Sequence[Trial]]) -> list[str]:
+    failed = {study: [t for t in own if t.status is Status.FAILED] for study, own in studies.items()}
+    last = {study: on_one_line(own[-1].reason or "no reason given") for study, own in failed.items() if own}
     found = []
-    reruns = [t for t in own if t.stage is Stage.RERUN and t.status is Status.COMPLETE]
-    if len(reruns) < seeds:
-        found.append(f"{study}: {len(reruns)} of {seeds} seeds are there.")
-    replays = [t for t in own if t.stage is Stage.REPLAY]
-    done = [t for t in replays if t.status is Status.COMPLETE]
-    if len(done) < len(replays):
-        found.append(f"{study}: {len(done)} of {len(replays)} replays are there.")
-    failed = [t for t in own if t.status is Status.FAILED]
-    if failed:
-        word = "trial" if len(failed) == 1 else "trials"
-        last = on_one_line(failed[-1].reason or "no reason given")
-        found.append(f"{study}: {len(failed)} failed {word}; the last: {last}")
+    for reason in dict.fromkeys(last.values()):
+        alike = {study: reason for study, why in last.items() if why == reason}
+        count = sum(len(failed[study]) for study in alike)
+        trials_failed = f"{count} failed {'trial' if count == 1 else 'trials'}; the last"
+        found += _said_of(trials_failed, f"{trials_failed} of each", alike)
     return found
+
+
+def _said_of(one: str, several: str, reasons: Mapping[Study, str]) -> list[str]:
+    """"problem, method: what: reason", for all studies of one reason together."""
+    found = []
+    for reason in dict.fromkeys(reasons.values()):
+        alike = [study for study, why in reasons.items() if why == reason]
+        found.append(f"{'; '.join(map(_named, alike))}: {one if len(alike) == 1 else several}: {reason}")
+    return found
+
+
+def _named(study: Study) -> str:
+    return ", ".join(study)

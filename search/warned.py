@@ -17,23 +17,28 @@ _DRIFT = "went on although the version differs"  # said at the top of a report a
 
 
 def warned(events: Sequence[Event]) -> tuple[str, ...]:
-    """Each warning once, whichever seeds of a row gave it; those about results before all others.
+    """Each warning once, whichever seeds and rows gave it; those about results before all others.
 
     First what makers and confirm trials say, then tuning, then the rest.
     """
     labels = {one.key: one.label for one in all_made(events).values()}
     told = [_placed(str(event["text"]), labels) for event in events if event["kind"] == "warning"]
-    texts = list(dict.fromkeys(text for _, text in sorted(told, key=lambda pair: pair[0]) if _DRIFT not in text))
+    alike: dict[tuple[int, str], dict[str, None]] = {}
+    for place, who, said in told:
+        if _DRIFT not in said:
+            alike.setdefault((place, said), {})[who] = None
+    ordered = sorted(alike.items(), key=lambda pair: pair[0][0])
+    texts = [f"{', '.join(filter(None, who))}: {said}" if any(who) else said for (_, said), who in ordered]
     rest = len(texts) - MOST
     more = (f"{rest} further {'warning is' if rest == 1 else 'warnings are'} in the journal.",) if rest > 0 else ()
     return (*(f"Warned while running: {text}" for text in texts[:MOST]), *more)
 
 
-def _placed(text: str, labels: Mapping[str, str]) -> tuple[int, str]:
-    """How early it is said, and who says it in words that a reader knows."""
+def _placed(text: str, labels: Mapping[str, str]) -> tuple[int, str, str]:
+    """How early it is said, who says it in words that a reader knows, if anybody, and what."""
     if (making := _MAKING.match(text)) is not None:
         label = next((label for key, label in labels.items() if key.startswith(making["key"])), making["key"])
-        return 0, f"{label}: {making['said']}"
+        return 0, label, making["said"]
     if (trial := _TRIAL.match(text)) is not None:
-        return int(trial["stage"] not in (Stage.RERUN, Stage.REPLAY)), f"{trial['row']}: {trial['said']}"
-    return 2, text
+        return int(trial["stage"] not in (Stage.RERUN, Stage.REPLAY)), trial["row"], trial["said"]
+    return 2, "", text

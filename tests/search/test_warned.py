@@ -26,6 +26,12 @@ def test_once_for_all_seeds_of_a_row() -> None:
     ]
 
 
+def test_what_several_rows_say_alike_is_one_warning() -> None:
+    assert told("p/a/rerun-1: it collapsed", "q/b/rerun-2: it collapsed", "p/a/rerun-1: another") == [
+        "Warned while running: p/a, q/b: it collapsed", "Warned while running: p/a: another",
+    ]
+
+
 def test_results_come_before_tuning_and_tuning_before_the_rest() -> None:
     """So that what is cut off after a dozen is never what decides about a row."""
     noise = [f"node {k}" for k in range(MOST)] + [f"p/m/tune-{k}: slow {k}" for k in range(MOST)]

@@ -32,10 +32,15 @@ def drift(task: AmortisedTask) -> list[str]:
         return beyond
     factors, there = task.extractor.family.factors, reference.invariance
     here = invariance(probed(task), torch.ones(1, len(factors)), reference.centre.to(task.context.device))[0]
-    return beyond + [
-        f"invariance to {factor} is {now:.2f} on this task's images, {then:.2f} on those of pre-training: the "
-        "extractor may not serve where the task needs it, pre-train one on images like these"
+    lower = [
+        f"{factor} {now:.2f} instead of {then:.2f}"
         for factor, now, then in zip(factors, here.tolist(), there.tolist(), strict=True) if then - now > LOST
+    ]
+    if not lower:
+        return beyond
+    return [
+        *beyond, f"invariance is lower on this task's images than in pre-training ({', '.join(lower)}): the extractor "
+        "may not serve where the task needs it, pre-train one on images like these",
     ]
 
 
