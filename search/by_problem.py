@@ -14,8 +14,9 @@ MARKS = {Verdict.CONTROL: "●", Verdict.BETTER: "▲", Verdict.WORSE: "▼"}  #
 LEGEND = (
     "Test score (accuracies in percent) with half of its 95 % interval over seeds; ● the best control of a problem, "
     "▲ better than it, ▼ worse, no sign: no difference found, or too few seeds to say. Costs are means over the "
-    "problems on which a method has a score, in plain trainings; everything is with tuning and "
-    "with pre-training, which is charged in full on every problem though problems of one source share it."
+    "problems on which a method has a score (without any, on which it spent something), in plain trainings; everything "
+    "is with tuning and with pre-training, which is charged in full on every problem though problems of one source "
+    "share it."
 )
 
 
@@ -39,6 +40,6 @@ def by_problem(rows: Sequence[Row]) -> Table | None:
 
 def _cell(row: Row | None) -> str:
     if row is None or row.test is None:
-        return "-"
+        return "failed" if row is not None and row.reason else "-"
     shown, mark = half_width_text(row.test, row.accuracy), MARKS.get(row.verdict)
     return shown if mark is None else f"{shown} {mark}"

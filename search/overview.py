@@ -28,7 +28,8 @@ class Overall:
             scores on all problems and these are accuracies: a mean over units, or over easier problems, says nothing.
         rank: mean over the `ranked` problems, on which all methods have scores, 1 the best; None without such problems.
         better, worse: on how many problems, than the best control.
-        cost: mean of everything that it has cost, in plain trainings; None where none was measured.
+        cost: mean of everything that it has cost, in plain trainings, on the problems on which it has a score; where
+            it has none, on those on which it spent something. None where no plain training was measured.
     """
 
     method: str
@@ -70,15 +71,7 @@ def overall(rows: Sequence[Row]) -> list[Overall]:
 
 def sentences(found: Sequence[Overall]) -> list[str]:
     """Who stands best over all problems, and who beat the best control how often."""
-    ranked = [one for one in found if one.rank is not None]
-    if not ranked:
-        return []
-    first, problems = [one.method for one in ranked if one.rank == ranked[0].rank], ranked[0].ranked
-    said = [
-        f"Over the {problems} problem{'' if problems == 1 else 's'} on which all methods have scores, {listed(first)} "
-        f"{'has' if len(first) == 1 else 'share'} the best mean rank ({ranked[0].rank:.3g} of {len(ranked)}; ranks of "
-        "means, without a test)."
-    ]
+    said = _best_rank(found)
     winning = [f"{one.method} on {one.better} of {one.problems}" for one in found if one.better and not one.bound]
     if winning:
         said.append(f"Better than the best control: {listed(winning)} problems.")
@@ -89,6 +82,20 @@ def sentences(found: Sequence[Overall]) -> list[str]:
     if losing:
         said.append(f"Searches worse than the best control: {listed(losing)} problems.")
     return [*said, *_bounds(found)]
+
+
+def _best_rank(found: Sequence[Overall]) -> list[str]:
+    ranked = [one for one in found if one.rank is not None]
+    if not ranked:
+        return []
+    first, problems = [one.method for one in ranked if one.rank == ranked[0].rank], ranked[0].ranked
+    without = [one.method for one in found if not one.problems and not one.bound]
+    aside = f", but for {listed(without)}, which {'has' if len(without) == 1 else 'have'} none" if without else ""
+    return [
+        f"Over the {problems} problem{'' if problems == 1 else 's'} on which all methods have scores{aside}, "
+        f"{listed(first)} {'has' if len(first) == 1 else 'share'} the best mean rank ({ranked[0].rank:.3g} of "
+        f"{len(ranked)}; ranks of means, without a test)."
+    ]
 
 
 def _bounds(found: Sequence[Overall]) -> list[str]:
@@ -120,7 +127,8 @@ def _overall(
     """`comparable`: how many problems there are, where their scores can be averaged."""
     scored = [row for row in own if row.test is not None]
     runs = [list(row.scores[Averaging.NONE].values()) for row in scored]
-    costs = [cost for row in scored if (cost := row.multiples(row.total.flops)) is not None]
+    spent = scored or [row for row in own if row.total.flops]
+    costs = [cost for row in spent if (cost := row.multiples(row.total.flops)) is not None]
     return Overall(
         method, any(row.control for row in own), any(row.bound for row in own), len(scored),
         interquartile_mean(runs, np.random.default_rng(SEED)) if runs and len(runs) == comparable else None,
@@ -132,14 +140,17 @@ def _overall(
 def _ranks(
     table: dict[tuple[str, str], Row], methods: Sequence[str], problems: Sequence[str]
 ) -> tuple[dict[str, float], int]:
-    """Over methods that have a score somewhere, on the problems on which all of these have one; how many these are."""
+    """Over methods that have a score somewhere, on the problems on which all of these have one; how many these are.
+
+    None for one method alone: nobody is ranked by being the only one.
+    """
     def mean(method: str, problem: str) -> float | None:
         row = table.get((method, problem))
         return None if row is None or row.test is None else row.test.mean
 
     able = [m for m in methods if any(mean(m, p) is not None for p in problems)]
     shared = [p for p in problems if all(mean(m, p) is not None for m in able)]
-    if not able or not shared:
+    if len(able) < 2 or not shared:
         return {}, 0
     scores = np.array([[mean(m, p) for p in shared] for m in able], dtype=np.float64)
     return dict(zip(able, map(float, mean_ranks(scores)), strict=True)), len(shared)

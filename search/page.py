@@ -161,7 +161,8 @@ def overall_table(found: Sequence[overview.Overall]) -> Table:
          "everything, plain trainings (mean)"],
         [
             [one.label, "-" if one.rank is None else f"{one.rank:.2f}", score_text(one.middle, accuracy=True),
-             f"{one.better} of {one.problems}", f"{one.worse} of {one.problems}", multiples_text(one.cost)]
+             *(f"{count} of {one.problems}" if one.problems else "-" for count in (one.better, one.worse)),
+             multiples_text(one.cost)]
             for one in found
         ],
     )

@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 from scipy.stats import trim_mean
 
+from search.account import Cost
 from search.by_problem import by_problem
 from search.overview import overall, records, sentences
+from search.page import overall_table
 from search.row import Row, Verdict
 from tests.support.rows import row, seeds
 
@@ -90,3 +92,24 @@ def test_a_bound_has_no_rank_and_is_named_as_one() -> None:
     assert [line["method"] for line in records(overall([*rivals, *told])) if line["bound"]] == ["oracle"]
     big = by_problem([*rivals, *told])
     assert big is not None and [line[0] for line in big.lines] == ["plain", "a", "oracle (bound)"]
+
+
+def test_a_method_without_any_score_is_named_and_its_cost_is_what_it_spent() -> None:
+    gone = [
+        replace(row("git", {}, problem=problem), total=Cost(spent), reason="no") for problem, spent in
+        (("p", 36.0), ("q", 74.0))
+    ]
+    made = [*table(plain=(0.5, 0.6), a=(0.9, 0.7)), *gone, row("idle", {}, problem="p")]
+    assert sentences(overall(made))[0].startswith(
+        "Over the 2 problems on which all methods have scores, but for git and idle, which have none, a has the best"
+    )
+    found = {one.method: one for one in overall(made)}
+    assert (found["git"].cost, found["idle"].cost) == (55.0, None)
+    big = by_problem(made)
+    assert big is not None and ["git", "failed", "failed", "-", "55.0"] in big.lines
+    assert ["git", "-", "-", "-", "-", "55.0"] in overall_table(overall(made)).lines
+
+
+def test_nobody_is_first_of_one() -> None:
+    made = [*table(a=(0.5, 0.6)), row("git", {}, problem="p"), row("git", {}, problem="q")]
+    assert sentences(overall(made)) == [] and all(one.rank is None for one in overall(made))
