@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
-from search import class_table, curves, gains, ledger_parts
+from search import class_table, curves, gains, ledger_parts, method_front
 from search.account import Trial, trials
 from search.break_even import break_even
 from search.curves import Anytime, Study, anytime, reached
@@ -35,7 +35,6 @@ from search.front import hypervolume
 from search.plan import Plan, plan
 from search.row import Row
 from search.settings import SamplerName
-from search.tables import record
 from search.verdicts import best_control
 from tracking.journal import Event
 from tracking.record import Stage, Status
@@ -157,7 +156,7 @@ class Exhibits:
         yield self._exhibit(
             "accuracy-cost", slug, "Accuracy against cost", partial(accuracy_cost.picture, self._rows, problem),
             accuracy_cost.describe(here), ACCURACY_COST, accuracy_table(here),
-            [record(row) for row in here],
+            method_front.records(here),
         )
         figures = self.anytime(here)
         if lines := curves.records(here, self._curves):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from search.front import hypervolume, pareto
 from search.row import Row
 from search.sentences import multiples_text
+from search.tables import record
 from search.words import listed
 
 BEYOND = 0.1  # of the span, from the worst to the point of reference; as is the custom
@@ -48,13 +50,19 @@ def sentences(rows: Sequence[Row]) -> list[str]:
     shown = listed([
         f"{row.label} ({_score(row)} at {multiples_text(row.multiples(row.total.flops))})" for row in on
     ])
-    area = beaten(rows)
-    said = "" if area is None else (
-        f"; its hypervolume is {area:.3g} (score times plain trainings, up to a tenth beyond the worst of this table: "
-        "to be compared within it only)"
-    )
-    return [f"{rows[0].problem}: on the front of mean test score against everything's cost, in plain trainings: {shown}"
-            f"{said}."]
+    if len(on) == 1:
+        return [f"{rows[0].problem}: no row has a higher mean test score or a lower cost (everything, in plain "
+                f"trainings) than {shown}."]
+    return [f"{rows[0].problem}: on the front of mean test score against everything's cost, in plain trainings: "
+            f"{shown}."]
+
+
+def records(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The table's lines, and whether each is on the front, which beats `front_hypervolume`."""
+    on, area = front(rows), beaten(rows)
+    return [
+        {**record(row), "on_front": any(row is one for one in on), "front_hypervolume": area} for row in rows
+    ]
 
 
 def _score(row: Row) -> str:

@@ -10,7 +10,7 @@ from optuna._hypervolume import compute_hypervolume
 
 from search.account import Cost
 from search.exhibit_tables import accuracy_table
-from search.method_front import beaten, front, points, sentences
+from search.method_front import beaten, front, points, records, sentences
 from search.row import Row
 from tests.support.rows import row, seeds
 
@@ -47,9 +47,16 @@ def test_words_and_table_say_which() -> None:
     rows = [made("plain", 0.70, 4.0), made("a", 0.80, 6.0), made("b", 0.75, 9.0)]
     assert sentences(rows) == [
         "one: on the front of mean test score against everything's cost, in plain trainings: plain (70.0 % at 4.00) "
-        "and a (80.0 % at 6.00); its hypervolume is 0.405 (score times plain trainings, up to a "
-        "tenth beyond the worst of this table: to be compared within it only)."
+        "and a (80.0 % at 6.00)."
     ]
+    assert sentences([rows[0], made("c", 0.60, 5.0)]) == [
+        "one: no row has a higher mean test score or a lower cost (everything, in plain trainings) than plain "
+        "(70.0 % at 4.00)."
+    ]
+    assert [(line["method"], line["on_front"]) for line in records(rows)] == [
+        ("plain", True), ("a", True), ("b", False),
+    ]
+    assert {line["front_hypervolume"] for line in records(rows)} == {beaten(rows)}
     assert sentences(rows[:1]) == []
     assert [line[-1] for line in accuracy_table(rows).lines] == ["yes", "yes", "no"]
     unknown = replace(rows[0], unit_flops=None)
