@@ -24,6 +24,7 @@ from tracking.journal import Event
 from tracking.record import Stage, Status
 
 CLASSES = "classes/"
+MARKS = ("generator/collapsed",)  # whether to believe the rest, which the report's warnings say: nothing was learned
 WAYS = (Stage.RERUN, Stage.REPLAY)
 
 
@@ -76,7 +77,7 @@ def _row(
         tuning=tuning, pretraining=before or Cost(),
         total=(before or Cost()) + total(stages[Stage.PROBE]) + tuning + confirmed,
         unit_flops=unit_flops, tune=_tune(stages[Stage.TUNE], tuning, unit_flops, planned),
-        invariances=_invariances(planned, problem, done), learned=_means(done, "learned/"),
+        invariances=_invariances(planned, problem, done), learned=_learned(done),
         failures=failures, reason=reason, classes=_by_class(done, seeds),
         class_names=tuple(planned.classes.get(problem, ())), spread=_spread(done, seeds),
         bound=planned.bound(problem, method),
@@ -154,6 +155,10 @@ def _means(done: Sequence[Trial], prefix: str) -> dict[str, float]:
     return {
         name.removeprefix(prefix): fmean(t.metrics[name] for t in done if name in t.metrics) for name in names
     }
+
+
+def _learned(done: Sequence[Trial]) -> dict[str, float]:
+    return {name: value for name, value in _means(done, "learned/").items() if name not in MARKS}
 
 
 def _decisions(row: Row, known: Iterable[Trial]) -> dict[str, Any]:

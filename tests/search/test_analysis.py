@@ -36,6 +36,14 @@ def test_who_is_told_is_a_bound_where_something_is_planted() -> None:
     assert not any(r.bound for r in rows(journal()))
 
 
+def test_whether_a_generator_collapsed_is_nothing_that_was_learned() -> None:
+    writer = Writer()
+    writer.begin(["one"], ["git"], 1, {})
+    learned = {"learned/generator/collapsed": 1.0, "learned/generator/diversity_ratio": 0.2}
+    writer.trial("one", "git", Stage.RERUN, 1, 100, extra=finals(0.8, 0.9) | learned)
+    assert dict(rows(writer.events)[0].learned) == {"generator/diversity_ratio": 0.2}
+
+
 def test_scores_keep_their_seeds() -> None:
     found = row(rows(journal()), "augnet")
     assert found.scores[Averaging.NONE] == dict(enumerate(SCORES["digits-rotated"]["augnet"], start=1))
