@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.row import Averaging, Row, Verdict
-from search.sentences import common_seeds, gap_text, p_text
+from search.sentences import common_seeds, gap_text, once, p_text
 from search.statistics import ALPHA, Paired, holm, paired
 from tracking.record import Stage
 
@@ -63,18 +63,31 @@ def _over(found: Sequence[Gain]) -> list[str]:
     said = [
         f"{problem}: {one.row.label} gains {gap_text(one.test.difference, one.row.accuracy, signed=False)} over "
         f"{one.random.label}{common_seeds(one.row, one.test)}, the same space without a search "
-        f"({p_text(one.p_holm)} after Holm)."
+        f"({p_text(one.p_holm)} after Holm){_beside(one)}."
         for one in found if one.p_holm <= ALPHA and one.test.difference.mean > 0
     ]
     lost = [one for one in found if one.p_holm <= ALPHA and one.test.difference.mean < 0]
     # The family of all rows is larger than this one: a row may be worse here and not be found to differ there.
-    unsaid = [f"{one.row.label}{common_seeds(one.row, one.test)}" for one in lost if not _said_already(one)]
+    unsaid = [one for one in lost if not _said_already(one)]
     if unsaid:
-        said.append(f"{problem}: of the searches alone (a family of tests of its own), worse than {control}: "
-                    f"{', '.join(unsaid)}.")
+        shared = once([common_seeds(one.row, one.test) for one in unsaid])
+        names = ", ".join(f"{one.row.label}{'' if shared else common_seeds(one.row, one.test)}" for one in unsaid)
+        said.append(f"{problem}: of the searches alone (a family of tests of its own), worse than {control}"
+                    f"{f' (each{shared})' if shared else ''}: {names}{_beside(unsaid[0])}.")
     if not said and not lost:
         said.append(f"{problem}: no search was found to gain anything over {control}, its space without a search.")
     return said
+
+
+def _beside(found: Gain) -> str:
+    """Why this is said where the sentences over all rows found no difference: other tests, or another control."""
+    if found.row.verdict is not Verdict.EQUAL or found.row.contrast is None:
+        return ""
+    if found.random.verdict is Verdict.CONTROL:
+        return "; over all rows, a larger family of tests, that was not found"
+    if found.test.difference.mean < 0:
+        return ""
+    return f"; from {found.row.contrast.reference}, the best control, no difference was found"
 
 
 def _said_already(lost: Gain) -> bool:

@@ -111,6 +111,11 @@ def common_seeds(row: Row, test: Paired) -> str:
     return f" on the {pairs} seeds that both have" if pairs < row.planned_seeds else ""
 
 
+def once(notes: Sequence[str]) -> str:
+    """What several items of a list would all say, to be said once after it; else empty."""
+    return notes[0] if len(notes) > 1 and len(set(notes)) == 1 else ""
+
+
 def spread_line(row: Row) -> str:
     """Where a replay's noise comes from; empty where what was found was trained once."""
     if row.spread is None:

@@ -8,7 +8,7 @@ from itertools import combinations
 
 from search.break_even import task_flops
 from search.row import Averaging, Row, Verdict
-from search.sentences import TOO_FEW, common_seeds, p_text, score_text
+from search.sentences import TOO_FEW, common_seeds, multiples_text, once, p_text, score_text
 from search.statistics import ALPHA, Paired, holm, paired, pairs_needed
 from search.words import listed
 from tracking.record import Stage
@@ -72,13 +72,15 @@ def summary(made: Sequence[Row]) -> list[str]:
     if control is None or all(row.contrast is None for row in rows):
         return []
     problem, leading = control.problem, winners(rows)
-    worse = [_named(row) for row in rows if row.verdict is Verdict.WORSE and row.way is Stage.RERUN]
+    worse = [row for row in rows if row.verdict is Verdict.WORSE and row.way is Stage.RERUN]
     said = [f"{problem}: {_standing(leading, control)}", *_by_replay(rows, control, Verdict.BETTER)]
-    said += _bounds(made, control)
     if worse:
-        said.append(f"{problem}: worse than {control.label}: {listed(worse)}.")
+        said.append(f"{problem}: worse than {control.label}: {_names(worse)}.")
     said += _by_replay(rows, control, Verdict.WORSE)
-    return [*said, *_told_apart(problem, pairs(rows)), *_unseen(rows, control), *_cheapest(problem, leading)]
+    return [
+        *said, *_told_apart(problem, pairs(rows)), *_unseen(rows, control), *_bounds(made, control), *_failed(rows),
+        *_cheapest(problem, leading),
+    ]
 
 
 def _standing(leading: Sequence[Row], control: Row) -> str:
@@ -88,8 +90,9 @@ def _standing(leading: Sequence[Row], control: Row) -> str:
         return f"no method was found to be better than the best control, {control.label}, at {at}."
     if len(spans) == 1:
         return f"{leading[0].label} alone beats {control.label}, the best control, by {spans[0]}."
-    names = listed([f"{one.label} (by {span})" for one, span in zip(leading, spans, strict=True)])
-    return f"{names} beat {control.label}, the best control."
+    shared = once([_common(one) for one in leading])
+    names = listed([f"{one.label} (by {span.removesuffix(shared)})" for one, span in zip(leading, spans, strict=True)])
+    return f"{names} beat {control.label}, the best control{f' (each{shared})' if shared else ''}."
 
 
 def _by_replay(rows: Sequence[Row], control: Row, verdict: Verdict) -> list[str]:
@@ -127,8 +130,21 @@ def _unseen(rows: Sequence[Row], control: Row) -> list[str]:
     some = [row for row, not_any in zip(equal, hopeless, strict=True) if not not_any]
     none = [row for row, not_any in zip(equal, hopeless, strict=True) if not_any]
     said = f"{control.problem}: no difference from {control.label} found:"
-    found = [f"{said} {listed([_named(row) for row in some])}{_could_be_seen(some, control)}."] if some else []
-    return found + ([f"{said} {listed([_named(row) for row in none])}; {TOO_FEW}."] if none else [])
+    found = [f"{said} {_names(some)}{_could_be_seen(some, control)}."] if some else []
+    return found + ([f"{said} {_names(none)}; {TOO_FEW}."] if none else [])
+
+
+def _failed(rows: Sequence[Row]) -> list[str]:
+    """Rows whose study came to nothing, and what was spent on it."""
+    gone = [row for row in rows if row.test is None and row.reason is not None and row.way is Stage.RERUN]
+    if not gone:
+        return []
+    spent = [(row.label, row.multiples(row.total.flops)) for row in gone]
+    names = listed([
+        label if cost is None else f"{label} (which has cost {multiples_text(cost)} plain trainings)"
+        for label, cost in spent
+    ])
+    return [f"{gone[0].problem}: failed, and so without a result: {names}."]
 
 
 def _could_be_seen(equal: Sequence[Row], control: Row) -> str:
@@ -158,12 +174,15 @@ def _told_apart(problem: str, compared: Sequence[Pair]) -> list[str]:
     unclear = [pair for pair in compared if pair.p_holm > ALPHA]
     said = []
     for label in dict.fromkeys(_better(pair) for pair in apart):
+        own = [pair for pair in apart if _better(pair) == label]
+        shared = once([common_seeds(pair.a, pair.test) for pair in own])
         gaps = [
-            f"{_other(pair)} (by {_size(pair.a, abs(pair.test.difference.mean))}{common_seeds(pair.a, pair.test)}, "
-            f"{p_text(pair.p_holm)} after Holm)"
-            for pair in apart if _better(pair) == label
+            f"{_other(pair)} (by {_size(pair.a, abs(pair.test.difference.mean))}"
+            f"{'' if shared else common_seeds(pair.a, pair.test)}, {p_text(pair.p_holm)} after Holm)"
+            for pair in own
         ]
-        said.append(f"{problem}: of these, {label} is better than {listed(gaps)}.")
+        each = f"; each{shared}" if shared else ""
+        said.append(f"{problem}: of these, {label} is better than {listed(gaps)}{each}.")
     if not unclear:
         return said
     seeds = min(pair.test.difference.count for pair in unclear)
@@ -196,12 +215,18 @@ def _cheapest(problem: str, leading: Sequence[Row]) -> list[str]:
     costs = {row.label: task_flops(row) for row in paid}
     least = min(costs, key=lambda label: costs[label])
     rest = [
-        f"1/{costs[label] / costs[least]:.2g} of {label}" for label in costs
+        f"1/{_times(costs[label] / costs[least])} of {label}" for label in costs
         if costs[least] > 0 and costs[label] >= CHEAPER * costs[least]
     ]
     if not rest:
         return []
     return [f"{problem}: for one more task (tuning and one training), {least} costs {listed(rest)}."]
+
+
+def _times(ratio: float) -> str:
+    """Two digits, and never a power of ten: "1.5", "23", "110"."""
+    rounded = float(f"{ratio:.2g}")
+    return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:.2g}"
 
 
 def _by(row: Row) -> str:
@@ -213,10 +238,20 @@ def _by(row: Row) -> str:
     return f"{by}{common_seeds(row, row.contrast.test)}"
 
 
-def _named(row: Row) -> str:
-    """With the seeds that its verdict is over, where these are not all."""
-    common = "" if row.contrast is None else common_seeds(row, row.contrast.test)
-    return f"{row.label} ({common.strip()})" if common else row.label
+def _names(rows: Sequence[Row]) -> str:
+    """With the seeds that the verdicts are over, where these are not all; once for all rows that have as many."""
+    alike: dict[str, list[str]] = {}
+    for row in rows:
+        alike.setdefault(_common(row).strip(), []).append(row.label)
+    groups = [
+        listed(names) + (f" ({'each ' if len(names) > 1 else ''}{common})" if common else "")
+        for common, names in sorted(alike.items())
+    ]
+    return groups[0] if len(groups) == 1 else f"{'; '.join(groups[:-1])}; and {groups[-1]}"
+
+
+def _common(row: Row) -> str:
+    return "" if row.contrast is None else common_seeds(row, row.contrast.test)
 
 
 def _size(row: Row, value: float) -> str:

@@ -70,8 +70,19 @@ def test_a_loss_of_the_searches_alone_is_said_where_all_rows_together_hide_it() 
     (found,) = gains(made, CONTROLS)
     assert found.p_holm == pytest.approx(0.00858, abs=1e-5) and found.row.verdict is Verdict.EQUAL
     assert sentences([found]) == [
-        "one: of the searches alone (a family of tests of its own), worse than random_policy: worse."
+        "one: of the searches alone (a family of tests of its own), worse than random_policy: worse; over all rows, a "
+        "larger family of tests, that was not found."
     ]
+
+
+def test_a_gain_over_another_control_than_the_best_says_what_was_found_of_the_best() -> None:
+    best = row("trivial", {seed: score + 0.1 * (-1) ** seed for seed, score in BETTER.items()}, True)
+    made = judged([replace(best), row("random_policy", RANDOM, True), row("unrolled", BETTER)])
+    (found,) = gains(made, CONTROLS)
+    assert found.row.verdict is Verdict.EQUAL
+    assert sentences([found])[0].endswith("after Holm); from trivial, the best control, no difference was found.")
+    beats = judged([row("random_policy", RANDOM, True), row("unrolled", BETTER)])
+    assert sentences(gains(beats, CONTROLS))[0].endswith("after Holm).")
 
 
 def test_every_search_is_held_against_the_control_of_its_own_space() -> None:

@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import ttest_rel
 from statsmodels.stats.power import TTestPower
 
+from search.account import Cost
 from search.gains import gains
 from search.gains import sentences as gain_sentences
 from search.row import Averaging, Row, Verdict
@@ -202,7 +203,7 @@ def test_a_verdict_over_fewer_pairs_than_planned_says_over_which() -> None:
     (gained,) = gain_sentences(found)
     assert " over plain on the 3 seeds that both have, the same space" in gained
     hidden = gain_sentences([replace(one, row=replace(one.row, verdict=Verdict.EQUAL)) for one in found])
-    assert hidden[1].endswith("worse than plain: bad on the 4 seeds that both have.")
+    assert "worse than plain: bad on the 4 seeds that both have; over all rows" in hidden[1]
 
 
 def test_only_what_beats_the_control_leads() -> None:
@@ -233,3 +234,34 @@ def test_what_is_told_the_answer_is_no_winner_and_is_said_to_be_a_bound() -> Non
     alone = made(True)[:-1]
     assert summary(alone) == [], "nothing else is there to be told apart"
     assert not any("no method was found" in line for line in conclusions(alone))
+
+
+def test_seeds_that_many_rows_lack_are_said_once() -> None:
+    """Five rows without the last two seeds, one with all; of one row alone it is said beside its name, see above."""
+    def short(name: str, mean: float, shift: int) -> Row:
+        kept = {seed: score for seed, score in scored(mean, shift).items() if seed <= 3}
+        return replace(row(name, kept), planned_seeds=SEEDS)
+
+    made = table(
+        short("same", 0.70, 1), short("alike", 0.70, 2), row("whole", scored(0.70, 3)),
+        short("best", 0.90, 1), short("second", 0.80, 2), short("third", 0.75, 3), short("bad", 0.50, 1),
+        short("worst", 0.40, 2),
+    )
+    said = summary(made)
+    assert all(line.count("seeds that both have") <= 1 for line in said)
+    assert said[0].endswith(" beat plain, the best control (each on the 3 seeds that both have).")
+    assert "one: worse than plain: bad and worst (each on the 3 seeds that both have)." in said
+    assert any("found: whole; and same and alike (each on the 3 seeds that both have); only" in line for line in said)
+    assert any(line.endswith("after Holm); each on the 3 seeds that both have.") for line in said)
+
+
+def test_a_study_that_failed_is_named_with_what_it_has_cost() -> None:
+    gone = replace(row("git", {}), total=Cost(36.4), reason="no trial could reach its horizon")
+    said = summary(table(row("a", scored(0.70, 1)), gone, row("to come", {})))
+    assert said[-1] == "one: failed, and so without a result: git (which has cost 36.4 plain trainings)."
+
+
+@pytest.mark.parametrize(("times", "said"), [(1.6, "1.6"), (23.4, "23"), (114.0, "110"), (12345.0, "12,000")])
+def test_how_much_less_a_task_costs_is_no_power_of_ten(times: float, said: str) -> None:
+    made = table(row("a", scored(0.80, 1), flops=times), row("b", scored(0.80, 2), flops=1.0))
+    assert summary(made)[-1].endswith(f"b costs 1/{said} of a.")
