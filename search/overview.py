@@ -103,7 +103,8 @@ def _bounds(found: Sequence[Overall]) -> list[str]:
         f"{one.method} (better than the best control on {one.better} of {one.problems} problems, worse on {one.worse})"
         for one in found if one.bound and one.problems
     ]
-    return [f"Told what to vary, and so a bound without a rank: {listed(told)}."] if told else []
+    what = "a bound" if len(told) == 1 else "bounds"
+    return [f"Told what to vary, and so {what} without a rank: {listed(told)}."] if told else []
 
 
 def records(found: Sequence[Overall]) -> list[dict[str, Any]]:
