@@ -127,8 +127,10 @@ def check(place: Place, marker: str) -> None:
     def work() -> None:
         try:
             place.write(marker, b"x")
-            place.read(marker)
-            place.delete(marker)
+            try:
+                place.read(marker)
+            finally:
+                place.delete(marker)
             box.append(None)
         except Exception as error:
             box.append(error)

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -142,15 +143,15 @@ class Place:
         Raises:
             UserError: no credentials, no bucket, not reachable, or not writable; told within about 15 s.
         """
-        local = self.local
+        local, marker = self.local, f"{MARKER}-{uuid.uuid4().hex}"  # others may check the same place at this moment
         if local is None:
             from tracking.object_store import check
 
-            check(self, MARKER)
+            check(self, marker)
             return
         try:
-            _replace(local / MARKER, b"")
-            (local / MARKER).unlink()
+            _replace(local / marker, b"")
+            (local / marker).unlink()
         except OSError as error:
             raise UserError(
                 "the storage must be writable", f"{local}: {error.strerror}", "give another --root"

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.object_store import both
+from tracking import storage
 from tracking.checkpoints import Checkpoints
 from tracking.errors import StorageError, UserError
 from tracking.mounts import on_network
+from tracking.object_store import ObjectStore
 from tracking.storage import Place
 
 
@@ -55,7 +57,27 @@ def test_hidden_names_are_not_shown(place: Place) -> None:
 
 def test_a_usable_place_passes_the_check_and_keeps_nothing_of_it(place: Place) -> None:
     place.check()
-    assert place.names() == [] and not place.exists(".writable")
+    left = place.local
+    assert place.names() == [] and (left is None or os.listdir(left) == [])
+
+
+@both
+def test_checks_of_one_place_at_the_same_time_do_not_disturb_each_other(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sweeps that start together: the whole check of the second falls between two steps of the first's."""
+    kind, name = (storage, "_replace") if place.local is not None else (ObjectStore, "write")
+    write, calls = getattr(kind, name), []
+
+    def interrupted(*given: object) -> None:
+        write(*given)
+        calls.append(given)
+        if len(calls) == 1:
+            place.check()
+
+    monkeypatch.setattr(kind, name, interrupted)
+    place.check()
+    assert len(calls) == 2
 
 
 @pytest.mark.parametrize(
