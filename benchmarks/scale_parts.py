@@ -16,11 +16,11 @@ from curves import Replayed, load, pixels
 from search import recipes
 from search import sweep as sweeps
 from search.director import Director
+from search.recorder import Recorder
 from search.simulator import Delays, Outcome, Simulator, Timed
 from search.spending import Spending
 from search.status import Standing
 from search.study import Comparison, parallel_for
-from search.sweep import Recorder
 from tracking.journal import Journal, read
 from tracking.mlflow_log import MlflowLog, Store
 from tracking.provenance import collect

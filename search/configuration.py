@@ -103,7 +103,8 @@ def overridden(
             )
         fresh[key] = value
     data = comparison.model_dump(mode="json")
-    for key, value in {**earlier_overrides(events), **fresh}.items():
+    latest: Event = {"kind": "resumed", "overrides": fresh}
+    for key, value in earlier_overrides([*events, latest]).items():
         _put(data, key, value, f"{key}={value}")
     return validate(data), fresh
 

@@ -18,13 +18,14 @@ from search import cluster
 from search.course import Stand
 from search.director import Belief, Director
 from search.flights import Flights
+from search.recorder import Recorder
 from search.routing import Gate, Guard, Router
 from search.signals import Interrupted, Signals
 from search.slots import Slots
 from search.spending import Spending
 from search.study import Comparison
 from search.supplying import supply
-from search.sweep import Recorder, Sweep
+from search.sweep import Sweep
 from search.wanted import recorded
 from search.watch import Stop, Watch
 from tracking.errors import StorageError

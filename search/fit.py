@@ -46,6 +46,7 @@ def fit(folder: Path, minutes: float, source: dict[str, Any], name: str | None, 
     made = Sweep(base / chosen)
     if made.exists():
         _same(made, folder, source)
+    if made.exists() and not sweeps.unbegun(made.place):
         # As long again from now on, whatever it has taken; one that has ended has no more to do.
         limit = 60 * (minutes * fit_plan.LIMIT + made_minutes(made))
         more = () if of_kind(made.events(), "sweep_done") else (f"limits.wall_seconds={limit:.0f}",)
@@ -53,7 +54,7 @@ def fit(folder: Path, minutes: float, source: dict[str, Any], name: str | None, 
     else:
         sizing = _sized(folder, minutes, source, options)
         kind = launch.Kind(lambda *_: sizing)
-        code = launch.compare(str(folder), chosen, (), (), options, kind=kind)
+        code = launch.compare(str(folder), chosen, (), (), options, name is not None, kind)
     tell(made)
     return code
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from search import configuration, looking, pretraining, runner
+from search import configuration, looking, pretraining, restart, runner
 from search import store as stores
 from search import sweep as sweeps
 from search.analysis import rows
@@ -75,23 +75,23 @@ def compare(
     """Launch a sweep and see it through to its report; the exit code.
 
     Args:
-        or_resume: go on with the sweep of that name where there is one, as it was described when it began: for jobs
-            that a cluster starts again.
+        or_resume: go on with the sweep of that name where one has begun: for jobs that a cluster starts again. What may
+            change on the way changes as is described now; the rest must be as it was.
         kind: of description that `source` names.
     """
     if or_resume and name is None:
         raise UserError("--or-resume needs the sweep's --name", "no name", "a name that stays the same at every start")
     made = _named(source, name, options, kind)
-    if or_resume and made.exists():
-        return resume(made.place.uri, options)
     comparison = kind.load(source, overrides, modules)
-    sweeps.check_new(made.place)
+    if or_resume and made.exists() and not sweeps.unbegun(made.place):
+        return _again(made, comparison, options)
+    sweeps.check_new(made.place, or_resume)
 
     store = _store(made, options.experiment or made.name)
     notes = {"tracking_uri": store.uri, "experiment": store.experiment}
 
     def run(observers: Sequence[Observer]) -> Outcome:
-        return runner.compare(comparison, made.place, observers, options.connection, notes)
+        return runner.compare(comparison, made.place, observers, options.connection, notes, again=or_resume)
 
     return _watched(made, run, store, options, seen=0)
 
@@ -122,6 +122,15 @@ def resume(name: str, options: Options, overrides: Sequence[str] = (), allow_dri
         return runner.resume(made, observers, options.connection, overrides, allow_drift)
 
     return _watched(made, run, store, options, seen=len(events))
+
+
+def _again(made: Sweep, described: Comparison, options: Options) -> int:
+    """Go on with a sweep that is launched once more."""
+    with sweeps.explained(made.place):
+        words, said = restart.changes(made, described)
+    for text in said:
+        print(text, file=sys.stderr)
+    return resume(made.place.uri, options, words)
 
 
 def _named(source: str, name: str | None, options: Options, kind: Kind) -> Sweep:

@@ -16,11 +16,12 @@ from search.director import Belief
 from search.drift import check as check_drift
 from search.driver import Driver, ExitCode, Outcome, ended
 from search.method_spec import MethodSpec
+from search.recorder import Recorder
 from search.shared_storage import Newcomers, check_storage
 from search.signals import handled
 from search.slots import Slots
 from search.study import Comparison, parallel_for
-from search.sweep import Observer, Recorder, Sweep, handle
+from search.sweep import Observer, Sweep, handle
 from search.wanted import check as check_wanted
 from search.wanted import recorded, wanted_of
 from tracking.errors import UserError
@@ -36,6 +37,7 @@ __all__ = ["ExitCode", "Outcome", "compare", "prepare", "resume"]
 def compare(
     comparison: Comparison, where: Place | Path | str, observers: Sequence[Observer] = (),
     connection: Connection | None = None, notes: Mapping[str, Any] | None = None, trainable: type = Trial,
+    again: bool = False,
 ) -> Outcome:
     """Launch a sweep in a new folder and drive it to its end.
 
@@ -48,6 +50,7 @@ def compare(
         connection: to which Ray cluster; None means this machine.
         notes: what a later `resume` should know beside the comparison; stored in the first event.
         trainable: what Ray schedules.
+        again: a folder in which an earlier launch decided nothing may be taken.
 
     Raises:
         UserError: before anything was started or written.
@@ -58,8 +61,9 @@ def compare(
     warm = warm_start.gather(comparison, place.parent)
     slots = _slots(comparison, connection, place)
     comparison = _resolved(comparison, slots.now())
-    made = sweeps.create(place, comparison)
+    made = sweeps.claim(place, again)
     with Journal(made.place) as journal, handled() as signals:
+        sweeps.freeze(made, comparison, journal.events)  # by its only writer
         recorder = Recorder(made, journal)
         for observer in observers:
             recorder.add(observer)

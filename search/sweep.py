@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,11 @@ from shlex import quote
 import yaml
 from pydantic import ValidationError
 
-from search import lines
 from search.study import Comparison
 from search.sweep_name import NAME
+from tracking import lease
 from tracking.errors import StorageError, UserError, nearest
-from tracking.journal import Event, Journal, JournalError, Loaded, load, of_kind, read
+from tracking.journal import Event, JournalError, Loaded, load, read
 from tracking.storage import Place
 from trainables.artefact_store import FOLDER
 from trainables.problems.store import CACHE_VARIABLE as CACHE_VARIABLE
@@ -27,6 +26,7 @@ from trainables.problems.store import cache_folder as cache_folder
 ROOT_VARIABLE = "INVSEARCH_ROOT"
 CONFIGURATION = Path("~/.config/invsearch/config.yaml")
 STUDY = "comparison.json"
+BEFORE_EVENTS = {STUDY, "journal.jsonl", lease.FILE}  # what a sweep writes before its first event
 Observer = Callable[[Event], None]
 
 
@@ -174,32 +174,85 @@ def _configured_root() -> str | None:
     return found
 
 
-def check_new(place: Place) -> None:
-    """Raises UserError where a sweep of that name exists or its storage cannot be used."""
+def check_new(place: Place, again: bool = False) -> None:
+    """Raises UserError where a sweep of that name exists or its storage cannot be used.
+
+    Args:
+        again: a folder in which nothing was decided may be taken, see `unbegun`.
+    """
     if place.name == FOLDER:
         raise UserError("a sweep needs another name than the store of artefacts beside it", place.name)
     place.parent.check()
-    if place.exists():
-        raise UserError(
-            "a new sweep needs a name of its own", place,
-            f"go on with it by `invsearch resume {handle(place)}`, or choose another --name",
-        )
+    if place.exists() and not (again and unbegun(place)):
+        raise _named_already(place)
 
 
-def create(place: Place, comparison: Comparison) -> Sweep:
-    """Make the folder and freeze the description in it.
+def unbegun(place: Place) -> bool:
+    """Whether nothing is there but what a driver leaves that was stopped before its first event."""
+    if not BEFORE_EVENTS.issuperset(place.names()):
+        return False
+    found = Sweep(place).loaded()
+    return not found.events and found.damage is None
+
+
+def claim(place: Place, again: bool = False) -> Sweep:
+    """Make the folder of a new sweep; of launches of one name at the same time one can.
+
+    Where the storage cannot refuse a folder that is there, the journal's lease lets only one go on.
+
+    Args:
+        again: as in `check_new`.
 
     Raises:
         UserError: the name is taken, or the storage cannot be used.
     """
-    check_new(place)
+    check_new(place, again)
     try:
-        place.write(STUDY, comparison.model_dump_json(indent=2).encode())
         if place.local is not None:
-            place.write("journal.jsonl", b"")
+            place.local.mkdir(exist_ok=again)
+    except FileExistsError:
+        raise _named_already(place) from None
+    except OSError as error:
+        raise UserError("the sweep's folder must be writable", f"{place}: {error.strerror}", "give another --root"
+                        ) from None
+    return Sweep(place)
+
+
+def freeze(made: Sweep, comparison: Comparison, events: Sequence[Event] = ()) -> None:
+    """Write the description of a sweep that was claimed.
+
+    Args:
+        events: of its journal, as its only writer finds them.
+
+    Raises:
+        UserError: another launch has begun the sweep in the meantime, or the storage cannot be used.
+    """
+    if events:
+        raise _named_already(made.place)
+    try:
+        made.place.write(STUDY, comparison.model_dump_json(indent=2).encode())
     except StorageError as error:
         raise UserError("the sweep's folder must be writable", error.got, "give another --root") from None
-    return Sweep(place)
+
+
+def create(place: Place, comparison: Comparison) -> Sweep:
+    """A new sweep that no driver has begun.
+
+    Raises:
+        UserError: the name is taken, or the storage cannot be used.
+    """
+    made = claim(place)
+    freeze(made, comparison)
+    if place.local is not None:
+        place.write("journal.jsonl", b"")
+    return made
+
+
+def _named_already(place: Place) -> UserError:
+    return UserError(
+        "a new sweep needs a name of its own", place,
+        f"go on with it by `invsearch resume {handle(place)}`, or choose another --name",
+    )
 
 
 def find(name: str, base: Place) -> Sweep:
@@ -239,61 +292,3 @@ def explained(place: Place) -> Iterator[None]:
         if place.local is None:
             place.check()
         raise UserError(error.rule, error.got, error.hint) from None
-
-
-class Recorder:
-    """Writes every event to the journal, then shows it to the observers; forgets checkpoints of ended trials.
-
-    From one thread at a time: where Ray is gone, another than the driver's writes the last event.
-    """
-
-    def __init__(self, sweep: Sweep, journal: Journal) -> None:
-        self._sweep, self._journal, self._lock = sweep, journal, threading.RLock()
-        self._observers: list[Observer] = []
-        if journal.events:
-            self._tidy()
-
-    def add(self, observer: Observer) -> None:
-        self._observers.append(observer)
-
-    def __call__(self, kind: str, **fields: object) -> Event:
-        with self._lock:
-            return self._write(kind, **fields)
-
-    def _write(self, kind: str, **fields: object) -> Event:
-        event = self._journal.append(kind, **fields)
-        for observer in self._observers:
-            observer(event)
-        if kind == "ended":  # the journal has the outcome on disk: nothing will continue from the checkpoint
-            _forget(self._sweep.checkpoints / str(fields["uid"]))
-        elif kind == "sweep_done":
-            _forget(self._sweep.checkpoints)
-        if (left := lines.outgrown(self._sweep.place, event)) is not None:
-            _forget(left)
-        return event
-
-    def _tidy(self) -> None:
-        """An earlier driver may have been stopped between an end and what follows from it."""
-        if of_kind(self._journal.events, "sweep_done"):
-            _forget(self._sweep.checkpoints)
-            _forget(self._sweep.place / lines.FOLDER)
-            return
-        ended = {str(event["uid"]) for event in of_kind(self._journal.events, "ended")}
-        with suppress(StorageError):
-            for uid in _kept(self._sweep.checkpoints):
-                if uid in ended:
-                    _forget(self._sweep.checkpoints / uid)
-
-
-def _forget(place: Place) -> None:
-    with suppress(StorageError):  # it only takes up room
-        place.delete()
-
-
-def _kept(place: Place) -> Iterator[str]:
-    """The trials that have checkpoints: problem/method/trial, and what studies share: problem/unit, artefacts/KEY."""
-    for problem in place.names():
-        for method in (place / problem).names():
-            yield f"{problem}/{method}"
-            for trial in (place / problem / method).names():
-                yield f"{problem}/{method}/{trial}"

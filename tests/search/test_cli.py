@@ -164,20 +164,6 @@ def test_help_loads_nothing_heavy() -> None:
     assert "compare" in done.stdout
 
 
-def test_a_job_that_is_started_again_goes_on(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
-    """`--or-resume` launches what is not there and resumes what is."""
-    from search import launch
-
-    called: list[str] = []
-    monkeypatch.setattr(launch, "resume", lambda name, options: called.append(name) or 75)
-    words = ("compare", "smoke", "--name", "mine", "--or-resume", "--set", "budgt=1")
-    assert run(*words, monkeypatch=monkeypatch, capsys=capsys)[0] == 2  # a launch: it reads the comparison
-    (root / "mine").mkdir(parents=True)
-    (root / "mine" / "journal.jsonl").touch()
-    assert run(*words, monkeypatch=monkeypatch, capsys=capsys)[0] == 75
-    assert called == [str(root / "mine")]
-
-
 def test_a_ray_that_does_not_start_is_one_message(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:

@@ -182,6 +182,9 @@ def test_the_latest_word_counts() -> None:
     events = [resumed(**{"limits.flops": 5e12}), resumed(limits={}), resumed()]
     assert configuration.overridden(frozen, events, [])[0].limits.flops is None
     assert configuration.overridden(frozen, events[::-1], [])[0].limits.flops == 5e12
+    for word, flops in (("limits.flops=7e12", 7e12), ("limits={}", None)):  # the new word is the latest
+        for earlier in (events, events[::-1]):
+            assert configuration.overridden(frozen, earlier, [word])[0].limits.flops == flops
 
 
 @pytest.mark.parametrize("override", ["budget=3", "methods.0.limits.flops=1", "seed=1", "limitss.flops=1"])

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from search import cli, sweep
-from search.sweep import Recorder, Sweep
+from search.recorder import Recorder
+from search.sweep import Sweep
 from search.sweep_name import check_name, fresh_name
 from tests.support.journals import journal
 from tests.support.simulation import comparison
