@@ -5,16 +5,20 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
 import socket
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
+
+from tracking.errors import UserError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,6 +29,7 @@ REMOTE = ("http", "https", "databricks", "databricks-uc")  # these keep the arte
 ANSWER_SECONDS = 5.0
 # MLflow asks a server that answers with an error for minutes.
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+LONGEST_FOLDER = 60  # characters of up to four bytes: file systems take 255
 TRIAL = "trial"  # the tag `role` of a trial's run
 
 
@@ -48,9 +53,12 @@ def default_store(folder: Path, experiment: str, known: str | None = None) -> St
 
     Artefacts lie beside a database that is a file, and else in the folder, where no server keeps them. Writes nothing
     and imports no MLflow: the database is made by whoever connects first.
+
+    Raises:
+        UserError: the folder's path cannot stand in a URI of a database.
     """
     folder = folder.resolve()
-    uri = known or os.environ.get(URI_VARIABLE) or f"sqlite:///{folder / 'mlflow.db'}"
+    uri = known or os.environ.get(URI_VARIABLE) or _sqlite_uri(folder / "mlflow.db")
     remote = urlsplit(uri).scheme in REMOTE or uri in REMOTE
     database = _sqlite_path(uri)
     beside = folder if database is None else database.resolve().parent
@@ -98,11 +106,19 @@ def experiment_id(client: MlflowClient, store: Store) -> str:
     """The experiment's id; a missing one is made, a deleted one is restored."""
     found = client.get_experiment_by_name(store.experiment)
     if found is None:
-        location = None if store.artifact_root is None else (store.artifact_root / store.experiment).as_uri()
+        location = None if store.artifact_root is None else (store.artifact_root / _folder(store.experiment)).as_uri()
         return str(client.create_experiment(store.experiment, artifact_location=location))
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     return str(found.experiment_id)
+
+
+def _folder(experiment: str) -> str:
+    """What the folder of an experiment's artefacts is called: its name, where that is a name of one folder."""
+    plain = re.sub(r"[^\w. -]", "-", experiment).strip(". ")
+    if plain == experiment and len(plain) <= LONGEST_FOLDER:
+        return plain
+    return f"{plain[:LONGEST_FOLDER]}-{sha256(experiment.encode()).hexdigest()[:8]}".lstrip("-")
 
 
 def sweep_runs(client: MlflowClient, experiment: str, sweep: str) -> Iterator[Run]:
@@ -166,6 +182,16 @@ def _quiet_client_class() -> type[MlflowClient]:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return MlflowClient
+
+
+def _sqlite_uri(path: Path) -> str:
+    """As SQLAlchemy reads it: not quoted, as some of its versions take quotes for a part of the name."""
+    if re.search(r"\?|%[0-9A-Fa-f]{2}", str(path)):
+        raise UserError(
+            "the path of MLflow's database may not hold `?`, nor `%` before two digits", path,
+            f"give another --root, or say where runs go by {URI_VARIABLE}",
+        )
+    return f"sqlite:///{path}"
 
 
 def _sqlite_path(uri: str) -> Path | None:
