@@ -42,6 +42,7 @@ BAD = [
     (["compare", "smoke", "--set", "problems.0.wrappers.1.ranges={rotation: 500}"], ["500", "90"]),
     (["compare", "smoke", "--module", "nowhere.py"], ["nowhere.py"]),
     (["compare", "smoke", "--name", "a b"], ["a b", "letters"]),
+    (["compare", "smoke", "--name", "a" * 256], ["at most 200 characters", "256", "--name"]),
     (["compare", "smoke", "--or-resume"], ["--name"]),
     (["compare", "smoke", "--working-dir", "nowhere"], ["--working-dir", "source tree"]),
     (["compare", "smoke", "--wheel", "nowhere.whl"], ["--wheel", "pip wheel"]),
