@@ -62,7 +62,7 @@ def fit(folder: Path, minutes: float, source: dict[str, Any], name: str | None, 
 def resume(name: str, options: launch.Options, overrides: Sequence[str], allow_drift: bool) -> int:
     """Go on with any sweep; of one that `fit` began the card is made again. The exit code."""
     code = launch.resume(name, options, overrides, allow_drift)
-    made = sweeps.find(name, sweeps.root(options.root))
+    made = sweeps.sought(name, options.root)
     if tried(made.comparison()):
         tell(made)
     return code

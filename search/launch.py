@@ -110,7 +110,7 @@ def estimate(
 
 def resume(name: str, options: Options, overrides: Sequence[str] = (), allow_drift: bool = False) -> int:
     """Go on with a sweep and see it through to its report; the exit code."""
-    made = sweeps.find(name, sweeps.root(options.root))
+    made = sweeps.sought(name, options.root)
     with sweeps.explained(made.place):
         events = made.loaded().events
     check(events, made.place)

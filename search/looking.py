@@ -59,7 +59,7 @@ def status(name: str | None, root: str | None, as_json: bool = False, watch: boo
     if name is None:
         _all(base, as_json)
         return
-    made = sweeps.find(name, base)
+    made = sweeps.sought(name, root)
     if as_json:
         print_json(described(made))
     elif watch:
@@ -131,7 +131,7 @@ def report(name: str, root: str | None, as_json: bool = False) -> None:
     Raises:
         UserError: there is no sweep of that name, its journal is damaged, or its storage cannot be used.
     """
-    made = sweeps.find(name, sweeps.root(root))
+    made = sweeps.sought(name, root)
     with sweeps.explained(made.place), tempfile.TemporaryDirectory(prefix="invsearch-") as scratch:
         if as_json:
             print_json(_reported(made))

@@ -39,7 +39,7 @@ def export_sweep(name: str, root: str | None, target: str) -> None:
     Raises:
         UserError: no such sweep, a damaged journal, or a file that cannot be made.
     """
-    made = sweeps.find(name, sweeps.root(root))
+    made = sweeps.sought(name, root)
     events = sound(made)
     if not events:
         raise UserError("there must be something to export", f"the journal of {made.place} is empty")

@@ -213,16 +213,13 @@ def claim(place: Place, again: bool = False) -> Sweep:
     except FileExistsError:
         raise _named_already(place) from None
     except OSError as error:
-        raise UserError("the sweep's folder must be writable", f"{place}: {error.strerror}", "give another --root"
-                        ) from None
+        said = f"{place}: {error.strerror}"
+        raise UserError("the sweep's folder must be writable", said, "give another --root") from None
     return Sweep(place)
 
 
 def freeze(made: Sweep, comparison: Comparison, events: Sequence[Event] = ()) -> None:
-    """Write the description of a sweep that was claimed.
-
-    Args:
-        events: of its journal, as its only writer finds them.
+    """Write the description of a sweep that was claimed; `events` are those that its journal's only writer finds.
 
     Raises:
         UserError: another launch has begun the sweep in the meantime, or the storage cannot be used.
@@ -255,15 +252,23 @@ def _named_already(place: Place) -> UserError:
     )
 
 
-def find(name: str, base: Place) -> Sweep:
+def sought(name: str, given: str | Path | None) -> Sweep:
+    """The sweep that a command is told, with its `--root`; see `find`."""
+    return find(name, root(given), given is not None)
+
+
+def find(name: str, base: Place, chosen: bool = False) -> Sweep:
     """The sweep of that name, or in that folder, or at that URI.
+
+    Args:
+        chosen: the base was named by the user: a bare name is looked for there, and only then in the current folder.
 
     Raises:
         UserError: there is none; the nearest names are told.
     """
     candidates = [Place.of(name)] if "://" in name or base.local is not None else []
     if NAME.fullmatch(name):
-        candidates.append(base / name)
+        candidates.insert(0 if chosen else len(candidates), base / name)
     for place in candidates:
         with explained(place):
             if (made := Sweep(place)).exists():

@@ -36,7 +36,7 @@ def sync(name: str, root: str | None, experiment: str | None) -> int:
             itself.
         StorageError: MLflow does not answer; told at once.
     """
-    made = sweeps.find(name, sweeps.root(root))
+    made = sweeps.sought(name, root)
     if held(made.place):
         raise UserError("MLflow is written by one process at a time", f"{made.name} has a driver", "wait for its end")
     events = sound(made)

@@ -44,7 +44,7 @@ def verify_sweep(name: str, root: str | None) -> int:
     Raises:
         UserError: there is no sweep of that name, or its journal is damaged or cannot be read.
     """
-    made = sweeps.find(name, sweeps.root(root))
+    made = sweeps.sought(name, root)
     events = sound(made)
     if not events:
         raise UserError("there must be something to verify", f"the journal of {made.place} is empty")

@@ -145,8 +145,17 @@ def test_a_folder_of_that_name_here_makes_the_address_needed(
     assert sweep.find(sweep.handle(mine.place), sweep.root(None)) == mine
 
 
+def test_a_root_that_is_named_comes_before_a_folder_of_that_name_here(tmp_path: Path) -> None:
+    """The user says where; what is not there may still be a folder here."""
+    here, there = (sweep.create(Place.of(tmp_path / folder / "one"), comparison()) for folder in ("", "there"))
+    assert sweep.sought("one", "there") == there
+    assert sweep.sought("one", None) == here
+    assert sweep.sought("./one", "there") == sweep.sought("one", "elsewhere") == here
+
+
 def test_fresh_names_are_names() -> None:
     check_name(fresh_name("digits"))
+    assert len({fresh_name("digits") for _ in range(3)}) == 3, "of sweeps that are launched in the same second"
     for name in ("../up", ".hidden", ""):
         with pytest.raises(UserError):
             check_name(name)
