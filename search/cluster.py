@@ -22,7 +22,7 @@ from search.signals import plain
 from search.words import first_line
 from tracking.errors import StartError, UserError
 
-__all__ = ["Connection", "Room", "dashboard", "fitting", "placement", "slots", "start"]
+__all__ = ["Connection", "Room", "dashboard", "fitting", "placement", "reach", "slots", "start"]
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"  # Ray's own; `ray job submit` sets it for the driver
 ANSWER_SECONDS = 5.0              # for a first word from the head
@@ -51,12 +51,12 @@ def start(connection: Connection) -> None:
         UserError: nobody answers at the address, or the code cannot be shipped.
         StartError: Ray does not start on this machine.
     """
-    connection.check()
+    reach(connection)
     for name, value in (_ENVIRONMENT | _WORKERS).items():
         os.environ.setdefault(name, value)
     if ray.is_initialized():
         return
-    address = connection.address or os.environ.get(ADDRESS_VARIABLE)
+    address = _address(connection)
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     with connection.shipped() as shipment:
         if address is None:
@@ -66,7 +66,6 @@ def start(connection: Connection) -> None:
                     dashboard_host="127.0.0.1", runtime_env=shipment or None, **quiet,
                 )
         else:
-            _reach(address, connection)
             show_token(_located(address))
             variables = _WORKERS | shipment.pop("env_vars", {})
             _init(address=address, runtime_env={"env_vars": variables, **shipment}, **quiet)
@@ -75,6 +74,18 @@ def start(connection: Connection) -> None:
     ray._private.worker.print_to_stdstream = lambda *args, **kwargs: None  # deaths of workers too; no setting does it
     if connection.ships:
         _check_shipped(connection)
+
+
+def reach(connection: Connection) -> None:
+    """Return if the code can be shipped and somebody answers at the address; cheap, so to be asked before other work.
+
+    Raises:
+        UserError: not so; told in seconds.
+    """
+    connection.check()
+    address = _address(connection)
+    if address is not None and not ray.is_initialized():
+        _reach(address, connection)
 
 
 def slots(resources: Resources, wait_seconds: float = 0.0) -> int:
@@ -146,6 +157,11 @@ def described(nodes: Iterable[Mapping[str, Any]]) -> str:
         has = ", ".join(f"{amount:g} {name}" for name, amount in sorted(_countable(node).items())) or "nothing"
         counts[has] = counts.get(has, 0) + 1
     return "; ".join(f"{number} x ({has})" for has, number in counts.items()) or "no node is alive"
+
+
+def _address(connection: Connection) -> str | None:
+    """Of a cluster; None where Ray is to be started here."""
+    return connection.address or os.environ.get(ADDRESS_VARIABLE)
 
 
 def _nodes() -> list[Mapping[str, Any]]:

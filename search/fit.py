@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from search import fit_card, fit_plan, launch
+from search import cluster, fit_card, fit_plan, launch
 from search import sweep as sweeps
 from search.analysis import rows as analyse
 from search.best_network import mean_select_scores
@@ -171,6 +171,7 @@ def tried(comparison: Comparison) -> dict[str, dict[str, float]]:
 
 def _sized(folder: Path, minutes: float, source: dict[str, Any], options: launch.Options) -> Comparison:
     """The sweep that fits into the minutes; bad data is told here."""
+    cluster.reach(options.connection or cluster.Connection())  # before images are read
     problem, batch, times = fit_plan.timed(folder, source, sweeps.cache_folder())
     reach = fit_plan.reach(problem.transform_bank)
     rows = len(fit_plan.METHODS) + len(reach)

@@ -55,6 +55,7 @@ def compare(
     Raises:
         UserError: before anything was started or written.
     """
+    cluster.reach(connection or Connection())  # data may take minutes
     place, known = Place.of(where), prepare(comparison)
     wanted = wanted_of(comparison)
     check_wanted(wanted, place, comparison.making_workers)
@@ -109,6 +110,7 @@ def resume(
             recorder.add(observer)
         if done:
             return Outcome(made, ended(journal))
+        cluster.reach(connection or Connection())
         provenance = collect()
         drift = check_drift(journal.events, provenance, handle(made.place), allow_drift)
         prepare(comparison)

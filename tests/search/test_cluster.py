@@ -10,12 +10,16 @@ from typing import Any
 
 import pytest
 
-from search import cluster, nodes, placement
+from search import cluster, nodes, placement, runner
 from search.cluster import Connection, Room
 from search.settings import Placement, Resources
 from search.shared_storage import sign
+from search.sweep import create
 from tests.support.ray_nodes import node
+from tests.support.simulation import comparison
 from tracking.errors import StartError, UserError
+from tracking.journal import Journal
+from tracking.storage import Place
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -137,6 +141,22 @@ def test_an_address_where_nobody_listens(no_session: None, monkeypatch: pytest.M
         monkeypatch.setenv("RAY_ADDRESS", address)
         with pytest.raises(UserError, match=address):
             cluster.start(Connection())
+
+
+def test_an_address_is_tried_before_data_are_prepared(
+    no_session: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(runner, "prepare", lambda comparison: pytest.fail("data were prepared"))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        nobody = Connection(address=f"127.0.0.1:{taken.getsockname()[1]}")
+        with pytest.raises(UserError, match=str(nobody.address)):
+            runner.compare(comparison(), tmp_path / "mine", connection=nobody)
+        made = create(Place.of(tmp_path / "begun"), comparison())
+        with Journal(made.place) as journal:
+            journal.append("sweep", comparison=comparison().model_dump(mode="json"))
+        with pytest.raises(UserError, match=str(nobody.address)):
+            runner.resume(made, connection=nobody)
 
 
 @pytest.mark.parametrize("address", ["ray://127.0.0.1:10001", "http://127.0.0.1:8265"])
