@@ -35,6 +35,7 @@ from tracking.journal import Event
 from tracking.record import Stage
 
 MOST_BYTES = 4_900_000  # of the page
+MOST_COLUMNS = 6  # of a table on paper; with more it is printed as blocks, a cell below its head
 LEFT_OUT = "left out to keep this file small; it is beside it, in figures/"
 
 
@@ -140,7 +141,7 @@ def _rendered(
         study_line=study_line, front_line=front_line, score_text=score_text, Averaging=Averaging, wasted=waste(events),
         failures=[trial for trial in known if trial.reason], provenance=_flat(planned.provenance),
         comparison=json.dumps(planned.comparison, indent=2), unit_trials=_units(known), left_out=LEFT_OUT,
-        one_tuning=ONE_TUNING, pretrained=[made_line(found) for found in all_made(events).values()],
+        most_columns=MOST_COLUMNS, one_tuning=ONE_TUNING, pretrained=[made_line(found) for found in all_made(events).values()],
     )
 
 
