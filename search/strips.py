@@ -9,20 +9,31 @@ from search.plan import Plan
 from tracking.errors import StorageError
 from tracking.storage import Place
 
-NAMES = ("samples.png", "contact_sheet.png")  # of policies, and of augmentation layers
+NAMES = {  # of policies, and of augmentation layers -> what their columns are
+    "samples.png": "untouched on the left, then as drawn",
+    "contact_sheet.png": (
+        "a row for each operation, from one end of its range to the other; of images the third is untouched, and "
+        "the last all operations at random"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """A picture of what one row learned on one problem."""
+    """A picture of what one row learned on one problem.
+
+    Args:
+        columns: what is where in it, for who looks at it.
+    """
 
     problem: str
     method: str
     png: bytes
+    columns: str = ""
 
     @property
     def title(self) -> str:
-        return f"{self.problem}, {self.method}"
+        return f"{self.problem}, {self.method}" + (f": {self.columns}" if self.columns else "")
 
 
 def strips(exports: Place, plan: Plan) -> list[Strip]:
@@ -34,9 +45,9 @@ def _strips(exports: Place, plan: Plan) -> Iterator[Strip]:
     for problem in plan.problems:
         for method in plan.methods:
             place = exports / problem / method
-            for name in NAMES:
+            for name, columns in NAMES.items():
                 try:
                     if place.exists(name):
-                        yield Strip(problem, method, place.read(name))
+                        yield Strip(problem, method, place.read(name), columns)
                 except (OSError, StorageError):
                     continue

@@ -10,7 +10,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
-from search.figures.style import Style, costs_across, empty, frame, plain, sheet, styles
+from search.figures.style import (
+    FAINT,
+    LEGEND,
+    LEGEND_INCHES,
+    Style,
+    empty,
+    frame,
+    legend_columns,
+    log_across,
+    plain,
+    sheet,
+    styles,
+)
 from search.method_front import front
 from search.row import Row
 from search.statistics import Estimate
@@ -18,8 +30,7 @@ from tracking.record import Stage
 
 DODGE_POINTS, MOST_POINTS = 3.0, 10.0  # between marks of one cost, and from the first of them to the last
 ALIKE = 1.1          # costs that differ by less stand in each other's way
-LEGEND_INCHES, LETTER_INCHES, BESIDE_INCHES = 0.2, 0.075, 0.6  # a legend's line, a letter of it, mark and margins
-LEGEND: dict[str, Any] = {"fontsize": 8, "frameon": False}
+BEYOND = 4.0         # points of accuracy beyond 0 and 100 %, for marks that stand there
 OWN_LEGEND = 10      # rows that a panel has a legend of its own for; more share one below all panels
 CROWD = 20           # rows of a problem beyond which replays are left to the table
 
@@ -43,8 +54,7 @@ def picture(rows: Sequence[Row], only: str | None = None) -> Figure:
     most = max(map(len, shown.values()), default=0)
     shared = most > OWN_LEGEND
     width = max(4.4 * across, 6.6 if shared else 0.0)
-    longest = max((len(row.label) for here in shown.values() for row in here), default=0)
-    columns = max(1, int(width / (BESIDE_INCHES + LETTER_INCHES * longest)))
+    columns = legend_columns(width, [row.label for here in shown.values() for row in here])
     legends = LEGEND_INCHES * (-(-most // columns) + 1 if shared else down * most / 2)
     figure = sheet(width, 3.4 * down + legends)
     panels = figure.subplots(down, across, squeeze=False).ravel()
@@ -96,6 +106,8 @@ def _panel(panel: Axes, rows: Sequence[Row], looks: Mapping[str, Style], left_ou
     free = [plain(row.label) for row, test, cost in drawn if test is not None and not cost]
     score = "test accuracy (%)" if any(row.accuracy for row in rows) else "test score"
     costs = "cost in plain trainings\n(small: one training, large: everything)"
+    if any(_cut(test, row.accuracy) for row, test, _ in known):
+        costs += "\narrowheads: the interval goes on beyond the scale"
     if left_out:
         costs += "\nnot drawn: replays, but for those on the front"
     if free:  # a logarithmic axis has no place for them
@@ -114,9 +126,28 @@ def _panel(panel: Axes, rows: Sequence[Row], looks: Mapping[str, Style], left_ou
     scale = 100.0 if any(row.accuracy for row in rows) else 1.0
     panel.plot([cost for cost, _ in on], [scale * mean for _, mean in on], drawstyle="steps-post", color="grey",
                linewidth=0.8, linestyle=":", zorder=0)
-    costs_across(panel)
+    log_across(panel)
     panel.margins(x=0.12)
+    if scale > 1:  # an interval may be wider than the scale: the axis is not
+        low, high = panel.get_ylim()
+        panel.set_ylim(max(low, -BEYOND), min(high, 100 + BEYOND))
     return marks
+
+
+def _ends(test: Estimate, accuracy: bool) -> tuple[float, float]:
+    """Of the interval as it is drawn: of accuracies within what there can be."""
+    low = test.mean if test.low is None else test.low
+    high = test.mean if test.high is None else test.high
+    return (max(low, 0.0), min(high, 1.0)) if accuracy else (low, high)
+
+
+def _cut(test: Estimate, accuracy: bool) -> list[tuple[float, str]]:
+    """Ends that the interval goes on beyond, with the arrowhead that says so."""
+    low, high = _ends(test, accuracy)
+    return [
+        (end, head) for end, whole, head in ((low, test.low, "v"), (high, test.high, "^"))
+        if whole is not None and whole != end
+    ]
 
 
 def dodged(costs: Sequence[float]) -> list[float]:
@@ -147,14 +178,17 @@ def _mark(panel: Axes, row: Row, test: Estimate, cost: float, style: Style, shif
     y = scale * test.mean
     bars = None
     if test.low is not None and test.high is not None:
-        bars = [[scale * (test.mean - test.low)], [scale * (test.high - test.mean)]]
+        low, high = _ends(test, row.accuracy)
+        bars = [[scale * (test.mean - low)], [scale * (high - test.mean)]]
     large = panel.errorbar(
         [cost], [y], yerr=bars, fmt=style.marker, markersize=8, capsize=3, linewidth=1.2, **look
     )
     _shift(panel, large.get_children(), shift)
+    for end, head in _cut(test, row.accuracy):
+        _shift(panel, panel.plot([cost], [scale * end], head, markersize=5, **look), shift)
     one = None if row.training is None else row.multiples(row.training.flops)
     if one is not None:
-        panel.plot([one, cost], [y, y], color=style.colour, linewidth=0.7, alpha=0.35, zorder=1)
+        panel.plot([one, cost], [y, y], color=style.colour, linewidth=0.7, alpha=FAINT, zorder=1)
         panel.plot([one], [y], style.marker, markersize=4, **look)
     return large.lines[0]
 

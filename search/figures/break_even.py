@@ -8,11 +8,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from search.break_even import BreakEven, task_flops
-from search.figures.style import costs_across, frame, plain, sheet, styles
+from search.figures.style import frame, legend_below, log_across, plain, sheet, styles
 from search.row import Row
 from tracking.record import Stage
 
 MOST_TASKS, POINTS = 1000, 60
+ALIKE = 0.03  # lines whose costs differ by less than this share everywhere lie on each other
+DASH, APART = 4.0, 4  # of such a line: a dash in widths, and points of the curve from one line's mark to the next's
 
 
 def picture(rows: Sequence[Row], only: str) -> Figure:
@@ -26,18 +28,22 @@ def picture(rows: Sequence[Row], only: str) -> Figure:
     panel = figure.subplots()
     frame(panel, only, "tasks", "everything, in plain trainings")
     tasks = np.geomspace(1, MOST_TASKS, POINTS)
+    drawn: list[np.ndarray] = []
     for row in rows:
         if row.problem != only or row.way is not Stage.RERUN or row.training is None or not row.unit_flops:
             continue
         look = looks[row.method]
         costs = (row.pretraining.flops + tasks * task_flops(row)) / row.unit_flops
+        under = sum(bool((np.abs(np.log(costs / one)) < ALIKE).all()) for one in drawn)
+        drawn.append(costs)
         panel.plot(
-            tasks, costs, color=look.colour, linestyle=look.dash, marker=look.marker, markevery=[0],
+            tasks, costs, color=look.colour, marker=look.marker, markevery=[under * APART],
+            linestyle=(0, (DASH, DASH * under)) if under else look.dash,  # what is below is seen between the dashes
             label=plain(row.label), linewidth=2.0 if row.pretraining.flops else 1.0,
         )
     panel.set_yscale("log")
-    costs_across(panel)
-    figure.legend(fontsize=8, frameon=False, ncols=3, loc="outside lower center")
+    log_across(panel)
+    legend_below(figure, *panel.get_legend_handles_labels())
     return figure
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from search.anytime import Curve, mean_curve
 from search.curves import Anytime, Curves, Study
-from search.figures.style import Style, costs_across, empty, frame, plain, sheet, styles
+from search.figures.style import THIN, Style, empty, frame, legend_below, log_across, plain, sheet, styles
 from search.row import Row
 from tracking.record import Stage
 
@@ -26,13 +26,13 @@ def picture(rows: Sequence[Row], found: Mapping[Study, Curves], only: str) -> Fi
     here = [row for row in rows if row.problem == only and row.way is Stage.RERUN]
     looks = styles(rows)
     figure = sheet(8.8, 4.4)
-    left, right = figure.subplots(1, 2, sharey=True)
+    left, right = figure.subplots(1, 2)  # trainings rise from chance, a tuning differs in its last points: an axis each
     score = "accuracy (%)" if any(row.accuracy for row in here) else "score"
     frame(left, "tuning: best trial so far", "cost in plain trainings", f"select {score}")
     drawn = [row for row in here if row.unit_flops and (row.problem, row.method) in found]
     many = len(drawn) > MOST_BY_SEED
     said = "mean over seeds" if many else "every seed"
-    frame(right, f"confirm trainings: best so far, {said}", "cost in plain trainings", "")
+    frame(right, f"confirm trainings: best so far, {said}", "cost in plain trainings", f"select {score}")
     for row in drawn:
         one, look = found[row.problem, row.method], looks[row.method]
         _steps(left, row, one.tuning, one.tuned, look, plain(row.label), 1.6)
@@ -44,12 +44,10 @@ def picture(rows: Sequence[Row], found: Mapping[Study, Curves], only: str) -> Fi
             _steps(right, row, line, one.ends[seed], look, None, 0.9)
     for panel in (left, right):
         if panel.lines:
-            costs_across(panel)
+            log_across(panel)
         else:
             empty(panel)
-    handles, labels = left.get_legend_handles_labels()
-    if handles:
-        figure.legend(handles, labels, fontsize=8, frameon=False, ncols=4, loc="outside lower center")
+    legend_below(figure, *left.get_legend_handles_labels())
     return figure
 
 
@@ -76,5 +74,5 @@ def _steps(
     # Thin lines of one method lie over each other: they are lighter, so that their middle is what is seen.
     panel.plot(
         costs, scores, drawstyle="steps-post", color=look.colour, linestyle=look.dash, linewidth=width,
-        marker=look.marker, markersize=2.5 * width, markevery=[0], alpha=1.0 if label else 0.6, label=label,
+        marker=look.marker, markersize=2.5 * width, markevery=[0], alpha=1.0 if label else THIN, label=label,
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from search.anytime import expected_best
-from search.figures.style import costs_across, frame, plain, sheet, styles
+from search.figures.style import frame, legend_below, log_across, plain, sheet, styles
 from search.row import Row
 from tracking.record import Stage
 
@@ -35,8 +35,8 @@ def picture(rows: Sequence[Row], scores: Mapping[str, Sequence[float]], only: st
             counts, [scale * expected_best(values, count) for count in counts], color=look.colour, linestyle=look.dash,
             marker=look.marker, markevery=[0, -1], label=plain(row.label),
         )
-    costs_across(panel)
-    figure.legend(fontsize=8, frameon=False, ncols=3, loc="outside lower center")
+    log_across(panel)
+    legend_below(figure, *panel.get_legend_handles_labels())
     return figure
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from search.account import Trial
-from search.figures.style import costs_across, frame, plain, sheet, styles
+from search.figures.style import FAINT, frame, legend_below, log_across, plain, sheet, styles
 from search.row import Row
 from tracking.record import Stage
 
@@ -30,14 +30,14 @@ def picture(rows: Sequence[Row], tuned: Mapping[str, Sequence[Trial]], only: str
         if not row.unit_flops:
             continue
         points = [(t.flops / row.unit_flops, scale * t.score) for t in tuned[row.method] if t.score is not None]
-        panel.plot(*zip(*points, strict=True), look.marker, color=look.colour, markersize=3, alpha=0.35)
+        panel.plot(*zip(*points, strict=True), look.marker, color=look.colour, markersize=3, alpha=FAINT)
         line = [(t.flops / row.unit_flops, scale * (t.score or 0.0)) for t in row.tune.front]
         panel.plot(
             *zip(*line, strict=True), marker=look.marker, color=look.colour, linestyle=look.dash,
             drawstyle="steps-post", label=plain(row.label),
         )
-    costs_across(panel)
-    figure.legend(fontsize=8, frameon=False, ncols=3, loc="outside lower center")
+    log_across(panel)
+    legend_below(figure, *panel.get_legend_handles_labels())
     return figure
 
 

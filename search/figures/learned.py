@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from search.figures.style import INK, frame, plain, sheet, styles
+from search.figures.style import INK, frame, legend_below, plain, sheet, styles
 from search.row import Effect, Row
 from tracking.record import Stage
 
@@ -68,10 +68,7 @@ def picture(rows: Sequence[Row], only: str) -> Figure:
     handles: dict[str, Artist] = {}
     for panel in panels[: len(shown)]:
         handles |= {label: handle for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
-    if handles:
-        figure.legend(
-            list(handles.values()), list(handles), fontsize=8, frameon=False, ncols=4, loc="outside lower center"
-        )
+    legend_below(figure, list(handles.values()), list(handles))
     return figure
 
 
@@ -112,7 +109,7 @@ def _panel(panel: Axes, group: Group, here: Sequence[Row], rows: Sequence[Row]) 
         if marks:
             look = looks[row.method]
             panel.plot(
-                *zip(*marks, strict=True), look.marker, color=look.colour, markersize=5, alpha=0.8,
+                *zip(*marks, strict=True), look.marker, color=look.colour, markersize=5,
                 markerfacecolor="none", label=plain(row.label),
             )
     aims = [(truth, places[name]) for name in group.names if (truth := planted(name, here)) is not None]

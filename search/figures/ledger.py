@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from search.figures.style import COLOURS, empty, frame, plain, sheet
+from search.figures.style import COLOURS, empty, frame, legend_below, plain, sheet
 from search.ledger_parts import SUMMED, Ledger
 from search.row import Row
 
@@ -32,7 +32,7 @@ def picture(rows: Sequence[Row], ledgers: Sequence[Ledger]) -> Figure:
     panel.set_yticks(lines, [plain(row.label) for row, _ in known])
     panel.invert_yaxis()
     panel.grid(visible=False, axis="y")
-    figure.legend(fontsize=8, frameon=False, ncols=5, loc="outside lower center")
+    legend_below(figure, *panel.get_legend_handles_labels())
     return figure
 
 

@@ -113,3 +113,30 @@ def test_metrics_of_a_journal_become_the_exhibit_the_record_and_the_result() -> 
     assert record(found[0])["classes ekld/tail"] == pytest.approx(0.6)
     assert "classes ekld/of_1" not in record(found[0])
     assert next(iter(results(found)))["metrics"]["classes/ekld/tail"] == pytest.approx(0.6)
+
+
+def test_classes_of_one_size_are_joined_by_their_mean_alone() -> None:
+    """Two classes of ten examples, of .1 and .4: on the logarithmic axis their middle is .2; of .2 and .6 it is .4."""
+    values = {
+        "size": (100.0, 10.0, 10.0), "ekld": (0.05, 0.4, 0.1), "accuracy": (0.9, 0.2, 0.6),
+    }
+    classes = {f"{name}/of_{k}": seeds(value, value) for name, of in values.items() for k, value in enumerate(of)}
+    figure = picture([replace(made()[0], classes=classes | {"ekld/slope": seeds(-1.0, -1.0)})], "one")
+    for panel, each, means in (
+        (figure.axes[0], [(100, 0.05), (10, 0.4), (10, 0.1)], [(10, 0.2), (100, 0.05)]),
+        (figure.axes[1], [(100, 90), (10, 20), (10, 60)], [(10, 40), (100, 90)]),
+    ):
+        marks, line = panel.lines
+        assert (marks.get_linestyle(), line.get_linestyle(), line.get_label()) == ("None", "-", "plain")
+        for drawn_line, expected in ((marks, each), (line, means)):
+            assert [tuple(point) for point in drawn_line.get_xydata()] == [pytest.approx(point) for point in expected]
+    assert "mean over classes of a size" in figure.axes[0].get_xlabel()
+
+
+def test_class_sizes_are_written_as_numbers_that_do_not_touch() -> None:
+    figure = picture([replace(one, classes=by_class(0.4, 0.5, sizes=(30, 3))) for one in made()], "one")
+    figure.draw_without_rendering()
+    for panel in figure.axes:
+        low, high = panel.get_xlim()
+        ticks = [text for text in panel.get_xticklabels(which="both") if low <= text.get_position()[0] <= high]
+        assert [text.get_text() for text in ticks if text.get_text()] == ["5", "10", "20"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from matplotlib import rcParams
@@ -13,7 +14,7 @@ from search.analysis import rows
 from search.figures.accuracy_cost import describe, dodged, picture
 from search.figures.learned import picture as learned_picture
 from search.figures.learned import planted
-from search.figures.style import COLOURS, MARKERS, png, svg
+from search.figures.style import COLOURS, MARKERS, log_across, png, sheet, svg
 from search.method_front import front
 from tests.support.journals import SCORES, journal
 from tracking.record import Stage
@@ -95,6 +96,21 @@ def test_a_row_without_a_cost_is_named_and_not_drawn() -> None:
     assert "not drawn, no cost known: unrolled" in panel.get_xlabel()
     assert "unrolled" in describe(free) and "at no known cost" in describe(free)
     assert "not drawn" not in picture(made).axes[0].get_xlabel() and "no known cost" not in describe(made)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.75, 1.6), (0.11, 0.19), (1.0, 1.05), (0.6, 2.9), (3, 30), (1, 1000)])
+def test_every_logarithmic_axis_has_two_numbers_and_more(low: float, high: float) -> None:
+    """Below half a decade 1, 2 and 5 are one number or none."""
+    figure = sheet(4.4, 3)
+    panel = figure.subplots()
+    panel.plot([low, high], [0, 1])
+    log_across(panel)
+    figure.draw_without_rendering()
+    left, right = panel.get_xlim()
+    labels = [text for text in panel.get_xticklabels() if left <= text.get_position()[0] <= right]
+    assert 2 <= len(labels) <= 9 and len({text.get_text() for text in labels}) == len(labels)
+    boxes = [text.get_window_extent() for text in labels]
+    assert not any(one.overlaps(other) for one, other in pairwise(boxes))
 
 
 def test_a_method_looks_the_same_in_every_picture() -> None:

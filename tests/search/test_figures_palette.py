@@ -17,7 +17,7 @@ from PIL import Image
 from search.analysis import rows
 from search.figures import radar
 from search.figures.radar import INKS
-from search.figures.style import COLOURS, PAGE_COLOURS, png, webp
+from search.figures.style import AREA, COLOURS, FAINT, PAGE_COLOURS, THIN, png, sheet, webp
 from search.row import Effect, Invariance
 from tests.search.hand_worked import figure
 from tests.support.journals import journal
@@ -139,3 +139,24 @@ def test_many_methods_keep_their_colours_in_the_page(methods: int) -> None:
         line = np.abs(before - exact).max(-1) <= 4
         assert line.sum() > 100, colour
         assert np.abs(after[line] - exact).max() <= 4, colour
+
+
+@pytest.mark.parametrize("methods", [5, 7])
+def test_what_is_drawn_lighter_keeps_its_hue_in_the_page(methods: int) -> None:
+    """The trials behind a front are small faint marks: by frequency alone they came out in another method's tint."""
+    drawn, generator = sheet(5.6, 4.4), np.random.default_rng(0)
+    panel = drawn.subplots()
+    for colour in COLOURS[:methods]:
+        for opacity, size in ((FAINT, 3), (THIN, 2), (AREA, 4)):
+            across, up = generator.uniform(1, 9, (2, 40))
+            panel.plot(across, up, "o", color=colour, markersize=size, alpha=opacity, markeredgewidth=0)
+        panel.plot(generator.uniform(1, 9, 300), generator.uniform(1, 9, 300), color=colour, linewidth=0.5)
+    content = png(drawn)
+    before, after = pixels(content), pixels(webp(content))
+    for colour in COLOURS[:methods]:
+        full = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
+        for opacity in (FAINT, THIN, AREA):
+            tint = 255 - opacity * (255 - full)
+            marked = np.abs(before - tint).max(-1) <= 2
+            assert marked.sum() > 20, (colour, opacity)
+            assert np.abs(after[marked] - tint).max() <= 4, (colour, opacity)
