@@ -141,7 +141,8 @@ def _rendered(
         study_line=study_line, front_line=front_line, score_text=score_text, Averaging=Averaging, wasted=waste(events),
         failures=[trial for trial in known if trial.reason], provenance=_flat(planned.provenance),
         comparison=json.dumps(planned.comparison, indent=2), unit_trials=_units(known), left_out=LEFT_OUT,
-        most_columns=MOST_COLUMNS, one_tuning=ONE_TUNING, pretrained=[made_line(found) for found in all_made(events).values()],
+        most_columns=MOST_COLUMNS, one_tuning=ONE_TUNING,
+        pretrained=[made_line(found) for found in all_made(events).values()],
     )
 
 

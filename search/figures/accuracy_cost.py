@@ -65,7 +65,8 @@ def picture(rows: Sequence[Row], only: str | None = None) -> Figure:
         marks = _panel(panel, shown[problem], looks, left_out)
         known = {**marks, **known}
         if marks and not shared:
-            panel.legend(marks.values(), marks, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.25), **LEGEND)
+            below = -0.17 - 0.08 * panel.get_xlabel().count("\n")
+            panel.legend(marks.values(), marks, ncols=2, loc="upper center", bbox_to_anchor=(0.5, below), **LEGEND)
     for panel in panels[len(problems) :]:
         panel.set_axis_off()
     if not problems:

@@ -30,7 +30,7 @@ def picture(rows: Sequence[Row], only: str) -> Figure:
     left, right = figure.subplots(1, 2)
     across = "training examples of the class" if tailed(here) else "class"
     if tailed(here) and any(_repeated(row) for row in here):
-        across += "\n(small: one class, large and joined: mean over classes of a size)"
+        across += "\n(small: a class; joined: means of classes of one size)"
     frame(left, "how far predictions move", across, "expected KL divergence (nats)")
     frame(right, "how many are recognised", across, "accuracy (%)")
     for row in here:

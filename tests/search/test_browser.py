@@ -11,6 +11,9 @@ from tests.support.browser import CHROMIUM, Seen, look
 from tests.support.journals import UNIT_FLOPS, journal, pretrained
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+LONG = {"one": {f"faster_autoaugment-train-{k}": (0.3 + k / 50, 0.9) for k in range(4)} | {
+    "plain": (0.4, 0.9), "unrolled": (0.7, 0.8),
+}}
 WIDTHS = (1280, 400)
 SMALLEST = 12.0  # pixels of a letter
 IN_FIGURES, POINTS = 9.0, 8.0  # pixels and points of the smallest letters in a figure
@@ -40,6 +43,23 @@ def test_the_report_is_whole_at_every_width(width: int, tmp_path: Path) -> None:
     seen = look(tmp_path / "report.html", width)
     check(seen, width, 11)
     assert len(seen.measured["scales"]) == 11
+
+
+def test_the_table_of_results_shows_every_column_beside_its_figure(tmp_path: Path) -> None:
+    """The last one, what everything has cost, was scrolled away at any width of a desktop."""
+    report.write(pretrained(journal(LONG, replays=list(LONG["one"])), {("one", "unrolled"): ["k"]}, {"k": 9}), tmp_path)
+    cut = look(tmp_path / "report.html", 1280).measured["cut"]
+    assert "Scores and costs, one" not in cut and None not in cut
+
+
+def test_no_table_is_cut_on_paper(tmp_path: Path) -> None:
+    """A4 is about 700 pixels between its margins; the rules of paper hold in a window of that width."""
+    report.write(journal(LONG, replays=list(LONG["one"])), tmp_path)
+    page = tmp_path / "report.html"
+    text = page.read_text()
+    assert look(page, 700).measured["cut"], "else there was nothing to check"
+    page.write_text(text.replace("@media print", "@media all"))
+    assert look(page, 700).measured["cut"] == []
 
 
 @pytest.mark.parametrize(

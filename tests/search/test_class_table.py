@@ -130,7 +130,7 @@ def test_classes_of_one_size_are_joined_by_their_mean_alone() -> None:
         assert (marks.get_linestyle(), line.get_linestyle(), line.get_label()) == ("None", "-", "plain")
         for drawn_line, expected in ((marks, each), (line, means)):
             assert [tuple(point) for point in drawn_line.get_xydata()] == [pytest.approx(point) for point in expected]
-    assert "mean over classes of a size" in figure.axes[0].get_xlabel()
+    assert "means of classes of one size" in figure.axes[0].get_xlabel()
 
 
 def test_class_sizes_are_written_as_numbers_that_do_not_touch() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from matplotlib import rcParams
 from matplotlib._pylab_helpers import Gcf
+from matplotlib.axes import Axes
 
 from search.account import Cost
 from search.analysis import rows
@@ -43,6 +45,23 @@ def test_large_marks_stand_at_mean_and_total_cost_inside_the_axes() -> None:
     left, right = panel.get_xlim()
     assert left < min(x for x, _ in drawn)
     assert max(x for x, _ in drawn) < right
+
+
+def test_an_interval_beyond_what_can_be_does_not_stretch_the_axis() -> None:
+    """Two seeds of .4 and .7 are an interval from -136 to 246 %; arrowheads stand at its cut ends, and are told."""
+    def of(scores: Sequence[float]) -> Axes:
+        return picture(rows(journal({"one": {"plain": scores}}, replays=()))).axes[0]
+
+    wide, usual = of((0.4, 0.7)), of((0.80, 0.82, 0.81))
+    low, high = wide.get_ylim()
+    assert -5 <= low <= 0 and 100 <= high <= 105
+    heads = {line.get_marker(): float(line.get_ydata()[0]) for line in wide.lines if line.get_marker() in "^v"}
+    assert heads == {"^": 100.0, "v": 0.0} and "arrowheads" in wide.get_xlabel()
+    assert not any(line.get_marker() in "^v" for line in usual.lines) and "arrowheads" not in usual.get_xlabel()
+    figure = wide.get_figure(root=True)
+    figure.draw_without_rendering()
+    legend = wide.get_legend()
+    assert legend is not None and not legend.get_window_extent().overlaps(wide.xaxis.label.get_window_extent())
 
 
 def test_marks_move_only_where_they_would_hide_each_other() -> None:

@@ -15,9 +15,10 @@ from matplotlib.lines import Line2D
 
 from search.analysis import rows
 from search.curves import curves
-from search.figures import bars, expected, radar
+from search.figures import bars, break_even, expected, radar
 from search.figures.curves import picture
 from search.figures.expected import POINTS, counted
+from search.figures.radar import NUMBERED
 from search.figures.style import GRID, sheet
 from search.row import Effect, Invariance
 from tests.search.hand_worked import LEARNED, figure
@@ -94,8 +95,9 @@ def test_the_corners_of_a_radar_are_as_far_out_as_predictions_agree() -> None:
     check_upright(panel)
     assert webs(panel) == [[[0.4, 0.9, 0.6]], [[0.4, 0.9, 0.6], [1.0, 0.5, 0.2]]]
     names = [text.get_text() for text in panel.texts]
-    spokes = ["rotation\nup to 60 deg", "shear\nfrom 0.4", "brightness"]
-    assert names == ["plain", *spokes, "git", *spokes]
+    around = ["0.5", "1", "rotation", "shear", "brightness"]
+    assert names == ["plain", *around, "git", *around]
+    assert panel.get_figure(root=True).get_supxlabel() == "planted: rotation up to 60 deg; harmful: shear from 0.4"
     outlines = [line for line in panel.lines if to_hex(line.get_color()) not in (GRID, "#888888")]
     for outline, area in zip(outlines, panel.patches, strict=True):
         assert [tuple(corner) for corner in area.get_xy()] == near(points(outline)), "filled to the line"
@@ -104,7 +106,7 @@ def test_the_corners_of_a_radar_are_as_far_out_as_predictions_agree() -> None:
 def test_the_corners_of_a_radar_stand_under_the_names_of_their_actions() -> None:
     """Clockwise from the top, of plain around (0, 0): rotation, shear right below, brightness left below."""
     (panel,) = figure("invariance").axes
-    rotation, shear, brightness = (text.get_position() for text in panel.texts[1:4])
+    rotation, shear, brightness = (text.get_position() for text in panel.texts[3:6])
     assert abs(rotation[0]) < 1e-9 and rotation[1] > 1
     assert shear[0] > 0.8 and shear[1] < -0.5 and brightness[0] < -0.8 and brightness[1] < -0.5
     polygon = next(points(line) for line in panel.lines if to_hex(line.get_color()) != GRID)
@@ -113,10 +115,14 @@ def test_the_corners_of_a_radar_stand_under_the_names_of_their_actions() -> None
     assert polygon == [pytest.approx(corner, abs=1e-9) for corner in expected]
 
 
-def test_names_of_many_radars_do_not_touch() -> None:
-    """Seven rows and the eleven actions of grey images, two of them planted and told with their units."""
-    actions = [action.name for action in standard_bank((1, 8, 8), {})]
-    effects = [Effect.HELPS if k in (2, 7) else Effect.UNKNOWN for k in range(len(actions))]
+@pytest.mark.parametrize("channels", [1, 3])
+def test_names_of_many_radars_do_not_touch(channels: int) -> None:
+    """Seven rows and the actions of grey and of coloured images, three of them planted: at the top and beside it too.
+
+    Nor do they reach into a radar, where the rim is the aim.
+    """
+    actions = [action.name for action in standard_bank((channels, 8, 8), {})]
+    effects = [Effect.HELPS if k in (0, 1, 7) else Effect.UNKNOWN for k in range(len(actions))]
     measured = tuple(
         Invariance(action, "fraction of width", effect, 0.25, {"agreement": 0.5})
         for action, effect in zip(actions, effects, strict=True)
@@ -126,9 +132,12 @@ def test_names_of_many_radars_do_not_touch() -> None:
     drawn = radar.picture(made, "one")
     drawn.draw_without_rendering()
     boxes = [text.get_window_extent() for text in drawn.axes[0].texts]
-    assert len(boxes) == 7 * (1 + len(actions))
+    assert len(boxes) == 7 * (1 + len(NUMBERED) + len(actions))
     for first, second in combinations(boxes, 2):
         assert not first.overlaps(second)
+    tip, top = (drawn.axes[0].transData.transform((0, y))[1] for y in (1, 0))
+    names = {text.get_text(): text.get_window_extent() for text in drawn.axes[0].texts[: 3 + len(actions)]}
+    assert names[actions[0]].y0 >= tip > top and "flip_\nhorizontal" in names
     canvas = drawn.bbox
     assert all(canvas.x0 <= box.x0 and box.x1 <= canvas.x1 for box in boxes)
 
@@ -156,6 +165,21 @@ def test_n_tasks_cost_the_pre_training_once_and_then_the_tasks() -> None:
         assert lines[name] == near([(tasks, intercept + slope * tasks) for tasks, _ in lines[name]])
     cheaper = [x for (x, own), (_, rival) in zip(lines["git"], lines["plain"], strict=True) if own < rival]
     assert min(cheaper) == min(x for x, _ in lines["git"] if x > 20 / 7.5)
+
+
+def test_a_line_that_lies_on_another_leaves_it_to_be_seen() -> None:
+    """Two rows of one cost: the second is dashed, and its mark stands elsewhere."""
+    scores = {"one": {"m0": (0.8, 0.82), "m1": (0.8, 0.82), "unrolled": (0.9, 0.95)}}
+    made = rows(journal(scores, replays=(), truths={}))
+    first, second, third = break_even.picture(made, "one").axes[0].lines
+    assert points(first) == near(points(second)) and points(first) != near(points(third))
+    assert [line.get_linestyle() == "--" for line in (first, second, third)] == [False, True, False]
+    assert first.get_markevery() != second.get_markevery()
+
+
+def test_each_panel_of_the_anytime_curves_has_the_scale_of_its_own_scores() -> None:
+    left, right = figure("anytime").axes
+    assert not left.get_shared_y_axes().joined(left, right) and left.get_ylabel() == right.get_ylabel()
 
 
 def test_anytime_curves_rise_with_each_better_trial_and_end_where_the_cost_does() -> None:

@@ -48,6 +48,17 @@ def test_a_replay_has_no_marks_of_its_own() -> None:
     assert len(figure.axes[0].lines) == 1
 
 
+def test_the_legend_of_a_single_panel_fits_on_the_page() -> None:
+    """Four columns of long names once stood on a sheet of one panel, and were cut."""
+    long = [replace(learner({"rotation/width_deg": 1.9}), method=f"faster_autoaugment-train-{k}") for k in range(7)]
+    figure = picture(long, "one")
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    box, sheet = legend.get_window_extent(), figure.bbox
+    assert sheet.x0 <= box.x0 and box.x1 <= sheet.x1 and sheet.y0 <= box.y0
+    assert figure.axes[0].get_window_extent().height > 0.3 * sheet.height, "room is left for what is drawn"
+
+
 def test_long_numbers_below_a_panel_do_not_touch() -> None:
     names = "translate_x/width_fraction", "descriptor/rotation"
     first, second = (learner(dict.fromkeys(names, value)) for value in (0.00438, 0.00603))

@@ -73,7 +73,8 @@ def test_the_images_that_a_method_exports_are_shown(tmp_path: Path) -> None:
     (tmp_path / "exports" / "one" / "nobody").mkdir()
     report.write(small(), tmp_path / "report", Place.of(tmp_path / "exports"))
     parsed = check_self_contained((tmp_path / "report" / "report.html").read_text())
-    assert [a for a in parsed.alternatives if a.startswith("Example images of one, augnet")]
+    (told,) = [a for a in parsed.alternatives if a.startswith("Example images of one, augnet")]
+    assert "third is untouched" in told and any("third is untouched" in text for text in parsed.text), "for all to read"
     assert f"data:image/png;base64,{base64.b64encode(pixel).decode()}" in parsed.sources
 
 

@@ -23,6 +23,9 @@ addEventListener("load", () => {
     images: [...document.images].map(one => [one.complete && one.naturalWidth > 0, one.getBoundingClientRect().width]),
     scales: [...document.querySelectorAll(".scroll img")].map(
       one => one.getBoundingClientRect().width / parseFloat(one.style.getPropertyValue("--inches"))),
+    cut: [...document.querySelectorAll(".scroll")].filter(
+      one => one.querySelector(":scope > table") && one.scrollWidth > one.clientWidth + 1).map(
+      one => one.getAttribute("aria-label")),
     wide: wide.map(one => one.outerHTML.slice(0, 80)),
     letters: Math.min(...[...document.querySelectorAll("p, li, td, th")].map(
       one => parseFloat(getComputedStyle(one).fontSize))),
@@ -42,7 +45,8 @@ class Seen(NamedTuple):
 
     Args:
         measured: width, scroll (the page's own width), images [(loaded, width)], scales (pixels of an inch of every
-            figure that scrolls), wide (what sticks out), letters (the smallest, in pixels).
+            figure that scrolls), cut (tables that are wider than their place), wide
+            (what sticks out), letters (the smallest, in pixels).
         console: everything that was written there.
     """
 
