@@ -47,9 +47,11 @@ def test_the_report_is_whole_at_every_width(width: int, tmp_path: Path) -> None:
 
 def test_the_table_of_results_shows_every_column_beside_its_figure(tmp_path: Path) -> None:
     """The last one, what everything has cost, was scrolled away at any width of a desktop."""
-    report.write(pretrained(journal(LONG, replays=list(LONG["one"])), {("one", "unrolled"): ["k"]}, {"k": 9}), tmp_path)
-    cut = look(tmp_path / "report.html", 1280).measured["cut"]
-    assert "Scores and costs, one" not in cut and None not in cut
+    report.write(pretrained(journal(LONG), {("one", "unrolled"): ["k"]}, {"k": 9 * UNIT_FLOPS}), tmp_path)
+    assert 'class="beside"' in (tmp_path / "report.html").read_text(), "else it has the whole width"
+    seen = look(tmp_path / "report.html", 1280).measured
+    assert "Scores and costs, one" not in seen["cut"] and None not in seen["cut"]
+    assert max(seen["scales"]) < 130, "letters of a small figure are not blown up"
 
 
 def test_no_table_is_cut_on_paper(tmp_path: Path) -> None:
