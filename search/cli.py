@@ -155,7 +155,7 @@ def pretrain(
 def resume(
     name: str,
     sets: Annotated[list[str] | None, typer.Option("--set", help="Only limits, price, retries, hang_seconds.")] = None,
-    allow_drift: Annotated[bool, typer.Option("--allow-drift", help="Go on with another version of the code.")] = False,
+    allow_drift: Annotated[bool, typer.Option("--allow-drift", help="Go on with other code or other data.")] = False,
     root: Root = None,
     experiment: Experiment = None,
     address: Address = None,

@@ -40,11 +40,13 @@ class Director:
         emit: writes an event to the journal and shows it to the observers.
         warm: observations of earlier sweeps, per "PROBLEM/METHOD", as the first event holds them.
         wanted: the artefacts, as the first event holds them.
+        data: label of a problem -> the fingerprint that its data must have.
     """
 
     def __init__(
         self, comparison: Comparison, place: Place, cache: Path | None, emit: Emit,
         warm: Mapping[str, Sequence[Mapping[str, Any]]] | None = None, wanted: Wanted | None = None,
+        data: Mapping[str, str] | None = None,
     ) -> None:
         self.comparison = comparison
         self.courses = {
@@ -55,7 +57,7 @@ class Director:
             for method in comparison.methods
         }
         self.preparation = Preparation((p.label for p in comparison.problems), self.courses, wanted or Wanted())
-        jobs = Jobs(comparison, place, cache, wanted or Wanted())
+        jobs = Jobs(comparison, place, cache, wanted or Wanted(), data)
         self._asking = Asking(self.courses, self.preparation, jobs)
         self._open = OpenTrials(comparison.retries)
         self._consequences = Consequences(emit)

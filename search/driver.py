@@ -17,6 +17,7 @@ from ray import tune
 from search import cluster
 from search.course import Stand
 from search.director import Belief, Director
+from search.drift import data_of
 from search.flights import Flights
 from search.recorder import Recorder
 from search.routing import Gate, Guard, Router
@@ -79,8 +80,8 @@ class Driver:
         self._flights = Flights(comparison.hang_seconds)
         self._landing: float | None = None  # since when there is a reason to stop
         warm = journal.events[0].get("warm") or {}
-        wanted = recorded(journal.events)
-        self._director = Director(comparison, made.place, None, recorder, warm=warm, wanted=wanted)
+        wanted, data = recorded(journal.events), data_of(journal.events)
+        self._director = Director(comparison, made.place, None, recorder, warm=warm, wanted=wanted, data=data)
 
     def drive(self) -> Outcome:
         """Raises whatever ended the sweep in its middle; what was journaled counts all the same."""

@@ -99,7 +99,7 @@ def _gone(spec: ProblemSpec, events: Sequence[Event]) -> str | None:
     """Why the images are not those that the sweep began with: of others the card would tell other classes."""
     began = next((event.get("data") or {} for event in events if event["kind"] == "sweep"), {}).get(spec.label)
     try:
-        now = spec.parts()[0].fingerprint()
+        now = spec.fingerprint()
     except UserError as error:
         return f"{error.rule}: {error.got}"
     if began in (None, now):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,15 @@ class Jobs:
         place: of the sweep; checkpoints go below it, artefacts beside it.
         cache: data, once per node; None lets every node decide where.
         wanted: the artefacts.
+        data: label of a problem -> the fingerprint that its data must have.
     """
 
-    def __init__(self, comparison: Comparison, place: Place, cache: Path | None, wanted: Wanted) -> None:
+    def __init__(
+        self, comparison: Comparison, place: Place, cache: Path | None, wanted: Wanted,
+        data: Mapping[str, str] | None = None,
+    ) -> None:
         self._comparison, self._place, self._cache, self._wanted = comparison, place, cache, wanted
+        self._data = data or {}
         self._problems = {problem.label: problem for problem in comparison.problems}
         self._networks = {method.key: method.network for method in comparison.methods}
         self._store = str(ArtefactStore.beside(place).place)
@@ -56,7 +62,8 @@ class Jobs:
             fraction=PROBE_FRACTION if asked.stage is Stage.PROBE else 1.0,
             artefacts=dict(self._wanted.needs.get((problem, row), {})), store=self._store,
             exports=str(self._place / "exports" / problem / row) if first else "",
-            place=self._checkpoints(asked.uid), cache=self._cache, **lines.fields(self._place, asked.uid, asked.line),
+            place=self._checkpoints(asked.uid), cache=self._cache, data=self._data.get(problem),
+            **lines.fields(self._place, asked.uid, asked.line),
         )
 
     def making(self, key: str, before: int) -> Making:

@@ -127,10 +127,11 @@ def _state(events: Sequence[Event]) -> list[str]:
 
 
 def _mixed(events: Sequence[Event]) -> list[str]:
-    """Drivers that went on although their version differed from the one before."""
+    """Drivers that went on although their version, or the data, differed from those before."""
     return [
-        f"Versions were mixed: {'; '.join(event['drift'])}."
-        for event in events if event["kind"] == "resumed" and event.get("drift")
+        f"{what} were mixed: {'; '.join(event[name])}."
+        for event in events if event["kind"] == "resumed"
+        for what, name in (("Versions", "drift"), ("Data", "other_data")) if event.get(name)
     ]
 
 

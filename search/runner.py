@@ -86,10 +86,11 @@ def resume(
 
     Args:
         overrides: "dotted.key=value" of the fields that may change on the way, such as `limits`.
-        allow_drift: go on although another version of the code, or of a package that decides, began it.
+        allow_drift: go on although another version of the code, or of a package that decides, began it, or its
+            data have changed.
 
     Raises:
-        UserError: another driver holds it, another version began it, or a plug-in changed.
+        UserError: another driver holds it, another version began it, or its data or a plug-in changed.
     """
     comparison, note = made.described()
     with Journal(made.place) as journal:
@@ -111,16 +112,16 @@ def resume(
         if done:
             return Outcome(made, ended(journal))
         cluster.reach(connection or Connection())
-        provenance = collect()
-        drift = check_drift(journal.events, provenance, handle(made.place), allow_drift)
-        prepare(comparison)
+        provenance, data = collect(), fingerprints(comparison)
+        drift = check_drift(journal.events, provenance, data, handle(made.place), allow_drift)
+        prepare(comparison, data)
         check_wanted(recorded(journal.events), made.place, comparison.making_workers)
         slots = _slots(comparison, connection, made.place)
         with handled() as signals:
-            recorder("resumed", provenance=provenance, overrides=changed, slots=slots.now(), drift=drift)
-            if drift:
-                recorder("warning", text=f"went on although the version differs: {'; '.join(drift)}")
-            mixed = drift or any(event.get("drift") for event in of_kind(journal.events, "resumed"))
+            recorder("resumed", provenance=provenance, overrides=changed, slots=slots.now(), **drift.fields())
+            for text in drift.warnings():
+                recorder("warning", text=text)
+            mixed = drift.versions or any(event.get("drift") for event in of_kind(journal.events, "resumed"))
             belief = Belief.TRUST if mixed else Belief.RESUME
             return Driver(made, comparison, journal, recorder, slots, signals, trainable, belief).drive()
 
@@ -150,17 +151,26 @@ def _resolved(comparison: Comparison, slots: int) -> Comparison:
     return comparison.model_copy(update={"parallel_trials": parallel_for(slots, studies)})
 
 
-def prepare(comparison: Comparison) -> dict[str, Any]:
-    """Build every problem once on this node, so that bad data is told before anything starts; what is known of them."""
+def fingerprints(comparison: Comparison) -> dict[str, str]:
+    """Label of a problem -> what identifies its data."""
+    return {spec.label: spec.fingerprint() for spec in comparison.problems}
+
+
+def prepare(comparison: Comparison, data: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Build every problem once on this node, so that bad data is told before anything starts; what is known of them.
+
+    Args:
+        data: the `fingerprints` that they must have, where these are known.
+    """
+    data = fingerprints(comparison) if data is None else data
     truths: dict[str, Any] = {}
     units: dict[str, str] = {}
     kinds: dict[str, str] = {}
     data_notes: dict[str, tuple[str, ...]] = {}
-    data: dict[str, str] = {}
     classes: dict[str, tuple[str, ...]] = {}
     for spec in comparison.problems:
         for partition in range(comparison.confirm_seeds + 1):
-            problem = spec.build(comparison.seed, partition, sweeps.cache_folder())
+            problem = spec.build(comparison.seed, partition, sweeps.cache_folder(), data[spec.label])
         for method in comparison.methods:
             method.fits(problem.view(), comparison.network)
         truth, kinds[spec.label] = problem.truth, str(outcome(problem))
@@ -169,13 +179,12 @@ def prepare(comparison: Comparison) -> dict[str, Any]:
         }
         data_notes[spec.label] = getattr(problem, "notes", ())  # a problem of a plug-in need not have any
         classes[spec.label] = getattr(problem, "classes", ())  # nor classes
-        data[spec.label] = spec.parts()[0].fingerprint()
         units |= {action.name: action.unit for action in problem.transform_bank}
     controls = [method.key for method in comparison.methods if method.config_class().control]
     bounds = [method.key for method in comparison.methods if method.config_class().told]
     return {
         "truths": truths, "units": units, "kinds": kinds, "controls": controls, "bounds": bounds,
-        "random_controls": _random_controls(comparison), "data_notes": data_notes, "data": data,
+        "random_controls": _random_controls(comparison), "data_notes": data_notes, "data": dict(data),
         "classes": classes,
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from search.drift import DATA_DIFFER, VERSIONS_DIFFER
 from search.made import all_made
 from tracking.journal import Event
 from tracking.record import Stage
@@ -13,7 +14,7 @@ from trainables.artefact_store import FOLDER
 MOST = 12  # that a report repeats
 _TRIAL = re.compile(r"^(?P<row>.+)/(?P<stage>[a-z]+)-\d+: (?P<said>.*)$", re.DOTALL)
 _MAKING = re.compile(rf"^{FOLDER}/(?P<key>[0-9a-f]+)(?:-\d+)?: (?P<said>.*)$", re.DOTALL)
-_DRIFT = "went on although the version differs"  # said at the top of a report as mixed versions
+_DRIFT = (VERSIONS_DIFFER, DATA_DIFFER)  # said at the top of a report, as mixed versions and mixed data
 
 
 def warned(events: Sequence[Event]) -> tuple[str, ...]:
@@ -25,7 +26,7 @@ def warned(events: Sequence[Event]) -> tuple[str, ...]:
     told = [_placed(str(event["text"]), labels) for event in events if event["kind"] == "warning"]
     alike: dict[tuple[int, str], dict[str, None]] = {}
     for place, who, said in told:
-        if _DRIFT not in said:
+        if not said.startswith(_DRIFT):
             alike.setdefault((place, said), {})[who] = None
     ordered = sorted(alike.items(), key=lambda pair: pair[0][0])
     texts = [f"{', '.join(filter(None, who))}: {said}" if any(who) else said for (_, said), who in ordered]

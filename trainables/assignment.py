@@ -105,6 +105,7 @@ class Assignment(Job):
         exports: where files for people go, a path or a URI; empty for all trials but the first confirm one.
         generation, parent: of a trial that is bred; uid of the trial that it goes on from.
         inherited, bequest: where it finds that one's state, and where it leaves its own for others; or empty.
+        data: the fingerprint of the problem's data as the sweep began; None where its journal does not tell.
     """
 
     problem: ProblemSpec
@@ -121,6 +122,7 @@ class Assignment(Job):
     parent: str | None = None
     inherited: str = ""
     bequest: str = ""
+    data: str | None = None
 
     @property
     def horizon(self) -> int:

@@ -47,7 +47,7 @@ class Harness:
         self.meter = Meter(self._device)
         self.meter.reset_peaks()
         self.problem: Problem = assignment.problem.build(
-            protocol.seed, assignment.partition, assignment.cache or cache_folder()
+            protocol.seed, assignment.partition, assignment.cache or cache_folder(), assignment.data
         )
         self.config: MethodConfig = plugins.method_config(assignment.method).model_validate(assignment.settings)
         self.method: Method = self.config.build(self._context())

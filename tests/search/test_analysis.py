@@ -252,5 +252,7 @@ def test_a_mixture_of_versions_and_a_method_that_had_less_are_told() -> None:
     said = missing([*limited[:-1], resumed, limited[-1]])
     assert "Versions were mixed: optuna 4.0.0 then, 5.0.0 now." in said
     assert [line for line in said if "own limit (trials: 2 of 2)" in line and "plain" in line]
+    other = {**resumed, "drift": [], "other_data": ["the data of `p`: fingerprint 1 then, 2 now"]}
+    assert "Data were mixed: the data of `p`: fingerprint 1 then, 2 now." in missing([*events[:-1], other, events[-1]])
     unmixed = {**resumed, "drift": []}
     assert missing([*events[:-1], unmixed, events[-1]]) == ()

@@ -51,8 +51,9 @@ def test_a_maker_is_called_by_its_label() -> None:
     assert told(said[0]) == [f"Warned while running: {KEY[:12]}: it collapsed"]
 
 
-def test_mixed_versions_are_said_elsewhere() -> None:
+def test_mixed_versions_and_data_are_said_elsewhere() -> None:
     assert told("went on although the version differs: torch 2.14 then, 2.15 now") == []
+    assert told("went on although the data differ: the data of `mine`: fingerprint 1 then, 2 now") == []
 
 
 @pytest.mark.parametrize("warn", [True, False])

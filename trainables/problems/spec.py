@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import socket
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -27,6 +28,8 @@ from trainables.problems.store import cached, content_key
 from trainables.problems.strokes import Extra, extended
 from trainables.problems.target_units import TargetUnits
 from trainables.problems.validation import friendly, validated
+
+DIGITS = 12  # of a fingerprint, in messages
 
 
 class ProblemSpec(BaseModel):
@@ -97,6 +100,10 @@ class ProblemSpec(BaseModel):
         fields["source"] = {name: value for name, value in fields["source"].items() if name not in source.places}
         return [fields, source.fingerprint(), *own_code((source, *wrappers))]
 
+    def fingerprint(self) -> str:
+        """What identifies the files that the data come from; empty where there are none."""
+        return self.parts()[0].fingerprint()
+
     def dataset(self, seed: int) -> Dataset:
         """Load and wrap the data, in memory."""
         source, wrappers = self.parts()
@@ -107,7 +114,7 @@ class ProblemSpec(BaseModel):
             dataset = made(partial(wrapper.wrap, dataset, seed), f"wrapper `{wrapper.name}`")
         return dataset
 
-    def build(self, seed: int, partition: int, cache: Path) -> Problem:
+    def build(self, seed: int, partition: int, cache: Path, began: str | None = None) -> Problem:
         """Prepare the data once per node under `cache`, then map it read-only.
 
         Args:
@@ -115,13 +122,16 @@ class ProblemSpec(BaseModel):
                 draw, the planted nuisance.
             partition: which division of the labelled pool into train, outer and select.
             cache: a folder on this node.
+            began: the fingerprint that the data must have; None takes them as they are.
 
         Raises:
-            UserError: the data cannot serve (missing folder, empty class, too few images, ...).
+            UserError: the data cannot serve (missing folder, empty class, too few images, ...), or are others.
         """
         source, wrappers = self.parts()
-        code = own_code((source, *wrappers))
-        base = [self.model_dump(mode="json", exclude={"label", "shares"}), source.fingerprint(), *code, seed]
+        code, found = own_code((source, *wrappers)), source.fingerprint()
+        if began not in (None, found):
+            raise _changed(self, str(began), found)
+        base = [self.model_dump(mode="json", exclude={"label", "shares"}), found, *code, seed]
         whole = cached(cache, content_key("whole", *base), lambda: packed(self.dataset(seed)))
         divided = [*base, self.shares, partition]
 
@@ -145,6 +155,21 @@ def in_memory(dataset: Dataset, seed: int, partition: int) -> ArrayProblem:
     problem = _problem(dataset, picked, _clean(dataset, rows), seed)
     assert isinstance(problem, ArrayProblem)
     return problem
+
+
+def differing(label: str, began: str, found: str) -> str:
+    """In words, that a problem's data are others than they were."""
+    then, now = (told[:DIGITS] or "none" for told in (began, found))
+    return f"the data of `{label}`: fingerprint {then} then, {now} now"
+
+
+def _changed(spec: ProblemSpec, began: str, found: str) -> UserError:
+    return UserError(
+        "data may not change within a sweep",
+        f"{differing(spec.label, began, found)} (read on {socket.gethostname()})",
+        "put the files back as they were, their times included, or launch a new sweep; on a cluster every node must "
+        "read the same files with the same times",
+    )
 
 
 def _problem(
