@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from search import sweep as sweeps
+from search.drift import DRIVERS
 from search.method_spec import MethodSpec
 from search.study import Comparison
 from spaces.domain import Point, Value
@@ -97,9 +98,12 @@ def _matching(
     same_steps = old.get("slices") == comparison.slices
     same_plugins = {p["digest"] for p in old.get("plugins", ())} == {p.digest for p in comparison.plugins}
     for problem in comparison.problems:
-        theirs = [p["label"] for p in old["problems"] if _data(p) == _data(problem.model_dump(mode="json"))]
-        if not theirs:
+        alike = [p["label"] for p in old["problems"] if _data(p) == _data(problem.model_dump(mode="json"))]
+        theirs = [label for label in alike if _same_files(problem, label, events)]
+        if not alike:
             differences.append(f"it has no problem like `{problem.label}`")
+        elif not theirs:
+            differences.append(f"the data of `{problem.label}` have changed since")
         for method in comparison.methods:
             if issubclass(method.config_class(), EvolvingConfig):
                 differences.append(f"what is bred (`{method.key}`) begins with nothing")
@@ -136,6 +140,12 @@ def _data(problem: Mapping[str, Any]) -> dict[str, Any]:
     with suppress(ValidationError, UserError, TypeError):
         problem = ProblemSpec(**problem).model_dump(mode="json")
     return {name: value for name, value in problem.items() if name != "label"}
+
+
+def _same_files(problem: ProblemSpec, label: str, events: Sequence[Event]) -> bool:
+    """Whether all drivers of the old sweep that tell found the files of today: what several found is mixed."""
+    told = [(event.get("data") or {}).get(label) for event in events if event["kind"] in DRIVERS]
+    return set(told) <= {None, problem.fingerprint()}
 
 
 def _same_method(method: MethodSpec, old: Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -88,6 +89,29 @@ def test_nothing_that_matches_is_told(base: Place, changes: dict[str, Any], mess
         described = comparison(warm_start=["before"], **changes)
     with pytest.raises(UserError, match=message):
         warm_start.gather(described, base)
+
+
+def test_images_that_changed_are_other_data(
+    before: tuple[Place, list[Event]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The digits of `one` and `two` stand for files here."""
+    base, described = Place.of(tmp_path), comparison(warm_start=["later"])
+    old = (before[0] / "before").read("journal.jsonl").decode().splitlines()
+    first = json.loads(old[0]) | {"data": {"one": "now", "two": "then"}}
+    made = sweeps.create(base / "later", comparison())
+    made.place.write("journal.jsonl", ("\n".join([json.dumps(first), *old[1:]]) + "\n").encode())
+    monkeypatch.setattr(Digits, "fingerprint", lambda self: "now")
+    assert {study.split("/")[0] for study in warm_start.gather(described, base)} == {"one"}
+    monkeypatch.setattr(Digits, "fingerprint", lambda self: "later still")
+    with pytest.raises(UserError, match="the data of `one` have changed since"):
+        warm_start.gather(described, base)
+
+
+def test_what_went_on_with_other_images_is_of_two_kinds() -> None:
+    spec = comparison().problems[0]
+    began: Event = {"kind": "sweep", "data": {"one": ""}}
+    assert warm_start._same_files(spec, "one", [began, {"kind": "resumed"}])
+    assert not warm_start._same_files(spec, "one", [began, {"kind": "resumed", "data": {"one": "other"}}])
 
 
 def test_a_plugin_that_changed_is_another_method(base: Place, monkeypatch: pytest.MonkeyPatch) -> None:
