@@ -34,16 +34,16 @@ def result_points(row: Mapping[str, Any], time_ms: int) -> list[tuple[str, float
 
 
 def dataset_input(problem: str, spec: Mapping[str, Any], facts: Mapping[str, Any]) -> DatasetInput:
-    """The problem as MLflow's data set; its digest is that of its description and of the seed of its data.
+    """The problem as MLflow's data set; its digest is that of its description, its files and the seed of its data.
 
     Args:
-        spec: how it is made; facts: what is known of it (kind, planted truth, seed).
+        spec: how it is made; facts: what is known of it (kind, planted truth, seed, fingerprint of its files).
     """
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     source = json.dumps(spec, sort_keys=True, default=str)
     profile = json.dumps(facts, sort_keys=True, default=str)
-    digest = sha256((source + str(facts.get("seed"))).encode()).hexdigest()[:32]
+    digest = sha256((source + str(facts.get("seed")) + facts.get("files", "")).encode()).hexdigest()[:32]
     dataset = Dataset(
         name=problem, digest=digest, source_type=SOURCE_TYPE, source=source[:DATASET_LENGTH],
         profile=profile[:DATASET_LENGTH],
@@ -55,10 +55,10 @@ def problems_of(event: Mapping[str, Any]) -> dict[str, tuple[Mapping[str, Any], 
     """label -> (how it is made, what is known of it), of a `sweep` event."""
     comparison: Mapping[str, Any] = event.get("comparison") or {}
     problems: Sequence[Mapping[str, Any]] = [p for p in comparison.get("problems") or () if isinstance(p, Mapping)]
-    truths, kinds = event.get("truths") or {}, event.get("kinds") or {}
-    return {
-        str(spec["label"]): (
-            spec, {"kind": kinds.get(spec["label"]), "truth": truths.get(spec["label"]), "seed": comparison.get("seed")}
-        )
-        for spec in problems if "label" in spec
-    }
+    return {str(spec["label"]): (spec, _facts(event, spec["label"])) for spec in problems if "label" in spec}
+
+
+def _facts(event: Mapping[str, Any], label: str) -> dict[str, Any]:
+    truths, kinds, files = (event.get(name) or {} for name in ("truths", "kinds", "data"))
+    known = {"kind": kinds.get(label), "truth": truths.get(label), "seed": event["comparison"].get("seed")}
+    return {**known, "files": files[label]} if files.get(label) else known

@@ -8,6 +8,7 @@ journal again, in whole or in part, stores nothing twice.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,7 @@ class Writer:
         self._started: int | None = None
         self._provenance: dict[str, str] = {}
         self._problems: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
+        self._overrides: dict[str, Any] = {}  # what drivers were told to change, the latest last
         self._last_ms = 0
         self._done = False
         self._artefacts: list[tuple[Event, Run]] = []  # to be registered
@@ -149,13 +151,23 @@ class Writer:
         self._provenance = rows.tags(provenance, "provenance.")
         if provenance.get("commit"):
             self._provenance["mlflow.source.git.commit"] = str(provenance["commit"])
+        changed = {"overrides": self._overridden(event), "other_data": event.get("other_data")}
         run = self._run((SWEEP,), SWEEP, self._sweep, event["time_ms"], {})
         if run.is_news(event):
             run.params |= rows.params(event.get("study") or event.get("comparison"))
-            run.tags |= self._provenance
+            run.tags |= self._provenance | rows.tags(changed)
             for other in self._runs.values():
                 if other.role == PARENT and other.status == "KILLED":
                     reopen(self._api, other)
+
+    def _overridden(self, event: Event) -> str | None:
+        """What the sweep goes on with instead of its params, which MLflow never changes; in the words of `--set`."""
+        if event["kind"] == "sweep":
+            self._overrides = {}
+        for key, value in (event.get("overrides") or {}).items():
+            self._overrides.pop(key, None)
+            self._overrides[key] = value
+        return " ".join(f"{key}={json.dumps(value)}" for key, value in self._overrides.items()) or None
 
     def _take_asked(self, event: Event) -> None:
         parent = self._parent(event)

@@ -18,6 +18,7 @@ from tests.support.journals import Writer, journal
 from tests.tracking.test_mlflow_log import database, store  # noqa: F401 - the fixtures
 from tracking.journal import Event
 from tracking.mlflow_log import MlflowLog, Store
+from tracking.mlflow_results import dataset_input, problems_of
 from tracking.read import connect
 from tracking.record import Stage, Status
 from tracking.storage import Place
@@ -75,6 +76,41 @@ def test_every_parent_names_its_data_set_and_its_digest_is_that_of_its_descripti
     assert named["digits-rotated / plain"].digest == named["digits-rotated / augnet"].digest
     assert named["digits-rotated / plain"].digest != named["which-rotation / plain"].digest
     assert '"rotation": 60.0' in named["digits-rotated / plain"].profile
+
+
+def test_other_images_are_another_data_set() -> None:
+    began = journal()[0]
+
+    def digest(event: Event) -> str:
+        (label, (spec, facts)), *_ = problems_of(event).items()
+        return str(dataset_input(label, spec, facts).dataset.digest)
+
+    label = next(iter(problems_of(began)))
+    digests = [digest(began | {"data": {label: files}}) for files in ("", "1" * 64, "2" * 64)]
+    assert digests[0] == digest(began) and len(set(digests)) == 3
+
+
+def test_what_a_sweep_went_on_with_is_a_tag(store: Store) -> None:  # noqa: F811
+    """A run's params stay what they were first; each driver knows only the journal."""
+    def resumed(seq: int, **fields: Any) -> Event:
+        return {"schema": 1, "seq": seq, "time_ms": 10_000_000 + seq, "kind": "resumed", "provenance": {}, **fields}
+
+    def tags() -> dict[str, str]:
+        client = connect(store)
+        experiment = client.get_experiment_by_name(store.experiment)
+        assert experiment is not None
+        (run,) = client.search_runs([experiment.experiment_id], "tags.role = 'sweep'")
+        return dict(run.data.tags)
+
+    events = journal()[:-1]
+    told(store, events)
+    assert not {"overrides", "other_data"} & tags().keys()
+    events.append(resumed(len(events), overrides={"limits.trials": 4, "hang_seconds": 9}))
+    told(store, events)
+    events.append(resumed(len(events), overrides={"limits": {}}, other_data=["the data of `p`: others"]))
+    told(store, events)
+    assert tags()["overrides"] == "limits.trials=4 hang_seconds=9 limits={}"
+    assert "the data of `p`" in tags()["other_data"]
 
 
 def test_trials_have_a_seed_and_a_stage_to_search_by(store: Store) -> None:  # noqa: F811
