@@ -48,7 +48,11 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         then = f" (commit {str(before['commit'])[:9]})" if before.get("commit") else ""
         today = f" (commit {str(now['commit'])[:9]})" if now.get("commit") else ""
         found.append(f"the code of invsearch: {before['code']}{then} then, {now['code']}{today} now")
-    return found
+    theirs, ours = before.get("installed") or {}, now.get("installed") or {}
+    return found + [
+        f"the code of the installed plug-in `{name}`: {theirs[name]} then, {ours[name]} now"
+        for name in sorted(theirs.keys() & ours.keys()) if theirs[name] != ours[name]
+    ]
 
 
 def data_of(events: Sequence[Event]) -> dict[str, str]:

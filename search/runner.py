@@ -16,14 +16,15 @@ from search.director import Belief
 from search.drift import check as check_drift
 from search.driver import Driver, ExitCode, Outcome, ended
 from search.method_spec import MethodSpec
+from search.part_names import installed_code
 from search.recorder import Recorder
 from search.shared_storage import Newcomers, check_storage
 from search.signals import handled
 from search.slots import Slots
 from search.study import Comparison, parallel_for
 from search.sweep import Observer, Sweep, handle
+from search.wanted import Wanted, recorded, wanted_of
 from search.wanted import check as check_wanted
-from search.wanted import recorded, wanted_of
 from tracking.errors import UserError
 from tracking.journal import Journal, of_kind
 from tracking.provenance import collect
@@ -69,8 +70,9 @@ def compare(
         for observer in observers:
             recorder.add(observer)
         recorder(
-            "sweep", name=made.name, comparison=comparison.model_dump(mode="json"), provenance=collect(),
-            notes=dict(notes or {}), warm=warm, slots=slots.now(), **_driver(), **known, **wanted.to_json(),
+            "sweep", name=made.name, comparison=comparison.model_dump(mode="json"),
+            provenance=_provenance(comparison, wanted), notes=dict(notes or {}), warm=warm, slots=slots.now(),
+            **_driver(), **known, **wanted.to_json(),
         )
         for label, said in known["data_notes"].items():
             for text in said:
@@ -112,10 +114,11 @@ def resume(
         if done:
             return Outcome(made, ended(journal))
         cluster.reach(connection or Connection())
-        provenance, data = collect(), fingerprints(comparison)
+        wanted = recorded(journal.events)
+        provenance, data = _provenance(comparison, wanted), fingerprints(comparison)
         drift = check_drift(journal.events, provenance, data, handle(made.place), allow_drift)
         prepare(comparison, data)
-        check_wanted(recorded(journal.events), made.place, comparison.making_workers)
+        check_wanted(wanted, made.place, comparison.making_workers)
         slots = _slots(comparison, connection, made.place)
         with handled() as signals:
             recorder("resumed", provenance=provenance, overrides=changed, slots=slots.now(), **drift.fields())
@@ -124,6 +127,12 @@ def resume(
             mixed = drift.versions or any(event.get("drift") for event in of_kind(journal.events, "resumed"))
             belief = Belief.TRUST if mixed else Belief.RESUME
             return Driver(made, comparison, journal, recorder, slots, signals, trainable, belief).drive()
+
+
+def _provenance(comparison: Comparison, wanted: Wanted) -> dict[str, Any]:
+    """Where the results come from, the code of installed plug-ins included."""
+    installed = installed_code(comparison, wanted)
+    return collect() | ({"installed": installed} if installed else {})
 
 
 def _driver() -> dict[str, Any]:

@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from search import sweep as sweeps
 from search.drift import DRIVERS
 from search.method_spec import MethodSpec
+from search.part_names import installed_code
 from search.study import Comparison
+from search.wanted import wanted_of
 from spaces.domain import Point, Value
 from tracking.errors import UserError
 from tracking.events import JournalError
@@ -97,6 +99,7 @@ def _matching(
     found: dict[str, list[Observation]] = {}
     same_steps = old.get("slices") == comparison.slices
     same_plugins = {p["digest"] for p in old.get("plugins", ())} == {p.digest for p in comparison.plugins}
+    same_plugins &= _same_installed(comparison, events)
     for problem in comparison.problems:
         alike = [p["label"] for p in old["problems"] if _data(p) == _data(problem.model_dump(mode="json"))]
         theirs = [label for label in alike if _same_files(problem, label, events)]
@@ -140,6 +143,13 @@ def _data(problem: Mapping[str, Any]) -> dict[str, Any]:
     with suppress(ValidationError, UserError, TypeError):
         problem = ProblemSpec(**problem).model_dump(mode="json")
     return {name: value for name, value in problem.items() if name != "label"}
+
+
+def _same_installed(comparison: Comparison, events: Sequence[Event]) -> bool:
+    """Whether all drivers of the old sweep had today's code of the installed plug-ins that this one uses."""
+    now = installed_code(comparison, wanted_of(comparison))
+    told = [(event.get("provenance") or {}).get("installed") or {} for event in events if event["kind"] in DRIVERS]
+    return all(code.get(name) == digest for code in told for name, digest in now.items())
 
 
 def _same_files(problem: ProblemSpec, label: str, events: Sequence[Event]) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import entry_points
@@ -150,6 +150,26 @@ def modules() -> tuple[ModuleType, ...]:
     """The plug-ins of this process: loaded files, then installed entry points."""
     loaded = [module for name, module in sorted(sys.modules.items()) if name.startswith(PREFIX)]
     return (*loaded, *_installed())
+
+
+def installed_code(names: Collection[str]) -> dict[str, str]:
+    """Module -> digest of its package's Python files, of the installed plug-ins that offer one of these names."""
+    used = [module for module in _installed() if not _all_names(module).isdisjoint(names)]
+    return {module.__name__: digest for module in used if (digest := _package_digest(module)) is not None}
+
+
+@cache  # what was imported stays what it was, whatever becomes of its files
+def _package_digest(module: ModuleType) -> str | None:
+    """By name and content; of a module alone its own file, and None where there is none."""
+    package = sys.modules.get(module.__name__.partition(".")[0], module)
+    folders = [Path(folder) for folder in getattr(package, "__path__", ())]
+    found = [(path.relative_to(folder), path) for folder in folders for path in folder.rglob("*.py")]
+    if not folders and getattr(module, "__file__", None):
+        found = [(Path(), Path(str(module.__file__)))]
+    digest = sha256()
+    for name, path in sorted(found):
+        digest.update(name.as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16] if found else None
 
 
 @cache

@@ -24,10 +24,11 @@ def test_the_same_state_does_not_differ() -> None:
     [
         ({"versions": {"optuna": "4.0.0"}}, "optuna 4.0.0 then"),
         ({"code": "0" * 16}, "the code of invsearch: 0000000000000000 (commit"),
+        ({"installed": {"theirs": "a"}}, "the code of the installed plug-in `theirs`: a then, b now"),
     ],
 )
 def test_what_differs_is_told(change: dict[str, object], said: str) -> None:
-    now = collect()
+    now = collect() | {"installed": {"theirs": "b"}}
     before = now | change
     with pytest.raises(UserError, match="--allow-drift") as refused:
         check([{"kind": "sweep", "provenance": before}], now, {}, "mine", allowed=False)
@@ -65,6 +66,7 @@ def test_a_journal_that_does_not_tell_its_data_goes_on_and_tells_them_from_then_
 
 def test_what_does_not_decide_does_not_count() -> None:
     now = collect()
+    assert differences(now | {"installed": {"theirs": "a"}}, now) == []  # one that is no longer used
     assert differences(now | {"versions": {**now["versions"], "mlflow": "1.0"}, "commit": "other"}, now) == []
 
 

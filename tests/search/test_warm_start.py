@@ -124,6 +124,19 @@ def test_a_plugin_that_changed_is_another_method(base: Place, monkeypatch: pytes
         warm_start.gather(described.model_copy(update={"plugins": (plugin,)}), base)
 
 
+def test_an_installed_plugin_that_changed_is_another_method(base: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The earlier sweep notes no code of it."""
+    described = comparison(warm_start=["before"])
+    monkeypatch.setattr(warm_start, "installed_code", lambda *_: {"theirs.lab": "0" * 16})
+    assert warm_start.gather(described, base), "it has no say in methods of the house"
+    monkeypatch.setattr(warm_start, "methods", SimpleNamespace(names=tuple))
+    with pytest.raises(UserError, match="the same code"):
+        warm_start.gather(described, base)
+    first: Event = {"kind": "sweep", "provenance": {"installed": {"theirs.lab": "0" * 16, "other": "1"}}}
+    assert warm_start._same_installed(described, [first])
+    assert not warm_start._same_installed(described, [first, first | {"kind": "resumed", "provenance": {}}])
+
+
 def test_a_plugin_that_made_the_data_or_the_network_changed(base: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then a method of the house scores otherwise, too."""
     plugin = PluginFile(path=Path("mine.py"), digest="0" * 64)

@@ -266,3 +266,34 @@ def test_an_installed_package_offers_by_its_entry_point(monkeypatch: pytest.Monk
         assert plugins.method_config("theirs") is Theirs
     finally:
         plugins._installed.cache_clear()
+
+
+def test_the_code_of_an_installed_package_is_remembered_where_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "package_of_theirs"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "parts.py").write_text("WIDTH = 8\n")
+    (package / "lab.py").write_text("NETWORKS = {'their_network': print}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = EntryPoint("theirs", f"{package.name}.lab", plugins.ENTRY_POINTS)
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [entry])
+
+    def code(*names: str) -> dict[str, str]:
+        """As a new process finds it."""
+        plugins._installed.cache_clear()
+        plugins._package_digest.cache_clear()
+        return plugins.installed_code(names)
+
+    try:
+        began = code("their_network", "plain")
+        assert list(began) == [entry.module] and code("their_network") == began and code("plain") == {}
+        (package / "parts.py").write_text("WIDTH = 9\n")  # what the entry point's own file imports counts too
+        changed = code("their_network")
+        (package / "notes.txt").touch()
+        assert changed != began and code("their_network") == changed
+    finally:
+        plugins._installed.cache_clear()
+        for name in (entry.module, package.name):
+            sys.modules.pop(name, None)
