@@ -81,16 +81,15 @@ def tell(made: Sweep) -> None:
     problem = spec.build(comparison.seed, 0, sweeps.cache_folder())
     assert isinstance(problem, ArrayProblem)  # what a folder makes
     found = findings(rows, tried(comparison), units, len(problem.examples(Split.TEST).y))
-    images = described(problem)
-    written = fit_card.write(made, rows, found, best, images, [*said, *problem.notes], network_io(problem))
+    untried = [factor for factor in tried(comparison) if factor not in {one.factor for one in found}]
+    images, notes = described(problem), [*said, *problem.notes]
+    written = fit_card.write(made, rows, found, best, images, notes, network_io(problem), untried)
     console.print()
-    for line in [*(f"read with care: {notice}" for notice in said), *fit_card.words(rows, found, best, images), ""]:
+    plain = fit_card.words(rows, found, best, images, untried)
+    for line in [*(f"read with care: {notice}" for notice in said), *plain, ""]:
         console.print(line, highlight=False, markup=False)
     for place, one in enumerate(found, start=1):
         console.print(f"{place}. {one.sentence}", highlight=False, markup=False)
-    missing = [factor for factor in tried(comparison) if factor not in {one.factor for one in found}]
-    if missing:
-        console.print(f"not tested: {', '.join(missing)}", highlight=False, markup=False)
     names = ", ".join(path.name for path in written)
     console.print(f"\n{names}: {written[0].parent}", highlight=False, soft_wrap=True)
 

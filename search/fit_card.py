@@ -31,16 +31,28 @@ PIPELINE = "augmentation.py"  # as the methods' own exports name it
 OWN = ("learned_ranges",)  # its own pipeline is what it was trained with
 
 
-def words(rows: Sequence[Row], found: Sequence[Finding], best: Row | None, images: str) -> list[str]:
-    """The card's first lines: plain words only."""
+def words(
+    rows: Sequence[Row], found: Sequence[Finding], best: Row | None, images: str, untried: Sequence[str] = ()
+) -> list[str]:
+    """The card's first lines: plain words only.
+
+    Args:
+        untried: factors of which nothing is found: a verdict on the others must not pass for one on these.
+    """
     said = [images]
     if not found:
         return [*said, "Nothing can be said yet: it takes two seeds at least of the plain training and of a factor."]
+    if untried:
+        said.append(
+            f"{len(untried)} of {len(found) + len(untried)} factors were not tried, or on fewer than two seeds: "
+            f"{listed(untried)}."
+        )
     helping, harming = ([one.factor for one in found if one.saying is s] for s in (Saying.HELPS, Saying.HARMS))
     if helping:
         said.append(f"Your task wants invariance to {listed(helping)}: augment by it.")
     else:
-        said.append("No invariance was found to help; more images or more minutes may tell more.")
+        which = "Of the others none" if untried else "No invariance"
+        said.append(f"{which} was found to help; more images or more minutes may tell more.")
     if harming:
         said.append(f"Do not augment by {listed(harming)}: it makes the network worse.")
     plain = next((row for row in rows if row.method == PLAIN), None)
@@ -54,7 +66,7 @@ def words(rows: Sequence[Row], found: Sequence[Finding], best: Row | None, image
 
 def write(
     made: Sweep, rows: Sequence[Row], found: Sequence[Finding], best: Row | None, images: str, notes: Sequence[str],
-    takes_and_gives: Sequence[str] = (),
+    takes_and_gives: Sequence[str] = (), untried: Sequence[str] = (),
 ) -> list[Path]:
     """Write the files below the sweep's folder.
 
@@ -63,6 +75,7 @@ def write(
         images: one sentence on the data.
         notes: what is to be read with care.
         takes_and_gives: the network's input and output.
+        untried: as of `words`.
     """
     folder = (made.place.local or Path.cwd() / made.name) / "fit"
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,7 +86,7 @@ def write(
     if (network := _export(made, best, NETWORK)) is not None:
         written.append(replace(folder / NETWORK, network))
     lines = [
-        f"# {made.name}", "", *words(rows, found, best, images), "", *_cared(notes), "## Invariances", "",
+        f"# {made.name}", "", *words(rows, found, best, images, untried), "", *_cared(notes), "## Invariances", "",
         *([f"{place}. {one.sentence}" for place, one in enumerate(found, start=1)] or ["None yet."]), "",
         "## Files", "",
         f"- `{PIPELINE}`: {told}" if pipeline else f"- no transforms: {told}",

@@ -118,6 +118,17 @@ def test_where_nothing_helps_there_are_no_transforms(tmp_path: Path) -> None:
     assert "No invariance was found to help" in card and "no transforms: nothing was found to help" in card
 
 
+def test_a_verdict_is_none_on_factors_that_were_not_tried(tmp_path: Path) -> None:
+    found = [one for one in findings(ROWS, TRIED, UNITS, 500) if one.saying is Saying.UNKNOWN]
+    fit_card.write(Sweep(Place.of(tmp_path / "s")), ROWS, found, ROWS[0], "x", [], (), ["shear", "colour"])
+    card = (tmp_path / "s" / "fit" / "card.md").read_text()
+    told = "2 of 3 factors were not tried, or on fewer than two seeds: shear and colour."
+    assert told in card and card.index(told) < card.index("Of the others none was found to help")
+    assert "No invariance" not in card
+    whole = fit_card.words(ROWS, findings(ROWS, TRIED, UNITS, 500), ROWS[0], "x")
+    assert not any("not tried" in line for line in whole)
+
+
 def test_the_card_says_what_the_network_takes_and_which_output_is_which_class(tmp_path: Path) -> None:
     exports = tmp_path / "s" / "exports" / "one" / "plain"
     exports.mkdir(parents=True)
