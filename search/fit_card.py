@@ -56,12 +56,23 @@ def words(
     if harming:
         said.append(f"Do not augment by {listed(harming)}: it makes the network worse.")
     plain = next((row for row in rows if row.method == PLAIN), None)
-    if best is not None and best.test is not None and plain is not None and plain.test is not None:
-        said.append(
-            f"Best by validation: {best.method}, test accuracy {score_text(best.test, best.accuracy)} % against "
-            f"{score_text(plain.test, plain.accuracy)} % of the plain training."
-        )
-    return said
+    return [*said, *_best(best, plain, bool(helping))] if best is not None and plain is not None else said
+
+
+def _best(best: Row, plain: Row, helped: bool) -> list[str]:
+    """Which network is kept.
+
+    Args:
+        helped: whether a factor is said to help: a plain best is no contradiction, since it is judged on other images.
+    """
+    if best.test is None or plain.test is None:
+        return []
+    at = f"test accuracy {score_text(best.test, best.accuracy)} %"
+    if best.method != PLAIN:
+        return [f"Best by validation: {best.method}, {at} against {score_text(plain.test, plain.accuracy)} % of the "
+                "plain training."]
+    why = "; validation and test do not agree here" if helped else ""
+    return [f"The plain training itself was best by validation, {at}: the network is without augmentation{why}."]
 
 
 def write(

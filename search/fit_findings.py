@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,7 +11,7 @@ from typing import Any
 from search.fit_plan import PLAIN, Reach
 from search.gains import Gain, gains
 from search.row import Row
-from search.sentences import p_text
+from search.sentences import TOO_FEW, p_text
 from search.statistics import ALPHA, detectable
 from search.words import listed
 from trainables.problems.bank import SWITCHES
@@ -58,13 +59,20 @@ class Finding:
             case Saying.HELPS | Saying.HARMS:
                 return f"{self._named()}: {self.saying}, {size}, {p_text(self.p)} on {self.seeds} seeds"
             case Saying.UNKNOWN if self.least is not None:
-                size += f"; a true difference of {self.least:.1f} points would have been found"
+                size += f"; {self._power(self.least)}"
         return f"{self._named()}: {self.saying} ({size})"
 
+    @staticmethod
+    def _power(least: float) -> str:
+        """No two accuracies are a hundred points apart."""
+        if least >= 100:
+            return TOO_FEW
+        return f"only a true difference of about {least:.1f} points would have been found in four of five such fits"
+
     def _named(self) -> str:
-        """"translation (translate_x up to 0.23 fraction of width and translate_y ...)", "flip_vertical"."""
+        """"scale (up to ...)", "translation (translate_x up to 22.5 % of the width and ...)", "flip_vertical"."""
         ranges = [
-            f"{action} up to {width:.2g} {self.units.get(action, '')}".strip()
+            f"{'' if action == self.factor else f'{action} '}up to {_reach(width, self.units.get(action, ''))}"
             for action, width in self.tried.items() if action not in SWITCHES
         ]
         return f"{self.factor} ({listed(ranges)})" if ranges else self.factor
@@ -94,6 +102,24 @@ def records(found: Sequence[Finding]) -> list[dict[str, Any]]:
         }
         for one in found for action, width in one.tried.items()
     ]
+
+
+def _reach(width: float, unit: str) -> str:
+    """How far a half-width goes, for who knows no logarithms and tangents; of an unknown unit as it is."""
+    match unit.split(" of "):
+        case ["deg"]:
+            return f"{width:.3g} degrees"
+        case ["tangent"]:
+            return f"{math.degrees(math.atan(width)):.2g} degrees"
+        case ["turn"]:
+            return f"{360 * width:.3g} degrees of the colour circle"
+        case ["log factor"]:
+            return f"{100 * math.expm1(width):.2g} % larger, or smaller by the same factor"
+        case ["factor"]:
+            return f"{100 * width:.3g} % more or less"
+        case ["fraction", side]:
+            return f"{100 * width:.3g} % of the {side}"
+    return f"{width:.2g} {unit}".strip()
 
 
 def _finding(one: Gain, tried: Mapping[str, float], units: Mapping[str, str], tests: int, fine: bool) -> Finding:

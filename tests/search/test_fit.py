@@ -190,7 +190,7 @@ def test_upright_images_and_a_turned_test_want_rotation(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "sweeps" / "s" / "fit"
     card = (folder / "card.md").read_text()
-    assert "rotation (rotation up to 45 deg): helps" in card
+    assert "rotation (up to 45 degrees): helps" in card
     assert "640 grey images of 16 x 16 in 10 classes; 400 of them were kept for the test." in card
     exec((folder / "augmentation.py").read_text(), {})
     network = torch.export.load(folder / "model.pt2").module()

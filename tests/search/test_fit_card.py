@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,17 @@ from torchvision.transforms import v2
 
 from search import fit, fit_card
 from search.fit_findings import Saying, findings, records
+from search.sentences import TOO_FEW
 from search.sweep import Sweep
 from tests.support.rows import row, seeds
 from tracking.storage import Place
+from trainables.problems.bank import standard_bank
 from trainables.problems.digits import Config as Digits
 from trainables.problems.spec import in_memory
 
 NOISE = np.array([0.004, -0.003, 0.001, -0.004, 0.002])
-UNITS = {"rotation": "deg", "translate_x": "fraction of width", "translate_y": "fraction of height"}
+UNITS = {"rotation": "deg", "translate_x": "fraction of width", "translate_y": "fraction of height",
+         "brightness": "factor"}
 
 
 def scored(mean: float, shift: int = 0, scale: float = 1.0) -> dict[int, float]:
@@ -44,14 +48,52 @@ def test_the_list_is_ranked_and_says_what_the_numbers_say() -> None:
         ("flip_vertical", Saying.HARMS),
     ]
     said = [one.sentence for one in found]
-    assert said[0].startswith("rotation (rotation up to 45 deg): helps, +6.0 points [")
-    assert said[1].startswith("brightness (brightness up to 0.45): makes no difference (+0.1 points")
-    assert "translate_y up to 0.2 fraction of height): not enough data to say (+2.0 points [" in said[2]
-    assert "points would have been found)" in said[2]
+    assert said[0].startswith("rotation (up to 45 degrees): helps, +6.0 points [")
+    assert said[1].startswith("brightness (up to 45 % more or less): makes no difference (+0.1 points")
+    assert "translate_y up to 20 % of the height): not enough data to say (+2.0 points [" in said[2]
+    assert "; only a true difference of about " in said[2]
+    assert "points would have been found in four of five such fits)" in said[2]
     assert said[3].startswith("flip_vertical: harms, -20.0 points")
     assert [line["action"] for line in records(found)] == [
         "rotation", "brightness", "translate_x", "translate_y", "flip_vertical",
     ]
+
+
+@pytest.mark.parametrize(("factor", "width", "unit", "said"), [
+    ("scale", math.log(1.25), "log factor", "up to 25 % larger, or smaller by the same factor"),
+    ("hue", 0.25, "turn", "up to 90 degrees of the colour circle"),
+    ("shear", math.tan(math.radians(8)), "tangent", "shear_x up to 8 degrees"),
+    ("gaussian_blur", 0.05, "fraction of side", "up to 5 % of the side"),
+    ("warp", 0.5, "quanta", "up to 0.5 quanta"),
+])
+def test_ranges_are_told_in_plain_words(factor: str, width: float, unit: str, said: str) -> None:
+    action = "shear_x" if factor == "shear" else factor
+    rows = [row("plain", scored(0.8), control=True), row(factor, scored(0.8, 1))]
+    (found,) = findings(rows, {factor: {action: width}}, {action: unit}, 500)
+    assert found.sentence.startswith(f"{factor} ({said}): ")
+
+
+def test_every_unit_of_the_bank_has_plain_words() -> None:
+    for action in standard_bank((3, 32, 32), {}):
+        rows = [row("plain", scored(0.8), control=True), row(action.name, scored(0.8, 1))]
+        (found,) = findings(rows, {action.name: {action.name: action.limit}}, {action.name: action.unit}, 500)
+        assert not any(word in found.sentence for word in ("log", "tangent", "fraction", "turn", "weight"))
+
+
+def test_no_difference_of_a_hundred_points_is_told() -> None:
+    wild = [row("plain", seeds(0.1, 0.9, 0.2), control=True), row("rotation", seeds(0.9, 0.3, 0.4))]
+    (found,) = findings(wild, {"rotation": TRIED["rotation"]}, UNITS, 500)
+    assert found.least is not None and found.least > 100
+    assert found.sentence.endswith(f"; {TOO_FEW})")
+
+
+def test_a_plain_training_that_is_best_is_not_compared_with_itself() -> None:
+    plain = ROWS[0]
+    last = fit_card.words(ROWS, findings(ROWS, TRIED, UNITS, 500), plain, "x")[-1]
+    assert last.startswith("The plain training itself was best by validation, test accuracy 80.0 [")
+    assert last.endswith(": the network is without augmentation; validation and test do not agree here.")
+    calm = [one for one in findings(ROWS, TRIED, UNITS, 500) if one.saying is not Saying.HELPS]
+    assert fit_card.words(ROWS, calm, plain, "x")[-1].endswith("the network is without augmentation.")
 
 
 def test_of_one_seed_nothing_is_said(tmp_path: Path) -> None:
