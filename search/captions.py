@@ -20,8 +20,9 @@ EXPECTED = (
     "Only of independent trials: random search without early stopping. What was given (the defaults first) is left out."
 )
 LEDGER = (
-    "Where the cost went. Search and retraining are the two phases of the confirm trainings. The harness's own scoring "
-    "and trials that failed are in the table. Sweeps that were thrown away while a method was developed are not known."
+    "Where the cost went. Search and retraining are the two phases of the confirm trainings. The table tells, too, "
+    "what of it went into failed trials, and what the harness's own scoring cost, which is in no total. Sweeps "
+    "that were thrown away while a method was developed are not known."
 )
 TABLED = (
     " In the table kl is the mean divergence in nats, and relative AugNet's metric: 1 where outputs do not move, 0 "

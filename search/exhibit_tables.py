@@ -8,11 +8,16 @@ from dataclasses import dataclass
 from search.anytime import expected_best
 from search.break_even import BreakEven
 from search.curves import Anytime
-from search.ledger_parts import Ledger, Part
+from search.ledger_parts import SUMMED, Ledger, Part
 from search.method_front import front
 from search.row import Row
 from search.sentences import multiples_text, score_text, truth_text
 from tracking.record import Stage
+
+BESIDE = {  # the sum
+    Part.DISCARDED: "failed trials (counted in the parts), plain trainings",
+    Part.SELECTION: "harness scoring (not in everything), plain trainings",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +69,17 @@ def expected_table(rows: Sequence[Row], scores: Mapping[str, Sequence[float]]) -
 
 
 def ledger_table(rows: Sequence[Row], ledgers: Sequence[Ledger]) -> Table:
-    """Every part that cost something, in plain trainings, how many trials failed, and the energy of all of it."""
-    parts = [part for part in Part if any(one.parts[part].flops for one in ledgers)]
+    """Every part that cost something, and their sum; what is no part of it is told apart; then the energy of all."""
+    some = {part for part in Part if any(one.parts[part].flops for one in ledgers)}
+    parts = [part for part in SUMMED if part in some]
+    beside = {part: head for part, head in BESIDE.items() if part in some}
     return Table(
-        ["method", *map(str, parts), "failed trials", "device energy", "host energy, estimate"],
+        ["method", *(f"{part}, plain trainings" for part in parts), "everything, plain trainings", *beside.values(),
+         "failed trials", "device energy", "host energy, estimate"],
         [
             [row.label, *(multiples_text(row.multiples(one.parts[part].flops)) for part in parts),
+             multiples_text(row.multiples(row.total.flops)),
+             *(multiples_text(row.multiples(one.parts[part].flops)) for part in beside),
              str(one.discarded_trials), _joules(row.total.device_energy_joules),
              _joules(row.total.host_energy_estimate_joules)]
             for row, one in zip(rows, ledgers, strict=True)

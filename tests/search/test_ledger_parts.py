@@ -6,6 +6,7 @@ import pytest
 
 from search.account import trials
 from search.analysis import rows
+from search.exhibit_tables import ledger_table
 from search.ledger_parts import SUMMED, UNITS, Part, ledger, records
 from tests.support.journals import UNIT_FLOPS, Writer, journal, pretrained
 from tracking.journal import Event
@@ -105,6 +106,22 @@ def test_what_failed_and_what_the_harness_did_are_told_beside() -> None:
     assert (found.discarded_trials, found.parts[Part.DISCARDED].flops) == (1, 500)
     assert found.parts[Part.TUNING].flops == 1500, "the failed one was paid for"
     assert found.parts[Part.SELECTION].flops == 50 + 100
+
+
+def test_the_table_has_the_total_after_its_parts_and_what_is_in_no_total_after_that() -> None:
+    events = whole()
+    known, found = list(trials(events).values()), [row for row in rows(events) if row.problem == P]
+    table = ledger_table(found, [ledger(row, known) for row in found])
+    assert table.heads == [
+        "method", "pre-training, plain trainings", "probe, plain trainings", "tuning, plain trainings",
+        "retraining, plain trainings", "everything, plain trainings",
+        "harness scoring (not in everything), plain trainings", "failed trials", "device energy",
+        "host energy, estimate",
+    ]
+    for line in table.lines:
+        *parts, total, scoring = map(float, line[1:7])
+        assert sum(parts) == pytest.approx(total, abs=0.06), "rounded to one place or two"
+        assert scoring > 0
 
 
 def test_a_replay_is_in_no_rerun_and_a_rerun_in_every_replay() -> None:
