@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from search.account import Cost
 from search.anytime import expected_best
 from search.break_even import BreakEven
 from search.curves import Anytime
@@ -80,15 +81,17 @@ def ledger_table(rows: Sequence[Row], ledgers: Sequence[Ledger]) -> Table:
             [row.label, *(multiples_text(row.multiples(one.parts[part].flops)) for part in parts),
              multiples_text(row.multiples(row.total.flops)),
              *(multiples_text(row.multiples(one.parts[part].flops)) for part in beside),
-             str(one.discarded_trials), _joules(row.total.device_energy_joules),
-             _joules(row.total.host_energy_estimate_joules)]
+             str(one.discarded_trials), _joules(row, row.total.device_energy_joules),
+             _joules(row, row.total.host_energy_estimate_joules)]
             for row, one in zip(rows, ledgers, strict=True)
         ],
     )
 
 
-def _joules(value: float | None) -> str:
-    """A counter's; never a guess where there was none."""
+def _joules(row: Row, value: float | None) -> str:
+    """A counter's; never a guess where there was none, and no 0 where nothing has run that it could have counted."""
+    if row.total == Cost():
+        return "-"
     return "not available" if value is None else f"{value:,.0f} J"
 
 

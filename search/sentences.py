@@ -38,8 +38,10 @@ def half_width_text(estimate: Estimate, accuracy: bool) -> str:
 def verdict_text(row: Row) -> str:
     """The verdict with the difference, for a cell; over how many seeds, where the means beside it are over more."""
     contrast = row.contrast
+    if row.test is None:
+        return "failed" if row.reason else "no result" if row.failures else "no seed yet"
     if contrast is None or row.verdict in (Verdict.CONTROL, Verdict.UNKNOWN, Verdict.ALONE):
-        return "failed" if row.test is None and row.reason else str(row.verdict)
+        return str(row.verdict)
     gap = contrast.test.difference
     common = f" on {gap.count} common seeds" if common_seeds(row, contrast.test) else ""
     return f"{row.verdict} ({_gap_number(gap.mean, row.accuracy, True)}{common})"

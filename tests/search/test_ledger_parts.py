@@ -124,6 +124,17 @@ def test_the_table_has_the_total_after_its_parts_and_what_is_in_no_total_after_t
         assert scoring > 0
 
 
+def test_of_what_has_not_begun_no_energy_is_told_and_of_what_ran_without_a_counter_that_there_was_none() -> None:
+    writer = Writer()
+    writer.begin([P], ["a", "b", "c"], 2, {})
+    for seed in (1, 2):
+        writer.trial(P, "a", Stage.RERUN, seed, 400, extra=metered(PhaseCost(), PhaseCost(400, 4), 7.0))
+        writer.trial(P, "c", Stage.RERUN, seed, 400)
+    found, known = rows(writer.events), list(trials(writer.events).values())
+    table = ledger_table(found, [ledger(row, known) for row in found])
+    assert [(line[0], line[-1]) for line in table.lines] == [("a", "14 J"), ("b", "-"), ("c", "not available")]
+
+
 def test_a_replay_is_in_no_rerun_and_a_rerun_in_every_replay() -> None:
     events = whole()
     known = list(trials(events).values())

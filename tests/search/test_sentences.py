@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from statsmodels.stats.power import TTestPower
 
 from search.analysis import rows
 from search.row import Verdict
-from search.sentences import conclusion, conclusions, p_text, score_text, study_line, trials_text, truth_text
+from search.sentences import (
+    conclusion,
+    conclusions,
+    p_text,
+    score_text,
+    study_line,
+    trials_text,
+    truth_text,
+    verdict_text,
+)
 from search.statistics import detectable, estimate
 from search.verdicts import judged
 from search.words import TRACE
@@ -144,3 +155,14 @@ def test_why_there_is_no_result_is_told_with_what_was_given_and_its_hint() -> No
     text = "\n".join(conclusions(rows(writer.events)))
     assert f"no result; UserError: {told}" in text and f"the study failed: UserError: {told}" in text
     assert "line 1" not in text
+
+
+def test_the_cell_of_a_row_without_a_score_says_why_there_is_none() -> None:
+    writer = Writer()
+    writer.begin(["one"], ["plain", "waiting", "broken"], 2, {})
+    for seed in (1, 2):
+        writer.trial("one", "plain", Stage.RERUN, seed, 10, extra={"test/score": 0.8})
+    writer.trial("one", "broken", Stage.RERUN, 1, 10, status=Status.FAILED, reason="x")
+    plain, waiting, broken = rows(writer.events)
+    cells = [verdict_text(one) for one in (plain, waiting, broken, replace(waiting, reason="x"))]
+    assert cells == ["best control", "no seed yet", "no result", "failed"]
