@@ -74,7 +74,7 @@ def class_table(rows: Sequence[Row]) -> Table:
     for row in here:
         line = [row.label, *(_text(mean_of(row, name), name) for name in names)]
         if control is not None:
-            line += [_text(difference(row, control, name), name, sign="+") for name in COMPARED]
+            line += [_gap(difference(row, control, name), name) for name in COMPARED]
         lines.append(line)
     return Table(heads, lines)
 
@@ -89,13 +89,22 @@ def difference(row: Row, other: Row, name: str) -> Estimate | None:
     return None if found is None else found.difference
 
 
-def _text(found: Estimate | None, name: str, sign: str = "") -> str:
+def _text(found: Estimate | None, name: str) -> str:
     """"91.2 [88.0, 94.4] %" for accuracies and consistencies, "0.31 [0.28, 0.35]" for the others."""
+    return _said(found, name, "", " %")
+
+
+def _gap(found: Estimate | None, name: str) -> str:
+    """"+3.1 [+0.4, +5.8] points" for accuracies and consistencies, "-0.1 [-0.2, -0.05]" for the others."""
+    return _said(found, name, "+", " points")
+
+
+def _said(found: Estimate | None, name: str, sign: str, unit: str) -> str:
     if found is None:
         return "-"
-    percent = name.startswith(("accuracy", "consistency"))
-    scale, style = (100.0, f"{sign}.1f") if percent else (1.0, f"{sign}.3g")
+    share = name.startswith(("accuracy", "consistency"))
+    scale, style = (100.0, f"{sign}.1f") if share else (1.0, f"{sign}.3g")
     said = f"{scale * found.mean:{style}}"
     if found.low is not None and found.high is not None:
         said += f" [{scale * found.low:{style}}, {scale * found.high:{style}}]"
-    return said + (" %" if percent else "")
+    return said + (unit if share else "")

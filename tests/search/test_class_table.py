@@ -76,6 +76,7 @@ def test_the_table_says_head_tail_slope_and_the_difference_from_the_best_control
     assert line["tail accuracy [95 %]"] == "50.0 [50.0, 50.0] %"
     assert line["slope of log eKLD on log n [95 %]"] == "-1 [-1, -1]"
     assert line["tail eKLD minus plain [95 %]"].startswith("-0.1 [")
+    assert line["tail accuracy minus plain [95 %]"] == "+0.0 [+0.0, +0.0] points"
     assert table.lines[0][-1] == "-"
 
 
