@@ -34,8 +34,9 @@ RADAR = (
 )
 CLASSES = (
     "eKLD: how far a prediction moves, in nats, when the planted nuisance is drawn for a test image that had none (or "
-    "any action of the bank, where nothing was planted). Head and tail: the largest and the smallest third of classes."
+    "any action of the bank, where nothing was planted)."
 )
+TAILED = " Head and tail: the largest and the smallest third of classes."
 BARS = "How far predictions stay the same under each action." + TABLED
 LEARNED = "What the methods say they learned, mean over seeds, a panel for each unit; a black bar is what was planted."
 BREAK_EVEN = (

@@ -13,12 +13,16 @@ from tracking.record import Stage
 
 MEASURES = ("accuracy", "ekld", "ekld_scaled", "js", "consistency")
 OF = "of_"
-GROUPS = {
+TAILED = {
     "accuracy/mean": "accuracy, mean over classes", "accuracy/head": "head accuracy", "accuracy/tail": "tail accuracy",
     "ekld/head": "head eKLD", "ekld/tail": "tail eKLD", "ekld/slope": "slope of log eKLD on log n",
     "ekld_scaled/slope": "the same at fitted temperature", "consistency/tail": "tail consistency",
 }
-COMPARED = ("accuracy/tail", "ekld/tail")  # with the best control, seed by seed
+EVEN = {  # there is no head, no tail and no slope; which classes would be called so is a matter of their order
+    "accuracy/mean": "accuracy, mean over classes", "ekld/mean": "eKLD, mean over classes",
+    "ekld_scaled/mean": "the same at fitted temperature", "consistency/mean": "consistency, mean over classes",
+}
+COMPARED = {True: ("accuracy/tail", "ekld/tail"), False: ("accuracy/mean", "ekld/mean")}  # by seed; whether tailed
 
 
 def drawn(rows: Sequence[Row]) -> list[Row]:
@@ -64,17 +68,19 @@ def class_records(rows: Sequence[Row]) -> list[Record]:
 
 
 def class_table(rows: Sequence[Row]) -> Table:
-    """Head, tail and slope of every row, and the tail against the best control."""
+    """Head, tail and slope of every row, and the tail against the best control; means where classes are one size."""
     here, control = drawn(rows), best_control(rows)
-    names = [name for name in GROUPS if any(name in row.classes for row in here)]
-    heads = ["method", *(f"{GROUPS[name]} [95 %]" for name in names)]
+    long = tailed(here)
+    said, compared = TAILED if long else EVEN, COMPARED[long]
+    names = [name for name in said if any(name in row.classes for row in here)]
+    heads = ["method", *(f"{said[name]} [95 %]" for name in names)]
     if control is not None:
-        heads += [f"{GROUPS[name]} minus {control.label} [95 %]" for name in COMPARED]
+        heads += [f"{said[name]} minus {control.label} [95 %]" for name in compared]
     lines = []
     for row in here:
         line = [row.label, *(_text(mean_of(row, name), name) for name in names)]
         if control is not None:
-            line += [_gap(difference(row, control, name), name) for name in COMPARED]
+            line += [_gap(difference(row, control, name), name) for name in compared]
         lines.append(line)
     return Table(heads, lines)
 

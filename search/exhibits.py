@@ -24,6 +24,7 @@ from search.captions import (
     LEARNED,
     LEDGER,
     RADAR,
+    TAILED,
 )
 from search.curves import Anytime, Study, anytime, reached
 from search.exhibit_tables import (
@@ -159,7 +160,8 @@ class Exhibits:
         if class_table.drawn(here):
             yield self._exhibit(
                 "classes", slug, "Invariance and accuracy by class", partial(class_sizes.picture, self._rows, problem),
-                class_sizes.describe(here), CLASSES, class_table.class_table(here), class_table.class_records(here),
+                class_sizes.describe(here), CLASSES + (TAILED if class_table.tailed(class_table.drawn(here)) else ""),
+                class_table.class_table(here), class_table.class_records(here),
             )
         if any(row.learned for row in here):
             yield self._exhibit(

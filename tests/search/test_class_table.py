@@ -29,6 +29,8 @@ def by_class(*tails: float, sizes: tuple[int, int] = (100, 10)) -> Mapping[str, 
         "ekld/head": seeds(*(tail / 10 for tail in tails)), "ekld/tail": seeds(*tails),
         "ekld/slope": seeds(*[-1.0] * len(tails)), "accuracy/of_0": seeds(*[0.9] * len(tails)),
         "accuracy/of_1": seeds(*[0.5] * len(tails)), "accuracy/tail": seeds(*[0.5] * len(tails)),
+        "accuracy/mean": seeds(*[0.7] * len(tails)), "ekld/mean": seeds(*(0.55 * tail for tail in tails)),
+        "ekld_scaled/mean": seeds(*(0.4 * tail for tail in tails)),
     }
 
 
@@ -78,6 +80,18 @@ def test_the_table_says_head_tail_slope_and_the_difference_from_the_best_control
     assert line["tail eKLD minus plain [95 %]"].startswith("-0.1 [")
     assert line["tail accuracy minus plain [95 %]"] == "+0.0 [+0.0, +0.0] points"
     assert table.lines[0][-1] == "-"
+
+
+def test_classes_of_one_size_have_no_head_no_tail_and_no_slope() -> None:
+    """Sizes of which the largest is less than twice the smallest are one size."""
+    even = [replace(one, classes=by_class(0.3, 0.4, 0.5, sizes=(50, 60))) for one in made()]
+    assert class_table(even).heads == [
+        "method", "accuracy, mean over classes [95 %]", "eKLD, mean over classes [95 %]",
+        "the same at fitted temperature [95 %]", "accuracy, mean over classes minus plain [95 %]",
+        "eKLD, mean over classes minus plain [95 %]",
+    ]
+    assert class_table(even).lines[1][1] == "70.0 [70.0, 70.0] %"
+    assert any("tail" in head for head in class_table(made()).heads), "the control"
 
 
 def test_balanced_classes_are_drawn_by_label() -> None:
