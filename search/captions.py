@@ -28,16 +28,21 @@ TABLED = (
     " In the table kl is the mean divergence in nats, and relative AugNet's metric: 1 where outputs do not move, 0 "
     "where they move as far as an image of another class is away."
 )
+CONSTANT = (
+    " Who answers nearly the same to every image keeps the answer under any action, whatever was learned: read this "
+    "beside the test score."
+)
 RADAR = (
     "Agreement of predictions before and after each action: 0 in the middle, 1 at the rim, grey the best control. "
-    "Bold green: planted invariance, where the rim is the aim. Bold red: the label depends on it." + TABLED
+    "Bold green: planted invariance, where the rim is the aim. Bold red: the label depends on it." + CONSTANT + TABLED
 )
 CLASSES = (
     "eKLD: how far a prediction moves, in nats, when the planted nuisance is drawn for a test image that had none (or "
-    "any action of the bank, where nothing was planted)."
+    "any action of the bank, where nothing was planted). It is small, too, where a classifier is unsure or answers "
+    "nearly the same to every image: read it beside the accuracy, and at the temperature fitted on the select split."
 )
 TAILED = " Head and tail: the largest and the smallest third of classes."
-BARS = "How far predictions stay the same under each action." + TABLED
+BARS = "How far predictions stay the same under each action." + CONSTANT + TABLED
 LEARNED = "What the methods say they learned, mean over seeds, a panel for each unit; a black bar is what was planted."
 BREAK_EVEN = (
     "What n tasks cost in all: pre-training once, then the tuning and one training for each task. Thick lines: with a "

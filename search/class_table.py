@@ -15,12 +15,13 @@ MEASURES = ("accuracy", "ekld", "ekld_scaled", "js", "consistency")
 OF = "of_"
 TAILED = {
     "accuracy/mean": "accuracy, mean over classes", "accuracy/head": "head accuracy", "accuracy/tail": "tail accuracy",
-    "ekld/head": "head eKLD", "ekld/tail": "tail eKLD", "ekld/slope": "slope of log eKLD on log n",
-    "ekld_scaled/slope": "the same at fitted temperature", "consistency/tail": "tail consistency",
+    "ekld/head": "head eKLD", "ekld/tail": "tail eKLD", "ekld_scaled/tail": "tail eKLD at fitted temperature",
+    "ekld/slope": "slope of log eKLD on log n", "ekld_scaled/slope": "this slope at fitted temperature",
+    "consistency/tail": "tail consistency",
 }
 EVEN = {  # there is no head, no tail and no slope; which classes would be called so is a matter of their order
     "accuracy/mean": "accuracy, mean over classes", "ekld/mean": "eKLD, mean over classes",
-    "ekld_scaled/mean": "the same at fitted temperature", "consistency/mean": "consistency, mean over classes",
+    "ekld_scaled/mean": "this mean at fitted temperature", "consistency/mean": "consistency, mean over classes",
 }
 COMPARED = {True: ("accuracy/tail", "ekld/tail"), False: ("accuracy/mean", "ekld/mean")}  # by seed; whether tailed
 

@@ -31,6 +31,7 @@ def by_class(*tails: float, sizes: tuple[int, int] = (100, 10)) -> Mapping[str, 
         "accuracy/of_1": seeds(*[0.5] * len(tails)), "accuracy/tail": seeds(*[0.5] * len(tails)),
         "accuracy/mean": seeds(*[0.7] * len(tails)), "ekld/mean": seeds(*(0.55 * tail for tail in tails)),
         "ekld_scaled/mean": seeds(*(0.4 * tail for tail in tails)),
+        "ekld_scaled/tail": seeds(*(0.8 * tail for tail in tails)),
     }
 
 
@@ -76,6 +77,7 @@ def test_the_table_says_head_tail_slope_and_the_difference_from_the_best_control
     line = dict(zip(table.heads, table.lines[1], strict=True))
     assert line["method"] == "git"
     assert line["tail accuracy [95 %]"] == "50.0 [50.0, 50.0] %"
+    assert line["tail eKLD at fitted temperature [95 %]"].startswith("0.32 ["), "a fifth less of 0.4"
     assert line["slope of log eKLD on log n [95 %]"] == "-1 [-1, -1]"
     assert line["tail eKLD minus plain [95 %]"].startswith("-0.1 [")
     assert line["tail accuracy minus plain [95 %]"] == "+0.0 [+0.0, +0.0] points"
@@ -87,7 +89,7 @@ def test_classes_of_one_size_have_no_head_no_tail_and_no_slope() -> None:
     even = [replace(one, classes=by_class(0.3, 0.4, 0.5, sizes=(50, 60))) for one in made()]
     assert class_table(even).heads == [
         "method", "accuracy, mean over classes [95 %]", "eKLD, mean over classes [95 %]",
-        "the same at fitted temperature [95 %]", "accuracy, mean over classes minus plain [95 %]",
+        "this mean at fitted temperature [95 %]", "accuracy, mean over classes minus plain [95 %]",
         "eKLD, mean over classes minus plain [95 %]",
     ]
     assert class_table(even).lines[1][1] == "70.0 [70.0, 70.0] %"
@@ -125,6 +127,8 @@ def test_metrics_of_a_journal_become_the_exhibit_the_record_and_the_result() -> 
     assert found[0].classes["ekld/tail"] == {1: 0.4, 2: 0.8}
     names = {exhibit.name: exhibit for exhibit in Exhibits(found, writer.events).of("p")}
     assert len(names["classes-p"].records) == 2
+    assert "nearly the same to every image" in names["classes-p"].caption
+    assert "Head and tail" in names["classes-p"].caption
     assert record(found[0])["classes ekld/tail"] == pytest.approx(0.6)
     assert "classes ekld/of_1" not in record(found[0])
     assert next(iter(results(found)))["metrics"]["classes/ekld/tail"] == pytest.approx(0.6)

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.text import Text
 
 from search.analysis import rows
+from search.captions import BARS, CONSTANT, RADAR
 from search.exhibits import Exhibits, slugs
 from tests.support.journals import SCORES, Writer, journal
 from tracking.record import Stage
@@ -39,6 +40,10 @@ def test_a_search_for_cost_and_score_together_shows_its_front() -> None:
     assert all(exhibit.alt.startswith("one. ") for exhibit in found.values())
     usual = journal({"one": {"plain": (0.8, 0.82)}}, replays=())
     assert "front-one" not in {exhibit.name for exhibit in Exhibits(rows(usual), usual).of("one")}
+
+
+def test_figures_in_which_a_constant_answer_looks_invariant_say_so() -> None:
+    assert all(CONSTANT in caption for caption in (BARS, RADAR))
 
 
 def test_independent_trials_show_what_a_shorter_search_would_have_found() -> None:
