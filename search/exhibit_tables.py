@@ -12,7 +12,7 @@ from search.curves import Anytime
 from search.ledger_parts import SUMMED, Ledger, Part
 from search.method_front import front
 from search.row import Row
-from search.sentences import multiples_text, score_text, truth_text
+from search.sentences import multiples_text, score_head, score_text, truth_text
 from tracking.record import Stage
 
 BESIDE = {  # the sum
@@ -154,7 +154,7 @@ def accuracy_table(rows: Sequence[Row]) -> Table:
     """Test score and cost, and which rows no other beats in both."""
     on = front(rows)
     return Table(
-        ["method", "test score [95 %]", "one training", "everything, plain trainings", "on the front"],
+        ["method", score_head(rows), "one training", "everything, plain trainings", "on the front"],
         [
             [row.label, score_text(row.test, row.accuracy),
              multiples_text(row.multiples(row.training.flops) if row.training else None),

@@ -15,7 +15,7 @@ from search.fit_findings import Finding, Saying, records
 from search.fit_plan import PLAIN
 from search.report import replace
 from search.row import Row
-from search.sentences import score_text
+from search.sentences import score_said
 from search.sweep import Sweep
 from search.tables import to_csv
 from search.words import listed
@@ -67,9 +67,9 @@ def _best(best: Row, plain: Row, helped: bool) -> list[str]:
     """
     if best.test is None or plain.test is None:
         return []
-    at = f"test accuracy {score_text(best.test, best.accuracy)} %"
+    at = f"test accuracy {score_said(best.test, best.accuracy)}"
     if best.method != PLAIN:
-        return [f"Best by validation: {best.method}, {at} against {score_text(plain.test, plain.accuracy)} % of the "
+        return [f"Best by validation: {best.method}, {at} against {score_said(plain.test, plain.accuracy)} of the "
                 "plain training."]
     why = "; validation and test do not agree here" if helped else ""
     return [f"The plain training itself was best by validation, {at}: the network is without augmentation{why}."]

@@ -29,6 +29,17 @@ def score_text(estimate: Estimate | None, accuracy: bool) -> str:
     return f"{shown} [{_number(estimate.low, accuracy)}, {_number(estimate.high, accuracy)}]"
 
 
+def score_said(estimate: Estimate | None, accuracy: bool) -> str:
+    """The same within a sentence, with its unit: "91.2 [88.0, 94.4] %", "91.2 % (one seed)"."""
+    shown, note, rest = score_text(estimate, accuracy).partition(" (")
+    return f"{shown} %{note}{rest}" if accuracy and estimate is not None else f"{shown}{note}{rest}"
+
+
+def score_head(rows: Sequence[Row]) -> str:
+    """What a column of test scores holds."""
+    return "test accuracy, % [95 %]" if rows and rows[0].accuracy else "test score [95 %]"
+
+
 def half_width_text(estimate: Estimate, accuracy: bool) -> str:
     """"91.2 ± 3.2" in percent for accuracies, "0.912 ± 0.032" for other scores; the mean alone of one seed."""
     shown = _number(estimate.mean, accuracy)
@@ -87,7 +98,7 @@ def conclusion(row: Row, controlled: bool = True) -> str:
     """
     name = f"{row.problem}: {row.label}"
     if row.verdict is Verdict.CONTROL:
-        return f"{name} is the best control, at {score_text(row.test, row.accuracy)}."
+        return f"{name} is the best control, at {score_said(row.test, row.accuracy)}."
     if row.contrast is None:
         return f"{name}: {_why_unknown(row, controlled)}."
     contrast, accuracy = row.contrast, row.accuracy
@@ -169,7 +180,7 @@ def _why_unknown(row: Row, controlled: bool) -> str:
     if row.test is None:
         return "no seed has ended yet" if not row.failures else f"no result; {row.failures[-1].why}"
     seeds = "1 seed" if row.test.count == 1 else f"{row.test.count} seeds"
-    shown = score_text(row.test, row.accuracy)
+    shown = score_said(row.test, row.accuracy)
     short = f"{seeds}, and it takes two in common with a control" if controlled else "no control has a result"
     return f"{shown}; not compared: {short}"
 

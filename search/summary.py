@@ -10,7 +10,7 @@ from search.exhibits import Exhibits
 from search.notices import notices
 from search.pretraining_sentences import pretraining_sentences
 from search.row import Row
-from search.sentences import conclusions, multiples_text, score_text, verdict_text
+from search.sentences import conclusions, multiples_text, score_head, score_text, verdict_text
 from search.warned import warned
 from tracking.journal import Event
 
@@ -55,7 +55,7 @@ def _lines(rows: Sequence[Row], events: Sequence[Event], exhibits: Exhibits) -> 
 
 
 def _table(rows: Sequence[Row]) -> Iterator[str]:
-    heads = ["method", "test [95 %]", "against the best control", "one training", "everything, in plain trainings"]
+    heads = ["method", score_head(rows), "against the best control", "one training", "everything, in plain trainings"]
     return _lined(heads, [
         [
             row.label, score_text(row.test, row.accuracy), verdict_text(row),

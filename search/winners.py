@@ -8,7 +8,7 @@ from itertools import combinations
 
 from search.break_even import task_flops
 from search.row import Averaging, Row, Verdict
-from search.sentences import TOO_FEW, common_seeds, multiples_text, once, p_text, score_text
+from search.sentences import TOO_FEW, common_seeds, multiples_text, once, p_text, score_said
 from search.statistics import ALPHA, Paired, holm, paired, pairs_needed
 from search.words import listed
 from tracking.record import Stage
@@ -86,7 +86,7 @@ def summary(made: Sequence[Row]) -> list[str]:
 def _standing(leading: Sequence[Row], control: Row) -> str:
     spans = [_by(one) for one in leading]
     if not spans:
-        at = score_text(control.test, control.accuracy)
+        at = score_said(control.test, control.accuracy)
         return f"no method was found to be better than the best control, {control.label}, at {at}."
     if len(spans) == 1:
         return f"{leading[0].label} alone beats {control.label}, the best control, by {spans[0]}."

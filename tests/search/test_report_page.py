@@ -86,6 +86,15 @@ def test_markdown_shows_labels_as_they_are() -> None:
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {6}, "every line of the table has its cells"
 
 
+def test_the_table_says_what_its_scores_are_and_the_page_what_is_better() -> None:
+    events = journal({"one": {"plain": (0.8, 0.82), "augnet": (0.9, 0.95)}}, replays=())
+    assert "| method | test accuracy, % \\[95 %\\] |" in summary(rows(events), events, Exhibits(rows(events), events))
+    events[0]["kinds"] = {"one": "regression"}
+    assert "| method | test score \\[95 %\\] |" in summary(rows(events), events, Exhibits(rows(events), events))
+    page = html(events)
+    assert "higher is better" in page and "1 minus the mean squared error" in page
+
+
 def test_the_page_needs_nothing_else_and_says_the_sentences() -> None:
     parsed = check_self_contained(html(journal()))
     said = " ".join(parsed.text)

@@ -13,6 +13,7 @@ from search.sentences import (
     conclusion,
     conclusions,
     p_text,
+    score_said,
     score_text,
     study_line,
     trials_text,
@@ -40,7 +41,7 @@ def said(scores: dict[str, dict[str, tuple[float, ...]]]) -> list[str]:
 
 def test_better_equal_and_control() -> None:
     _, trivial, augnet, unrolled = said(ONE)
-    assert trivial == "one: trivial_augment is the best control, at 85.0 [82.5, 87.5]."
+    assert trivial == "one: trivial_augment is the best control, at 85.0 [82.5, 87.5] %."
     assert augnet == (
         "one: augnet is better than the best control (trivial_augment) by 3.1 points [2.9, 3.3], p = 0.001 "
         "after Holm."
@@ -97,7 +98,8 @@ def test_without_a_control_that_is_what_is_said() -> None:
 
 def test_one_seed_is_said_to_be_one_seed() -> None:
     found = said({"one": {"plain": (0.8,), "augnet": (0.9,)}})
-    assert found[1] == "one: augnet: 90.0 (one seed); not compared: 1 seed, and it takes two in common with a control."
+    short = "1 seed, and it takes two in common with a control"
+    assert found[1] == f"one: augnet: 90.0 % (one seed); not compared: {short}."
 
 
 def test_a_negative_result_is_a_result() -> None:
@@ -128,6 +130,9 @@ def test_scores_in_percent_or_as_they_are() -> None:
     assert score_text(one, accuracy=True) == "50.0 (one seed)"
     assert score_text(one, accuracy=False) == "0.500 (one seed)"
     assert score_text(None, accuracy=True) == "-"
+    assert score_said(one, accuracy=True) == "50.0 % (one seed)"
+    assert score_said(one, accuracy=False) == "0.500 (one seed)"
+    assert score_said(None, accuracy=True) == "-"
 
 
 def test_truths_with_units() -> None:

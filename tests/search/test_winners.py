@@ -69,7 +69,7 @@ def test_a_replay_that_differs_alone_is_named() -> None:
         return replace(row(of, scored(mean, 2)), way=Stage.REPLAY)
 
     up = summary(table(row("a", scored(0.70, 1)), replay("a", 0.76)))
-    assert up[0] == "one: no method was found to be better than the best control, plain, at 70.0 [69.6, 70.4]."
+    assert up[0] == "one: no method was found to be better than the best control, plain, at 70.0 [69.6, 70.4] %."
     half = half_width(scored(0.76, 2))
     by = f"(by 6.0 +- {half:.1f} points)"
     assert up[1] == f"one: better than plain as a replay, and not as a search: a (replay) {by}."
@@ -86,7 +86,7 @@ def test_one_leader_and_none() -> None:
     half = half_width(scored(0.76, 1))
     assert alone[0] == f"one: a alone beats plain, the best control, by 6.0 +- {half:.1f} points."
     none = summary(table(row("a", scored(0.70, 1))))
-    assert none[0] == "one: no method was found to be better than the best control, plain, at 70.0 [69.6, 70.4]."
+    assert none[0] == "one: no method was found to be better than the best control, plain, at 70.0 [69.6, 70.4] %."
     gaps = 100 * (np.array(list(scored(0.70, 1).values())) - np.array(list(scored(0.70).values())))
     least = TTestPower().solve_power(nobs=5, alpha=0.05, power=0.8) * gaps.std(ddof=1)
     assert none[1] == (
