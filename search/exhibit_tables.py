@@ -12,7 +12,7 @@ from search.curves import Anytime
 from search.ledger_parts import SUMMED, Ledger, Part
 from search.method_front import front
 from search.row import Row
-from search.sentences import multiples_text, score_head, score_text, truth_text
+from search.sentences import multiples_text, score_head, score_text, select_text, truth_text
 from tracking.record import Stage
 
 BESIDE = {  # the sum
@@ -38,7 +38,7 @@ def anytime_table(rows: Sequence[Row], figures: Mapping[str, Anytime]) -> Table:
             continue
         hit = one.to_target
         lines.append([
-            row.label, "-" if one.area is None else _score(one.area, row),
+            row.label, "-" if one.area is None else select_text(one.area, row.accuracy),
             "-" if hit is None else f"{hit.hits} of {hit.runs}",
             *("-" if cost is None else multiples_text(row.multiples(cost)) for cost in (
                 (hit.median, hit.expected) if hit else (None, None)
@@ -59,11 +59,12 @@ def expected_table(rows: Sequence[Row], scores: Mapping[str, Sequence[float]]) -
     most = max((len(values) for values in scores.values()), default=0)
     counts = [1 << k for k in range(most.bit_length()) if 1 << k <= most]
     return Table(
-        ["method", *(f"expected best of {count}" for count in counts)],
+        ["method", *(f"expected best of {count}" for count in counts), "best of all", "trials"],
         [
             [row.label, *(
-                _score(expected_best(values, count), row) if count <= len(values) else "-" for count in counts
-            )]
+                select_text(expected_best(values, count), row.accuracy) if count <= len(values) else "-"
+                for count in counts
+            ), select_text(max(values), row.accuracy), str(len(values))]
             for row in rows if row.way is Stage.RERUN and (values := scores.get(row.method))
         ],
     )
@@ -144,7 +145,7 @@ def front_table(rows: Sequence[Row]) -> Table:
     return Table(
         ["method", "select score", "one training, plain trainings"],
         [
-            [row.label, _score(trial.score or 0.0, row), multiples_text(row.multiples(trial.flops))]
+            [row.label, select_text(trial.score or 0.0, row.accuracy), multiples_text(row.multiples(trial.flops))]
             for row in rows for trial in row.tune.front
         ],
     )
@@ -169,7 +170,3 @@ def _measured(row: Row, action: str) -> str:
     if found is None or not found.measured:
         return "-"
     return ", ".join(f"{quantity} {value:.3f}" for quantity, value in found.measured.items())
-
-
-def _score(value: float, row: Row) -> str:
-    return f"{100 * value:.1f} %" if row.accuracy else f"{value:.3f}"

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from search import class_table, curves, gains, ledger_parts, method_front
 from search.account import Trial, trials
+from search.anytime import expected_best
 from search.break_even import break_even
 from search.captions import (
     ACCURACY_COST,
@@ -138,11 +139,10 @@ class Exhibits:
                 curves_figure.describe(here, figures), ANYTIME, anytime_table(here, figures), lines,
             )
         if scores := self._independent(here):
-            table = expected_table(here, scores)
             yield self._exhibit(
                 "expected-best", slug, "What a shorter random search would have found",
                 partial(expected_figure.picture, self._rows, scores, problem), expected_figure.describe(here, scores),
-                EXPECTED, table, [dict(zip(table.heads, line, strict=True)) for line in table.lines],
+                EXPECTED, expected_table(here, scores), expected_records(here, scores),
             )
         ledgers = [self._ledger(row) for row in here]
         yield self._exhibit(
@@ -254,6 +254,16 @@ def front_records(rows: Sequence[Row], tuned: Mapping[str, Sequence[Trial]]) -> 
             for trial, (score, cost) in zip(row.tune.front, points, strict=True)
         ]
     return lines
+
+
+def expected_records(rows: Sequence[Row], scores: Mapping[str, Sequence[float]]) -> Records:
+    """Every point of the curves."""
+    return [
+        {"problem": row.problem, "method": row.method, "trials": count,
+         "expected_best_select_score": expected_best(values, count)}
+        for row in rows if row.way is Stage.RERUN and (values := scores.get(row.method))
+        for count in expected_figure.counted(len(values))
+    ]
 
 
 def _invariance_records(rows: Sequence[Row]) -> Records:

@@ -40,6 +40,11 @@ def score_head(rows: Sequence[Row]) -> str:
     return "test accuracy, % [95 %]" if rows and rows[0].accuracy else "test score [95 %]"
 
 
+def select_text(value: float, accuracy: bool) -> str:
+    """One score with its unit: "91.2 %" of accuracies, "0.912" of others."""
+    return f"{_number(value, accuracy)} %" if accuracy else _number(value, accuracy)
+
+
 def half_width_text(estimate: Estimate, accuracy: bool) -> str:
     """"91.2 ± 3.2" in percent for accuracies, "0.912 ± 0.032" for other scores; the mean alone of one seed."""
     shown = _number(estimate.mean, accuracy)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from search.anytime import expected_best
 from search.figures.style import frame, legend_below, log_across, plain, sheet, styles
 from search.row import Row
+from search.sentences import select_text
 from tracking.record import Stage
 
 POINTS = 60  # of a curve at most: each costs a pass through all trials
@@ -50,7 +51,8 @@ def counted(total: int) -> list[int]:
 def describe(rows: Sequence[Row], scores: Mapping[str, Sequence[float]]) -> str:
     """The figure in words: of one trial, and of all."""
     said = [
-        f"{row.label} {expected_best(values, 1):.3f} and {max(values):.3f}" for row in rows
+        f"{row.label} {select_text(expected_best(values, 1), row.accuracy)} and "
+        f"{select_text(max(values), row.accuracy)}" for row in rows
         if row.way is Stage.RERUN and (values := scores.get(row.method))
     ]
     return "Expected best select score of one trial, and the best of all: " + "; ".join(said) + "."

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from search.account import Trial
 from search.figures.style import FAINT, frame, legend_below, log_across, plain, sheet, styles
 from search.row import Row
+from search.sentences import select_text
 from tracking.record import Stage
 
 
@@ -45,7 +46,7 @@ def describe(rows: Sequence[Row]) -> str:
     """The figure in words."""
     said = [
         f"{row.label}: " + ", ".join(
-            f"{trial.score or 0.0:.3f} at {cost:.2g}" for trial in row.tune.front
+            f"{select_text(trial.score or 0.0, row.accuracy)} at {cost:.2g}" for trial in row.tune.front
             if (cost := row.multiples(trial.flops)) is not None
         )
         for row in rows

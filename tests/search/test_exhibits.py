@@ -36,7 +36,7 @@ def test_a_search_for_cost_and_score_together_shows_its_front() -> None:
     assert (lines["plain"]["select_score"], lines["plain"]["plain_trainings"]) == (0.74, 1.0)
     assert lines["plain"]["hypervolume"] == pytest.approx(0.04 * 0.6e6)
     assert lines["augnet"]["hypervolume"] == 0
-    assert "augnet: 0.740 at 1.6" in front.alt
+    assert "augnet: 74.0 % at 1.6" in front.alt
     assert all(exhibit.alt.startswith("one. ") for exhibit in found.values())
     usual = journal({"one": {"plain": (0.8, 0.82)}}, replays=())
     assert "front-one" not in {exhibit.name for exhibit in Exhibits(rows(usual), usual).of("one")}
@@ -55,8 +55,12 @@ def test_independent_trials_show_what_a_shorter_search_would_have_found() -> Non
         writer.trial("p", "plain", Stage.TUNE, index, 10, score=score)
     found = {exhibit.name: exhibit for exhibit in Exhibits(rows(writer.events), writer.events).of("p")}
     table = found["expected-best-p"].table
-    assert table.heads == ["method", "expected best of 1", "expected best of 2"]
-    assert table.lines == [["plain", "66.7 %", "80.0 %"]]
+    assert table.heads == ["method", "expected best of 1", "expected best of 2", "best of all", "trials"]
+    assert table.lines == [["plain", "66.7 %", "80.0 %", "90.0 %", "3"]]
+    lines = found["expected-best-p"].records
+    assert [(line["method"], line["trials"]) for line in lines] == [("plain", 1), ("plain", 2), ("plain", 3)]
+    assert [line["expected_best_select_score"] for line in lines] == pytest.approx([2 / 3, 0.8, 0.9]), "numbers"
+    assert "plain 66.7 % and 90.0 %" in found["expected-best-p"].alt
     assert found["expected-best-p"].images[0].startswith(b"<?xml")
     for more in ({"sampler": "tpe"}, {"asha": {}}):  # no independent draws
         writer.events[0]["comparison"] |= {"sampler": "random", "asha": None, **more}
