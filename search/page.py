@@ -23,6 +23,7 @@ from search.sentences import (
     conclusions,
     front_line,
     multiples_text,
+    score_head,
     score_text,
     study_line,
     trials_text,
@@ -138,7 +139,8 @@ def _rendered(
             for problem, figures in zip(planned.problems, shown, strict=True)
         ],
         studies=[Study(row, exhibits.tuned(row)) for row in rows if row.way is Stage.RERUN],
-        study_line=study_line, front_line=front_line, score_text=score_text, Averaging=Averaging, wasted=waste(events),
+        study_line=study_line, front_line=front_line, score_head=score_head, score_text=score_text,
+        Averaging=Averaging, wasted=waste(events),
         failures=[trial for trial in known if trial.reason], provenance=_flat(planned.provenance),
         comparison=json.dumps(planned.comparison, indent=2), unit_trials=_units(known), left_out=LEFT_OUT,
         most_columns=MOST_COLUMNS, one_tuning=ONE_TUNING,

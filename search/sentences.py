@@ -163,7 +163,7 @@ def front_line(row: Row) -> str:
     if not row.tune.front:
         return ""
     points = [
-        f"{_number(trial.score or 0.0, row.accuracy)} at {multiples_text(row.multiples(trial.flops))}"
+        f"{select_text(trial.score or 0.0, row.accuracy)} at {multiples_text(row.multiples(trial.flops))}"
         for trial in row.tune.front
     ]
     return (
