@@ -53,7 +53,7 @@ def test_what_to_do_is_said_where_there_is_something_to_go_on_with(
 ) -> None:
     waited: list[float] = []
 
-    def run(*_: object) -> Outcome:
+    def run(*_: object, again: bool = False) -> Outcome:
         if began:
             (tmp_path / "mine").mkdir()
             (tmp_path / "mine" / "comparison.json").write_text("{}")
@@ -84,7 +84,7 @@ def test_who_leaves_while_mlflow_takes_the_rest_is_told_what_it_has_not(
             raise Interrupted(143)
         return 7
 
-    def run(*_: object) -> Outcome:
+    def run(*_: object, again: bool = False) -> Outcome:
         return Outcome(Sweep(Place.of(tmp_path / "mine")), ExitCode.BUDGET)
 
     monkeypatch.setattr(launch.runner, "compare", run)

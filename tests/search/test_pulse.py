@@ -108,7 +108,7 @@ def test_a_sweep_listens_and_says_the_command_as_it_is(
         say(f"go on with: {again}")
         yield
 
-    def run(*_: object) -> Outcome:
+    def run(*_: object, again: bool = False) -> Outcome:
         return Outcome(Sweep(Place.of(root / "mine")), ExitCode.INTERRUPTED)
 
     monkeypatch.setattr(launch, "listening", gone)
