@@ -13,7 +13,6 @@ import pytest
 from search import cli, sweep
 from search.recorder import Recorder
 from search.sweep import Sweep
-from search.sweep_name import check_name, fresh_name
 from tests.support.journals import journal
 from tests.support.simulation import comparison
 from tracking.errors import UserError
@@ -151,14 +150,6 @@ def test_a_root_that_is_named_comes_before_a_folder_of_that_name_here(tmp_path: 
     assert sweep.sought("one", "there") == there
     assert sweep.sought("one", None) == here
     assert sweep.sought("./one", "there") == sweep.sought("one", "elsewhere") == here
-
-
-def test_fresh_names_are_names() -> None:
-    check_name(fresh_name("digits"))
-    assert len({fresh_name("digits") for _ in range(3)}) == 3, "of sweeps that are launched in the same second"
-    for name in ("../up", ".hidden", ""):
-        with pytest.raises(UserError):
-            check_name(name)
 
 
 # What it holds
